@@ -1,0 +1,154 @@
+"""Bind a run into the Jupyter Book.
+
+The prose of a page always comes from the notebook as it is now and the outputs from the run, matched by cell id: mending
+a sentence needs no new run, and a page can never show the output of other code. Numbers in the other pages come from
+result files through `stslib.bookpages`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+
+from stslib import bookpages, files, provenance, runs
+from stslib.errors import DamagedFile, MissingInput, StsError
+from stslib.parameters import read_notebook
+
+GENERATED = "_generated"
+
+
+def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """The cells of `source` with the outputs of `executed`, matched by cell id.
+
+    Raises
+    ------
+    StsError
+        A code cell of `source` differs from the one that was run.
+    """
+    ran = {cell.id: cell for cell in executed.cells}
+    merged = nbformat.from_dict(source)
+    for cell in merged.cells:
+        if cell.cell_type != "code":
+            continue
+        twin = ran.get(cell.id)
+        if twin is None or twin.source != cell.source:
+            raise StsError(f"the code of {name} is not the one that was run; run it first: sts run {name}")
+        cell.outputs, cell.execution_count = twin.outputs, twin.execution_count
+    injected = next((c for c in executed.cells if "injected-parameters" in c.metadata.get("tags", [])), None)
+    if injected is not None:  # a reader must see what the run really used
+        at = next(i for i, c in enumerate(merged.cells) if "parameters" in c.metadata.get("tags", []))
+        merged.cells.insert(at + 1, injected)
+    return merged
+
+
+def assemble(run: str, folder: Path) -> list[str]:
+    """Write the book's sources into `folder`: prose, configuration, and the notebooks with the outputs of `run`.
+
+    Returns
+    -------
+    list of str
+        The notebooks that the table of contents names.
+
+    Raises
+    ------
+    MissingInput
+        A notebook of the table of contents has not been run.
+    """
+    root = provenance.project_root()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, folder / name)
+    shutil.copytree(root / "book", folder / "book", dirs_exist_ok=True)
+    names = re.findall(r"notebooks/(\S+)", (root / "_toc.yml").read_text(encoding="utf-8"))
+    (folder / "notebooks").mkdir(exist_ok=True)
+    for name in names:
+        stage = runs.open_stage(run, name, wanted_by="the book")
+        path = stage.path / f"{name}.ipynb"
+        if not path.is_file():
+            raise MissingInput(f"the book needs {path}, and it is not there; make it: sts run {name} --run {run}")
+        merged = merge(read_notebook(root / "notebooks" / f"{name}.ipynb"), read_notebook(path), name)
+        nbformat.write(merged, folder / "notebooks" / f"{name}.ipynb")
+    bookpages.write(run, names, folder / "book" / GENERATED)
+    return names
+
+
+def build(run: str, output: Path | None = None) -> Path:
+    """Build the book of a run; any warning of Sphinx is an error and leaves the former book as it was.
+
+    Parameters
+    ----------
+    run : str
+        Run name.
+    output : pathlib.Path, optional
+        Folder for `html/`; `_build` of the checkout by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The book's index.html.
+
+    Raises
+    ------
+    StsError
+        Something is missing, or the build warned or failed (with the first such line and the log's path).
+    """
+    root = provenance.project_root()
+    output = (output or root / "_build").resolve()
+    work = output / ".work"
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        assemble(run, work / "source")
+        command = [sys.executable, "-m", "jupyter_book", "build", str(work / "source"), "--path-output", str(work),
+                   "-W", "-n", "--keep-going", "--all"]  # fmt: skip
+        done = subprocess.run(
+            command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
+        )
+        log = _plain_text(done.stdout + done.stderr)
+        (output / "book.log").write_text(log, encoding="utf-8")
+        page = work / "_build" / "html"
+        # Jupyter Book returns 0 for some warnings of its own, so its words are read as well.
+        bad = [line for line in log.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
+        if done.returncode != 0 or bad or not (page / "index.html").is_file():
+            first = bad[0].replace(str(work / "source") + os.sep, "") if bad else f"exit status {done.returncode}"
+            raise StsError(f"the book did not build: {first.strip()} (whole log: {output / 'book.log'})")
+        shutil.rmtree(output / "html", ignore_errors=True)
+        os.replace(page, output / "html")
+    except OSError as error:
+        raise StsError(files.why_not_written(output, error)) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return output / "html" / "index.html"
+
+
+def _plain_text(text: str) -> str:
+    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+
+
+def check_pages(html: Path) -> dict[str, int]:
+    """Count the figures with alternative text of every page of the table of contents.
+
+    Returns
+    -------
+    dict
+        Page to number of images that have a non-empty alternative text.
+
+    Raises
+    ------
+    DamagedFile
+        A page of the table of contents was not built.
+    """
+    toc = (provenance.project_root() / "_toc.yml").read_text(encoding="utf-8")
+    counts = {}
+    for page in re.findall(r"(?:root|file):\s*(\S+)", toc):
+        path = html / f"{page}.html"
+        if not path.is_file():
+            raise DamagedFile(f"the page {page} of _toc.yml is not in the book at {html}; build it again: sts book")
+        images = re.findall(r"<img\b[^>]*>", path.read_text(encoding="utf-8"))
+        counts[page] = sum(bool(re.search(r'alt="(?!_images|\.\.)[^"]{12,}"', image)) for image in images)
+    return counts

@@ -1,0 +1,36 @@
+"""The one error that users meet: a single line that says what was wrong and what to do."""
+
+from __future__ import annotations
+
+
+class StsError(Exception):
+    """Something a user can mend: bad input, a missing file, a damaged result.
+
+    The message is one line: what was wrong, with the value, and what to do about it. The command line prints it
+    without a traceback and exits with a status other than 0.
+    """
+
+
+class ParameterError(StsError):
+    """A parameter with an unknown name, a wrong type or a value out of its range."""
+
+
+class MissingInput(StsError):
+    """A file or result that is not there; the message names what makes it."""
+
+
+class DamagedFile(StsError):
+    """A file that is there but cannot be what it should be (truncated, altered, not its format)."""
+
+
+def one_of(name: str, value: object, valid: object) -> None:
+    """Refuse `value` unless it is among `valid`, naming the valid ones.
+
+    Raises
+    ------
+    ParameterError
+        When `value` is not in `valid`.
+    """
+    choices = [str(v) for v in valid]  # type: ignore[attr-defined]
+    if str(value) not in choices:
+        raise ParameterError(f"{name} is {value!r}; use one of: {', '.join(choices)}")

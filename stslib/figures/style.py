@@ -1,0 +1,59 @@
+"""What all figures share: class colours, sizes, and the line that says which data are shown."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+#: Okabe-Ito colours, which stay apart for colour-blind eyes; Pvalb green and Excitatory blue as in the paper's Fig. 2.
+CLASS_COLOURS = {"Pvalb": "#009E73", "Sst": "#D55E00", "Vip/Lamp5": "#AA4499", "Excitatory": "#0072B2"}
+
+#: One colour a model, the same in every figure.
+MODEL_COLOURS = {
+    "mobilenet_v2": "#0072B2",
+    "resnet18": "#56B4E9",
+    "densenet121": "#009E73",
+    "inception_v3": "#CC79A7",
+    "lightgbm": "#E69F00",
+}
+
+#: Names of the models as they are written in figures and prose.
+MODEL_NAMES = {
+    "mobilenet_v2": "MobileNetV2",
+    "resnet18": "ResNet18",
+    "densenet121": "DenseNet121",
+    "inception_v3": "InceptionV3",
+    "lightgbm": "LightGBM",
+}
+
+RC = {
+    "figure.dpi": 110,
+    "savefig.dpi": 160,
+    "figure.constrained_layout.use": True,
+    "font.size": 10,
+    "axes.titlesize": 10.5,
+    "axes.labelsize": 10,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "legend.frameon": False,
+    "svg.hashsalt": "stslib",  # the same figure gives the same SVG bytes
+}
+
+KIND_WORDS = {
+    "simulated": "simulated cells (no recordings)",
+    "hybrid": "hybrid cells (modelled spike times, recorded action potential)",
+    "real": "real recordings",
+    "published": "published feature tables (real cells)",
+}
+
+
+def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
+    """An empty figure of `width` x `height` inches in the house style, outside pyplot (nothing is shown twice)."""
+    with mpl.rc_context(RC):
+        return Figure(figsize=(width, height), layout="constrained")
+
+
+def say_kind(figure: Figure, kind: str) -> Figure:
+    """Write at the figure's lower right which data it shows (`simulated`, `hybrid`, `real` or `published`)."""
+    figure.supxlabel(f"Data: {KIND_WORDS.get(kind, kind)}", x=0.995, ha="right", fontsize=7.5, color="0.35")
+    return figure

@@ -1,0 +1,87 @@
+"""`Recording`: the long-square current-clamp sweeps of one cell, read only when asked for.
+
+Every source (simulated, store, files, archives) speaks in these two dataclasses, so that everything after them works on
+signals and knows nothing of where they came from.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from stslib.errors import StsError
+
+#: What the voltage is: `real` was recorded from a cell, `hybrid` is a fitted model's spike times carrying the cell's own
+#: recorded action potential, `simulated` has no recording in it. Shown wherever the data are shown.
+KINDS = ("simulated", "hybrid", "real")
+
+
+@dataclass(frozen=True)
+class Sweep:
+    """One long-square sweep.
+
+    Attributes
+    ----------
+    number : int
+        Sweep number within the recording.
+    stimulus_pa : float
+        Amplitude of the current step, in pA.
+    onset_s, duration_s : float
+        Start and length of the step, in s from the start of the sweep.
+    rate_hz : float
+        Sampling rate, in Hz.
+    reader : callable
+        Returns `(v_mv, i_pa)`, two float arrays of shape `(n_samples,)`: membrane potential in mV, injected current in pA.
+    n_spikes : int or None
+        Action potentials during the step where the source knows it, else None (then it is counted from the voltage).
+    """
+
+    number: int
+    stimulus_pa: float
+    onset_s: float
+    duration_s: float
+    rate_hz: float
+    reader: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False, compare=False)
+    n_spikes: int | None = None
+
+    def load(self) -> tuple[np.ndarray, np.ndarray]:
+        """Read the sweep: `(v_mv, i_pa)`, each of shape `(n_samples,)`.
+
+        Raises
+        ------
+        StsError
+            When the two arrays differ in length or hold values that are not numbers.
+        """
+        v_mv, i_pa = self.reader()
+        if v_mv.shape != i_pa.shape or v_mv.ndim != 1:
+            raise StsError(f"sweep {self.number}: voltage {v_mv.shape} and current {i_pa.shape} must be equal and flat")
+        if not np.isfinite(v_mv).all():
+            raise StsError(f"sweep {self.number}: the voltage holds NaN or infinite values; leave the sweep out")
+        return v_mv, i_pa
+
+
+@dataclass(frozen=True)
+class Recording:
+    """One cell: its identity and its long-square sweeps.
+
+    Attributes
+    ----------
+    cell_id : str
+        Name of the cell, unique in its cohort (for the Allen data the specimen id, as text).
+    dataset : str
+        Rig or archive that it comes from (`"Clamp"`, `"Seq"`, ...).
+    kind : str
+        One of `KINDS`.
+    sweeps : tuple of Sweep
+        In order of acquisition.
+    label : str or None
+        Cell class, where known.
+    """
+
+    cell_id: str
+    dataset: str
+    kind: str
+    sweeps: tuple[Sweep, ...]
+    label: str | None = None

@@ -1,0 +1,102 @@
+"""Fixtures that tests share: the mirror of real data, and one executed smoke run."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import matplotlib
+import pytest
+
+matplotlib.use("Agg")
+
+# Two cores and two thread pools (OpenMP of LightGBM and of torch) in one process stall each other.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+@pytest.fixture(scope="session")
+def mirror() -> Path:
+    """Folder of real data in the layout of the project's data mirror; the test skips where there is none."""
+    named = os.environ.get("STS_DATA_MIRROR")
+    if not named:
+        pytest.skip("STS_DATA_MIRROR is not set: no real tables and sweeps to test on")
+    folder = Path(named)
+    if not folder.is_dir():
+        pytest.fail(f"STS_DATA_MIRROR is {named}, which is not a folder")
+    return folder
+
+
+MINI_NOTEBOOKS = {
+    "01_make": (
+        'run = "default"  # name of the run folder under results\n'
+        "n_values = 5  # number of values [1, 1000]\n"
+        'shape = "ramp"  # what to make {ramp, flat}\n'
+        "gain = 1.0  # factor, mV per step (0, 10]\n"
+        "extra = False  # one more value",
+        'import numpy as np\nfrom stslib import runs\nstage = runs.begin("01_make", globals())',
+        "values = gain * np.arange(n_values) if shape == 'ramp' else np.full(n_values, gain)\n"
+        "stage.save_array('values', values)",
+        "stage.done()",
+    ),
+    "02_use": (
+        'run = "default"  # name of the run folder under results',
+        'from stslib import cohort, runs\nstage = runs.begin("02_use", globals())',
+        "total = float(stage.input('01_make').load_array('values').sum())\n"
+        "stage.metrics([dict(model='sum', data='simulated', split='cv', metric='total', value=total, low=0.0, "
+        "high=None, n=1)])",
+        "stage.done()",
+    ),
+    "03_apart": (
+        'run = "default"  # name of the run folder under results',
+        'from stslib import runs\nstage = runs.begin("03_apart", globals())',
+        "stage.save_json('note', {'apart': True})",
+        "stage.done()",
+    ),
+}
+
+
+def write_notebook(path: Path, cells: tuple[str, ...]) -> None:
+    """A notebook whose first cell is the parameters cell."""
+    import nbformat
+
+    notebook = nbformat.v4.new_notebook()
+    for index, source in enumerate(cells):
+        cell = nbformat.v4.new_code_cell(source, id=f"cell-{index}")
+        if index == 0:
+            cell.metadata["tags"] = ["parameters"]
+        notebook.cells.append(cell)
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    nbformat.write(notebook, path)
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small checkout of three notebooks (02 reads 01, 03 stands apart), as the current folder."""
+    root = tmp_path / "checkout"
+    for name, cells in MINI_NOTEBOOKS.items():
+        write_notebook(root / "notebooks" / f"{name}.ipynb", cells)
+    (root / "pyproject.toml").write_text("")
+    (root / "notebooks" / "profiles").mkdir()
+    (root / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
+    (root / "notebooks" / "profiles" / "small.yaml").write_text("notebooks: [01_make]\n01_make: {n_values: 2}\n")
+    monkeypatch.chdir(root)
+    monkeypatch.delenv("STS_RESULTS", raising=False)
+    return root
+
+
+@pytest.fixture(scope="session")
+def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run folder of the six notebooks, executed once for the whole session with the smoke profile."""
+    import subprocess
+    import sys
+
+    from stslib import provenance
+
+    results = tmp_path_factory.mktemp("results")
+    done = subprocess.run(
+        [sys.executable, "-m", "stslib.cli", "run", "--profile", "smoke", "--results", str(results)],
+        cwd=provenance.project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+    return results / "smoke"
