@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from stslib import _PUBLIC
 from stslib.errors import StsError
 from stslib.parameters import read_notebook
 
@@ -98,15 +99,24 @@ def _without_magics(code: str) -> str:
 
 
 def imported_modules(code: str) -> set[str]:
-    """Names of the stslib modules that a piece of Python imports itself, anywhere in it (`figures.style`, `runs`)."""
+    """Names of the stslib modules that a piece of Python reaches itself, anywhere in it (`figures.style`, `runs`).
+
+    Counted are imports, the package's own public names (`from stslib import Bank`), and modules that are named in full as a
+    text, which is how some are loaded when first asked for. A plain `import stslib` counts as all of it.
+    """
     names: set[str] = set()
     for node in ast.walk(ast.parse(_without_magics(code))):
         if isinstance(node, ast.Import):
             names.update(alias.name for alias in node.names)
+            if any(alias.name == "stslib" for alias in node.names):
+                names.update(f"stslib.{module}" for module in _PUBLIC.values())
         elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
             names.add(node.module)
             names.update(f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("stslib."):
+            names.add(node.value)
     inside = {n.removeprefix("stslib").lstrip(".") for n in names if n.split(".")[0] == "stslib"}
+    inside |= {_PUBLIC[n] for n in inside if n in _PUBLIC}
     return {n for n in inside if _module_file(n) is not None}
 
 
