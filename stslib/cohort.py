@@ -35,6 +35,10 @@ REASONS = {
     "short_step": "the current step or the sweep around it is too short",
     "low_rate": "the sampling rate is too low",
     "bad_trace": "the trace is damaged",
+    "unreadable_file": "its file cannot be read",
+    "wrong_units": "the unit or scale of its voltage or current is wrong",
+    "no_recording": "the archive holds no recording of it",
+    "fetch_failed": "its recording could not be fetched",
 }
 
 # Patch-clamp labels by transgenic driver line. Keys are the whole `line_name`; lines that were crossed are joined by "|".
@@ -245,7 +249,8 @@ def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2
     cells : DataFrame
         Columns `cell_id`, `label`; with a column `status`, only kept cells take part.
     test_fraction : float
-        Share of the test cells, above 0 and below 1. Each class has the nearest whole number, at least 1, in either part.
+        Share of the test cells, above 0 and below 1. The classes keep their shares as nearly as whole cells allow, with
+        at least one cell in either part.
     seed : int
         The same seed gives the same split on every machine.
 
@@ -268,16 +273,26 @@ def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2
     rng = np.random.default_rng(seed)
     split = np.full(len(cells), "", dtype=object)
     split[active.to_numpy()] = "train"
-    for label in CLASSES:
-        rows = np.flatnonzero((active & (cells["label"] == label)).to_numpy())
+    rows_of = {c: np.flatnonzero((active & (cells["label"] == c)).to_numpy()) for c in CLASSES}
+    wanted = _shares({c: len(rows) for c, rows in rows_of.items()}, test_fraction)
+    for label, rows in rows_of.items():
         if len(rows) == 1:
             raise StsError(f"class {label} has a single cell; a holdout split needs at least 2 of each class")
-        if len(rows):
-            n_test = min(max(round(len(rows) * test_fraction), 1), len(rows) - 1)
-            split[rng.permutation(rows)[:n_test]] = "test"
+        split[rng.permutation(rows)[: wanted[label]]] = "test"
     out = cells.copy()
     out["split"] = split
     return out
+
+
+def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
+    """Test cells of each class: whole numbers that add up to the wanted total (largest remainders, ties to the rarer)."""
+    exact = {c: n * fraction for c, n in counts.items()}
+    whole = {c: int(x) for c, x in exact.items()}
+    left = round(sum(counts.values()) * fraction) - sum(whole.values())
+    by_remainder = sorted(counts, key=lambda c: (-round(exact[c] - whole[c], 9), counts[c]))
+    for c in by_remainder[:left]:
+        whole[c] += 1
+    return {c: min(max(whole[c], 1), n - 1) if n > 1 else 0 for c, n in counts.items()}
 
 
 def folds(

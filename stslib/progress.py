@@ -10,11 +10,11 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sized
 from pathlib import Path
 from typing import TypeVar
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 T = TypeVar("T")
 ENVIRONMENT = "STS_PROGRESS_FILE"
@@ -33,7 +33,7 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
     total : int, optional
         Number of items, where `len(iterable)` does not tell.
     """
-    if total is None and hasattr(iterable, "__len__"):
+    if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     path = os.environ.get(ENVIRONMENT)
     if not path:

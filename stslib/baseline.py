@@ -1,0 +1,302 @@
+"""The baseline: gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
+
+Training is deterministic: the same table, parameters and seed give the same trees, whatever the number of threads. A
+fitted model is kept as LightGBM's own text and a JSON card; nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import lightgbm
+import numpy as np
+import pandas as pd
+
+from stslib import cohort, evaluation
+from stslib.cohort import CLASSES
+from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+
+if TYPE_CHECKING:
+    import optuna
+
+MODEL_FILE = "model.txt"
+CARD_FILE = "model.json"
+
+#: LightGBM's own defaults, under the names of its scikit-learn interface that the authors use.
+DEFAULTS: dict[str, Any] = {
+    "num_leaves": 31,
+    "max_depth": -1,
+    "learning_rate": 0.1,
+    "n_estimators": 100,
+    "min_child_samples": 20,
+    "subsample": 1.0,
+    "colsample_bytree": 1.0,
+    "reg_alpha": 0.0,
+    "reg_lambda": 0.0,
+    "class_weight": "",
+}
+
+_LIGHTGBM_NAMES = {
+    "num_leaves": "num_leaves",
+    "max_depth": "max_depth",
+    "learning_rate": "learning_rate",
+    "min_child_samples": "min_data_in_leaf",
+    "subsample": "bagging_fraction",
+    "subsample_freq": "bagging_freq",
+    "colsample_bytree": "feature_fraction",
+    "reg_alpha": "lambda_l1",
+    "reg_lambda": "lambda_l2",
+}
+
+
+def search_space(trial: optuna.Trial) -> dict[str, Any]:
+    """Parameters of a trial, from the authors' search space (protocol, Baseline).
+
+    `subsample` is in their space, but LightGBM ignores it as long as `subsample_freq` is 0, its default, which they
+    leave as it is. It is kept for a faithful search.
+    """
+    return {
+        "num_leaves": trial.suggest_int("num_leaves", 10, 100),
+        "max_depth": trial.suggest_int("max_depth", 3, 12),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.2, log=True),
+        "n_estimators": trial.suggest_int("n_estimators", 50, 300),
+        "min_child_samples": trial.suggest_int("min_child_samples", 5, 30),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1.0),
+        "reg_alpha": trial.suggest_float("reg_alpha", 0.0, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.0, 1.0),
+    }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A fitted baseline.
+
+    Attributes
+    ----------
+    booster : lightgbm.Booster
+        The trees.
+    features : tuple of str
+        Columns that it needs, in this order.
+    classes : tuple of str
+        Order of its probabilities; always `stslib.cohort.CLASSES`.
+    params : dict
+        Parameters that it was fitted with.
+    seed : int
+        Seed that it was fitted with.
+    """
+
+    booster: lightgbm.Booster
+    features: tuple[str, ...]
+    classes: tuple[str, ...]
+    params: dict[str, Any]
+    seed: int
+
+
+def fit(
+    x: pd.DataFrame,
+    y: Sequence[str] | np.ndarray | pd.Series,
+    params: Mapping[str, Any] | None = None,
+    seed: int = 2026,
+    threads: int = 1,
+) -> Model:
+    """Fit the baseline.
+
+    Parameters
+    ----------
+    x : (n_cells, n_features) DataFrame
+        Numbers; missing values stay missing (LightGBM sends them down the better branch).
+    y : (n_cells,) of str
+        Classes.
+    params : mapping
+        Values for keys of `DEFAULTS` or `subsample_freq`. `class_weight="balanced"` weighs each cell by the inverse
+        share of its class.
+    seed : int
+        Seed of LightGBM's draws.
+    threads : int
+        Threads; the result does not depend on it.
+
+    Returns
+    -------
+    Model
+
+    Raises
+    ------
+    ParameterError
+        A parameter that is not known, or that LightGBM refuses.
+    StsError
+        Data that do not fit together, an unknown class, fewer than two classes.
+    """
+    settings = {**DEFAULTS, **dict(params or {})}
+    unknown = [k for k in settings if k not in DEFAULTS and k not in _LIGHTGBM_NAMES]
+    if unknown:
+        raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
+    if settings["class_weight"] not in ("", "balanced"):
+        raise ParameterError(f"class_weight is {settings['class_weight']!r}; use '' or 'balanced'")
+    labels = np.asarray(y, dtype=object)
+    if len(labels) != len(x):
+        raise StsError(f"{len(labels)} labels for {len(x)} rows of features; give one a cell")
+    numbers = _class_numbers(labels)
+    if len(set(labels)) < 2:
+        raise StsError(f"only class {labels[0]!r} among {len(labels)} cells; a classifier needs at least two")
+    weight = None
+    if settings["class_weight"] == "balanced":
+        counts = np.bincount(numbers, minlength=len(CLASSES))
+        weight = len(numbers) / (np.count_nonzero(counts) * counts[numbers])
+    options = {lg: settings[k] for k, lg in _LIGHTGBM_NAMES.items() if k in settings}
+    options |= {
+        "objective": "multiclass",
+        "num_class": len(CLASSES),
+        "seed": seed,
+        "num_threads": threads,
+        "deterministic": True,
+        "force_row_wise": True,
+        "verbosity": -1,
+    }
+    try:
+        data = lightgbm.Dataset(_matrix(x), numbers, weight=weight, feature_name=list(x.columns), free_raw_data=True)
+        booster = lightgbm.train(options, data, num_boost_round=int(settings["n_estimators"]))
+    except lightgbm.basic.LightGBMError as error:
+        raise ParameterError(f"LightGBM refuses its parameters: {str(error).splitlines()[0]}") from error
+    return Model(booster, tuple(map(str, x.columns)), CLASSES, settings, seed)
+
+
+def _class_numbers(labels: np.ndarray) -> np.ndarray:
+    index = {c: k for k, c in enumerate(CLASSES)}
+    unknown = [v for v in labels if v not in index]
+    if unknown:
+        raise StsError(f"class {unknown[0]!r} is unknown ({len(unknown)} cells); use one of: {', '.join(CLASSES)}")
+    return np.array([index[v] for v in labels])
+
+
+def _matrix(x: pd.DataFrame) -> np.ndarray:
+    try:
+        return x.to_numpy(dtype=float)
+    except (ValueError, TypeError) as error:
+        raise StsError(f"features hold a value that is not a number ({error})") from error
+
+
+def predict_proba(model: Model, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
+    """Probabilities `(n_cells, 4)` in the order of `CLASSES`; the columns of `x` may come in any order.
+
+    Raises
+    ------
+    StsError
+        A column that the model needs is missing (named).
+    """
+    missing = [c for c in model.features if c not in x.columns]
+    if missing:
+        raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
+    return np.asarray(model.booster.predict(_matrix(x[list(model.features)]), num_threads=threads))
+
+
+def cross_validate(
+    x: pd.DataFrame,
+    y: Sequence[str] | np.ndarray | pd.Series,
+    params: Mapping[str, Any],
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int = 2026,
+    threads: int = 1,
+) -> np.ndarray:
+    """Probabilities `(n_cells, 4)` of cells while they were held out: each fold's cells by a model that never saw them."""
+    labels = np.asarray(y, dtype=object)
+    proba = np.full((len(labels), len(CLASSES)), np.nan)
+    for fit_idx, out_idx in folds:
+        model = fit(x.iloc[fit_idx], labels[fit_idx], params, seed, threads)
+        proba[out_idx] = predict_proba(model, x.iloc[out_idx], threads)
+    return proba
+
+
+def objective(
+    x: pd.DataFrame,
+    y: Sequence[str] | np.ndarray | pd.Series,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int = 2026,
+    threads: int = 1,
+) -> Any:
+    """Objective for `stslib.tuning.run_study`: balanced accuracy of a fold's held-out cells (paper section III.C)."""
+    labels = np.asarray(y, dtype=object)
+
+    def score(trial: optuna.Trial, fold: int) -> float:
+        fit_idx, out_idx = folds[fold]
+        model = fit(x.iloc[fit_idx], labels[fit_idx], search_space(trial), seed, threads)
+        said = evaluation.predicted(predict_proba(model, x.iloc[out_idx], threads))
+        return evaluation.score("balanced_accuracy", labels[out_idx], said)
+
+    return score
+
+
+def shuffled_scores(
+    x: pd.DataFrame,
+    y: Sequence[str] | np.ndarray | pd.Series,
+    params: Mapping[str, Any],
+    n_shuffles: int = 5,
+    n_folds: int = 3,
+    seed: int = 2026,
+    threads: int = 1,
+) -> np.ndarray:
+    """Cross-validated balanced accuracy on shuffled labels, `(n_shuffles,)`: chance, 1/4, unless something leaks."""
+    rng = np.random.default_rng(seed)
+    found = []
+    for k in range(n_shuffles):
+        shuffled = rng.permutation(np.asarray(y, dtype=object))
+        parts = cohort.folds(shuffled, n_folds, seed + k)
+        said = evaluation.predicted(cross_validate(x, shuffled, params, parts, seed, threads))
+        found.append(evaluation.score("balanced_accuracy", shuffled, said))
+    return np.array(found)
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+def save(folder: str | Path, model: Model) -> None:
+    """Write a model as `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, hash of the text)."""
+    from stslib.files import atomic
+
+    text = model.booster.model_to_string()
+    card = {
+        "kind": "stslib baseline",
+        "classes": list(model.classes),
+        "features": list(model.features),
+        "params": model.params,
+        "seed": model.seed,
+        "lightgbm": lightgbm.__version__,
+        "sha256": hashlib.sha256(text.encode()).hexdigest(),
+    }
+    for name, content in ((MODEL_FILE, text), (CARD_FILE, json.dumps(card, indent=1))):
+        with atomic(Path(folder) / name) as path:
+            path.write_text(content, encoding="utf-8")
+
+
+def load(folder: str | Path) -> Model:
+    """Read a model that `save` wrote.
+
+    Raises
+    ------
+    MissingInput
+        One of its two files is not there.
+    DamagedFile
+        They are not a baseline, or not what was written.
+    """
+    card_path, text_path = Path(folder) / CARD_FILE, Path(folder) / MODEL_FILE
+    for path in (card_path, text_path):
+        if not path.is_file():
+            raise MissingInput(f"{path} is not there; a baseline is the two files {MODEL_FILE} and {CARD_FILE}")
+    try:
+        card = json.loads(card_path.read_text(encoding="utf-8"))
+        features, classes = tuple(card["features"]), tuple(card["classes"])
+        params, seed, sha256 = dict(card["params"]), int(card["seed"]), card["sha256"]
+        text = text_path.read_text(encoding="utf-8")
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{card_path} is not the card of a baseline; save the model again") from error
+    if classes != CLASSES:
+        raise DamagedFile(f"{card_path} has the classes {', '.join(classes)}; this version has {', '.join(CLASSES)}")
+    # LightGBM ends the process on some broken texts, so only the very text that was saved is handed to it.
+    if hashlib.sha256(text.encode()).hexdigest() != sha256:
+        raise DamagedFile(f"{text_path} is damaged: it is not the model that {CARD_FILE} names; save the model again")
+    return Model(lightgbm.Booster(model_str=text), features, classes, params, seed)

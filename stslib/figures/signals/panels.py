@@ -1,0 +1,166 @@
+"""Panels that several figures share: a sweep against time, a scalogram against time and frequency."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import QuadMesh
+from matplotlib.figure import Figure
+
+from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
+from stslib.scalograms import Bank, ScalogramWarning, cwt
+
+FREQUENCY_LABEL = "Pseudo-frequency (Hz)"
+TIME_LABEL = "Time from step onset (s)"
+STEP_S = 1.0
+_COLUMNS = 300  # of a drawn scalogram: no more than it has pixels
+
+P = ParamSpec("P")
+
+
+def house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Make the axes that `draw` adds follow the house style too, not only the figure.
+
+    A wavelet that is longer than the sweep warns where the scalograms are made, not again in each picture.
+    """
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(RC), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScalogramWarning)
+            return draw(*args, **kwargs)
+
+    return styled
+
+
+def times_s(n_samples: int, rate_hz: float, before_s: float) -> np.ndarray:
+    """Time of each sample from the onset of the step, in s."""
+    return np.arange(n_samples) / rate_hz - before_s
+
+
+def sweep_panel(
+    ax: Axes, v_mv: np.ndarray, rate_hz: float = 4000.0, before_s: float = 0.1, colour: str = "0.15", step: bool = True
+) -> None:
+    """A sweep in mV against s; a grey bar under it marks the step."""
+    t = times_s(len(v_mv), rate_hz, before_s)
+    ax.plot(t, v_mv, color=colour, lw=0.7)
+    ax.set_xlim(t[0], t[-1])
+    if step:
+        mark_step(ax)
+
+
+def mark_step(ax: Axes) -> None:
+    """A grey bar along the bottom while the current is on."""
+    ax.axvspan(0, STEP_S, ymin=0, ymax=0.025, color="0.6", lw=0)
+
+
+def limit_of(values: np.ndarray) -> float:
+    """Colour limit of a scalogram: the 99.5th percentile of its magnitude, so that one spike does not blacken the rest."""
+    return float(np.quantile(np.abs(values), 0.995)) or 1.0
+
+
+def columns_of(values: np.ndarray, n_columns: int = _COLUMNS) -> np.ndarray:
+    """The value furthest from zero in each of `n_columns` stretches of time: `(n_frequencies, n_columns)`.
+
+    A picture must show every spike; picking single samples would lose some of them (see `model_resolution`).
+    """
+    block = max(1, values.shape[-1] // n_columns)
+    kept = values[..., : values.shape[-1] // block * block].reshape(*values.shape[:-1], -1, block)
+    at = np.abs(kept).argmax(axis=-1)
+    return np.take_along_axis(kept, at[..., None], axis=-1)[..., 0]
+
+
+def scalogram_panel(
+    ax: Axes,
+    v_mv: np.ndarray,
+    bank: Bank,
+    before_s: float = 0.1,
+    output: str = "coefficients",
+    padding: str = "zero",
+    limit: float = 0.0,
+    cone: bool = False,
+    n_columns: int = _COLUMNS,
+) -> QuadMesh:
+    """Scalogram of one sweep, frequency upwards.
+
+    Coefficients of a real wavelet are drawn from blue (below 0) over white to red, magnitudes and complex ones from black to
+    yellow. `limit` is where the colours end (0: from the data); `cone` draws the cone of influence; `n_columns`
+    is how finely time is drawn.
+    """
+    n_samples = len(v_mv)
+    signed = output == "coefficients" and not bank.mother.is_complex
+    values = columns_of(cwt(np.asarray(v_mv, np.float32), bank, output, padding), n_columns)
+    values = values if signed else np.abs(values)
+    limit = limit or limit_of(values)
+    step_s = n_samples / bank.rate_hz / values.shape[-1]
+    t = (np.arange(values.shape[-1]) + 0.5) * step_s - before_s
+    mesh = ax.pcolormesh(
+        t, bank.frequencies_hz, values, cmap="RdBu_r" if signed else "magma", vmin=-limit if signed else 0, vmax=limit,
+        shading="nearest", rasterized=True,
+    )  # fmt: skip
+    ax.set_yscale("log" if bank.spacing == "log" else "linear")
+    ax.set_xlim(-before_s, n_samples / bank.rate_hz - before_s)
+    ax.set_ylim(bank.frequencies_hz[0], bank.frequencies_hz[-1])
+    if cone:
+        for reach_s in (bank.edge_reach_s, n_samples / bank.rate_hz - bank.edge_reach_s):
+            ax.plot(reach_s - before_s, bank.frequencies_hz, color="0.25", lw=1, ls="--")
+    return mesh
+
+
+def amplitude_label(bank: Bank, output: str = "coefficients") -> str:
+    """What the colours of a scalogram mean."""
+    word = {"coefficients": "coefficient", "magnitude": "magnitude", "energy": "energy"}[output]
+    return f"{bank.wavelet} {word} (mV²)" if output == "energy" else f"{bank.wavelet} {word} (mV)"
+
+
+@house_style
+def sweep_and_scalogram(
+    pair_mv: np.ndarray,
+    bank: Bank,
+    kind: str,
+    label: str = "",
+    before_s: float = 0.1,
+    output: str = "coefficients",
+    offset_pa: float = 40.0,
+) -> Figure:
+    """The sweeps of a cell above their scalograms, with the cone of influence.
+
+    Parameters
+    ----------
+    pair_mv : ndarray, shape (2, n_samples) or (1, n_samples)
+        Rheobase and partner sweep in mV at `bank.rate_hz`, baseline taken away; or one sweep of unknown current.
+    bank : Bank
+        Wavelet and frequencies.
+    kind : str
+        What the data are (`stslib.recordings.KINDS`).
+    label : str
+        Class of the cell; its colour is the sweeps'.
+    before_s : float
+        Time before the step, in s.
+    output : str
+        As in `stslib.scalograms.cwt`.
+    offset_pa : float
+        Current of the partner above the rheobase.
+    """
+    figure = new_figure(8.5, 4.4)
+    names = ("Rheobase", f"Rheobase + {offset_pa:g} pA") if len(pair_mv) == 2 else ("Step above the rheobase",)
+    axes = figure.subplots(2, len(names), sharex=True, height_ratios=[1, 1.35], squeeze=False)
+    low, high = float(pair_mv.min()), float(pair_mv.max())
+    limit = limit_of(columns_of(cwt(np.asarray(pair_mv, np.float32), bank, output)))
+    for column, title in enumerate(names):
+        above, below = axes[0, column], axes[1, column]
+        sweep_panel(above, pair_mv[column], bank.rate_hz, before_s, CLASS_COLOURS.get(label, "0.15"))
+        above.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
+        above.set_title(f"{label} cell, {title[0].lower()}{title[1:]}" if label else title)
+        mesh = scalogram_panel(below, pair_mv[column], bank, before_s, output, limit=limit, cone=True, n_columns=400)
+        below.set_xlabel(TIME_LABEL)
+    axes[0, 0].set_ylabel("Voltage from rest (mV)")
+    axes[1, 0].set_ylabel(FREQUENCY_LABEL)
+    figure.colorbar(mesh, ax=list(axes[1]), label=amplitude_label(bank, output), pad=0.01, fraction=0.05)
+    return say_kind(figure, kind)

@@ -1,0 +1,28 @@
+"""Scalograms: the continuous wavelet transform of spike trains (paper, section III-B).
+
+`Bank` says which wavelet at which frequencies, `cwt` gives the whole scalogram, `cwt_resized` the one a network reads.
+"""
+
+from stslib.scalograms.bank import NORMALISATIONS, SPACINGS, Bank, cone_of_influence
+from stslib.scalograms.checks import direct_evaluation, errors_by_frequency
+from stslib.scalograms.resized import cwt_resized
+from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, cwt
+from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
+
+__all__ = [
+    "BACKENDS",
+    "NAMES",
+    "NORMALISATIONS",
+    "OUTPUTS",
+    "PADDINGS",
+    "SPACINGS",
+    "Bank",
+    "ScalogramWarning",
+    "Wavelet",
+    "cone_of_influence",
+    "cwt",
+    "cwt_resized",
+    "direct_evaluation",
+    "errors_by_frequency",
+    "wavelet",
+]

@@ -1,0 +1,233 @@
+"""The continuous wavelet transform of sweeps: the sweep's spectrum times the wavelet's, transformed back row by row."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import numpy as np
+import pywt
+import torch
+from scipy.fft import next_fast_len
+
+from stslib.errors import ParameterError, one_of
+from stslib.progress import progress
+from stslib.scalograms.bank import Bank, half_support, spectra
+
+OUTPUTS = ("coefficients", "magnitude", "energy")
+PADDINGS = ("zero", "edge", "reflect", "symmetric")
+BACKENDS = ("fft", "pywt")
+
+Array = Any  # np.ndarray or torch.Tensor: what comes in goes out
+
+
+class ScalogramWarning(UserWarning):
+    """Part of a scalogram that is computed but should be read with care."""
+
+
+class Plan(NamedTuple):
+    """Lengths of one transform, in samples."""
+
+    n_samples: int
+    pad: int  # samples put before and after the sweep
+    n_fft: int
+    max_lag: int
+
+
+def cwt(
+    x: Array,
+    bank: Bank,
+    output: str = "coefficients",
+    padding: str = "zero",
+    backend: str = "fft",
+    out: Array | None = None,
+    chunk_mb: float = 32.0,
+    label: str = "",
+) -> Array:
+    """Continuous wavelet transform of sweeps, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
+
+    Parameters
+    ----------
+    x : ndarray or tensor, shape (..., n_samples)
+        Sweeps in mV at `bank.rate_hz`. float32 and float64 are kept, whole numbers and float16 become float32.
+    bank : Bank
+        Wavelet and frequencies.
+    output : str
+        `"coefficients"` (real, or complex for a complex wavelet), `"magnitude"` (their absolute value) or `"energy"` (its
+        square).
+    padding : str
+        What is taken to lie beyond the sweep's ends: `"zero"`, `"edge"` (the end value goes on), `"reflect"` (mirrored about
+        the end sample) or `"symmetric"` (mirrored, end sample repeated). The last three reach one wavelet's half support
+        and at most one sweep's length, then zeros.
+    backend : str
+        `"fft"`: exact. `"pywt"`: `pywt.cwt` as the paper's code calls it, with its error (on the processor).
+    out : ndarray or tensor, optional
+        Where to write, shape (..., n_frequencies, n_samples): a memory map, or an array of another type such as float16.
+    chunk_mb : float
+        Working memory, about; the sweeps are gone through in chunks that keep to it (one at a time at least).
+    label : str
+        Label of a progress bar; none is shown without.
+
+    Returns
+    -------
+    ndarray or tensor, shape (..., n_frequencies, n_samples)
+        Row 0 is the lowest frequency. Array type, device and precision are those of `x`.
+
+    Raises
+    ------
+    ParameterError
+        When `x` is empty, holds NaN, or has no samples, or an option is not among the valid ones.
+
+    Warns
+    -----
+    ScalogramWarning
+        When a wavelet is wider than the sweep; the frequencies are named.
+    """
+    sweeps, plan = check(x, bank, output, padding, backend)
+    result = result_array(x, sweeps, out, (bank.n_frequencies, plan.n_samples), output, bank)
+    for part in chunks(sweeps, 24 * bank.n_frequencies * plan.n_fft, chunk_mb, label):
+        values = full(load(sweeps, part), bank, plan, padding, backend)
+        store(result, part, measure(values, output))
+    return result.reshape(*x.shape[:-1], *result.shape[1:]) if out is None else out
+
+
+# --- checking and chunking ------------------------------------------------------------------------------------------
+
+
+def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tuple[Array, Plan]:
+    """Refuse what makes no sense; give the sweeps as `(n_sweeps, n_samples)` and the lengths of the transform."""
+    one_of("output", output, OUTPUTS)
+    one_of("padding", padding, PADDINGS)
+    one_of("backend", backend, BACKENDS)
+    if not isinstance(x, np.ndarray | torch.Tensor):
+        raise ParameterError(f"the sweeps are a {type(x).__name__}; give a NumPy array or a torch tensor")
+    is_number = x.dtype.kind in "fiu" if isinstance(x, np.ndarray) else not x.dtype.is_complex and x.dtype != torch.bool
+    if not is_number:
+        raise ParameterError(f"the sweeps hold {x.dtype}; give real numbers (float32 or float64, in mV)")
+    if x.ndim < 1 or x.shape[-1] < 2:
+        raise ParameterError(f"the sweeps have shape {tuple(x.shape)}; give (..., n_samples) with at least 2 samples")
+    if math.prod(x.shape) == 0:
+        raise ParameterError(f"the sweeps have shape {tuple(x.shape)}: there are none; give at least one sweep")
+    n_samples = int(x.shape[-1])
+    if len(too_long := bank.too_long_hz(n_samples)):
+        warnings.warn(
+            f"a sweep of {n_samples} samples ({n_samples / bank.rate_hz:.3g} s) is shorter than the {bank.wavelet} wavelet "
+            f"at {too_long.min():g} to {too_long.max():g} Hz ({len(too_long)} of {bank.n_frequencies} rows): "
+            "what is taken to lie beyond its ends counts in all of these rows",
+            ScalogramWarning,
+            stacklevel=3,
+        )
+    reach = half_support(bank)
+    pad = 0 if padding == "zero" else math.ceil(min(reach, n_samples))
+    max_lag = n_samples + pad - 1
+    # Beyond the lags that occur and one half support more, nothing can wrap around.
+    n_fft = next_fast_len(max_lag + math.ceil(min(reach, max_lag)) + 1, real=not bank.mother.is_complex)
+    return x.reshape(-1, n_samples), Plan(n_samples, pad, n_fft, max_lag)
+
+
+def working_type(sweeps: Array) -> torch.dtype:
+    """Precision of the work: float64 for float64 sweeps, else float32."""
+    return torch.float64 if sweeps.dtype in (np.dtype(np.float64), torch.float64) else torch.float32
+
+
+def result_array(x: Array, sweeps: Array, out: Array | None, shape: tuple[int, int], output: str, bank: Bank) -> Array:
+    """The array to write into, `(n_sweeps, *shape)`: a new one like `x`, or a view of `out`."""
+    whole = (len(sweeps), *shape)
+    if out is not None:
+        if tuple(out.shape) != (*x.shape[:-1], *shape):
+            raise ParameterError(f"out has shape {tuple(out.shape)}; the result has {(*x.shape[:-1], *shape)}")
+        view = out.reshape(whole)
+        shared = np.shares_memory(view, out) if isinstance(out, np.ndarray) else view.data_ptr() == out.data_ptr()
+        if not shared:
+            raise ParameterError("out is not contiguous; give an array that was not sliced or transposed")
+        return view
+    dtype = working_type(sweeps)
+    if output == "coefficients" and bank.mother.is_complex:
+        dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+    if isinstance(x, torch.Tensor):
+        return torch.empty(whole, dtype=dtype, device=x.device)
+    return np.empty(whole, dtype=str(dtype).removeprefix("torch."))
+
+
+def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, label: str) -> Iterator[slice]:
+    """Slices over the sweeps, each of which works in about `chunk_mb` megabytes."""
+    if not chunk_mb > 0:
+        raise ParameterError(f"chunk_mb is {chunk_mb}; give a size above 0 MB")
+    step = max(1, int(chunk_mb * 2**20 / (bytes_a_sweep * (2 if working_type(sweeps) == torch.float64 else 1))))
+    starts = range(0, len(sweeps), step)
+    for start in progress(starts, label) if label else starts:
+        yield slice(start, start + step)
+
+
+def load(sweeps: Array, part: slice) -> torch.Tensor:
+    """One chunk as a tensor of the working precision."""
+    chunk = sweeps[part]
+    if isinstance(chunk, np.ndarray):
+        chunk = torch.from_numpy(np.array(chunk, dtype=str(working_type(sweeps)).removeprefix("torch.")))
+    chunk = chunk.to(working_type(sweeps))
+    finite = torch.isfinite(chunk).all(dim=-1)
+    if not bool(finite.all()):
+        first = part.start + int(torch.nonzero(~finite)[0])
+        raise ParameterError(
+            f"sweep {first} holds NaN or infinite values; leave it out (stslib.sweeps does, with a reason)"
+        )
+    return chunk
+
+
+def store(result: Array, part: slice, values: torch.Tensor) -> None:
+    """Write one chunk's values where they belong."""
+    result[part] = values if isinstance(result, torch.Tensor) else values.cpu().numpy()
+
+
+# --- the transform --------------------------------------------------------------------------------------------------
+
+
+def _extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
+    """The sweeps with what is taken to lie before and after them: `(n, n_samples + 2 pad)`."""
+    if plan.pad == 0:
+        return chunk
+    return chunk[:, torch.from_numpy(np.pad(np.arange(plan.n_samples), plan.pad, mode=padding)).to(chunk.device)]  # type: ignore[call-overload]
+
+
+def spectrum_of(chunk: torch.Tensor, bank: Bank, plan: Plan, padding: str) -> torch.Tensor:
+    """Spectrum of the padded sweeps: `(n, n_bins)`."""
+    transform = torch.fft.fft if bank.mother.is_complex else torch.fft.rfft
+    return transform(_extend(chunk, plan, padding), n=plan.n_fft)
+
+
+@lru_cache(maxsize=8)
+def filters(bank: Bank, plan: Plan, dtype: torch.dtype, device: str) -> torch.Tensor:
+    """The wavelets' spectra as a tensor `(n_frequencies, n_bins)`, real where they are (half the work)."""
+    values = spectra(bank, plan.n_fft, plan.max_lag)
+    if np.abs(values.imag).max() <= 1e-17 * np.abs(values.real).max():
+        return torch.from_numpy(values.real.copy()).to(device, dtype.to_real())
+    return torch.from_numpy(np.array(values)).to(device, dtype)
+
+
+def full(chunk: torch.Tensor, bank: Bank, plan: Plan, padding: str, backend: str) -> torch.Tensor:
+    """Coefficients of a chunk: `(n, n_frequencies, n_samples)`."""
+    inside = slice(plan.pad, plan.pad + plan.n_samples)
+    if backend == "pywt":
+        values = _pywt(_extend(chunk, plan, padding).cpu().numpy(), bank)
+        return torch.from_numpy(values[..., inside]).to(chunk.device)
+    spectrum = spectrum_of(chunk, bank, plan, padding)
+    product = spectrum[:, None] * filters(bank, plan, spectrum.dtype, str(chunk.device))
+    inverse = torch.fft.ifft if bank.mother.is_complex else torch.fft.irfft
+    return inverse(product, n=plan.n_fft)[..., inside]
+
+
+def _pywt(extended: np.ndarray, bank: Bank) -> np.ndarray:
+    values, _ = pywt.cwt(extended, bank.scales, bank.wavelet)
+    values = np.moveaxis(values, 0, 1)
+    return values if bank.normalisation == "L2" else values / np.sqrt(bank.scales)[:, None].astype(extended.dtype)
+
+
+def measure(values: torch.Tensor, output: str) -> torch.Tensor:
+    """Coefficients as asked for: themselves, their magnitude or their energy."""
+    if output == "coefficients":
+        return values
+    magnitude = values.abs()
+    return magnitude if output == "magnitude" else magnitude.square()

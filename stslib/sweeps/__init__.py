@@ -1,0 +1,51 @@
+"""The two sweeps of a cell: which ones (`choose_pair`), brought to one form (`prepare`), and both for a cohort (`extract`)."""
+
+from stslib.sweeps.choice import (
+    REASON_TEXT,
+    REASONS,
+    REPEATS,
+    NoPair,
+    SweepPair,
+    choose_pair,
+    count_spikes,
+    spike_times,
+)
+from stslib.sweeps.extraction import extract
+from stslib.sweeps.resampling import BASELINES, STEP_S, prepare, prepare_and_tell, resample
+from stslib.sweeps.spectra import (
+    band_share,
+    count_partners,
+    firing,
+    power_spectrum,
+    reconstruction_error,
+    resampled_spike,
+    resampling_errors,
+    there_and_back,
+    typical_cells,
+)
+
+__all__ = [
+    "BASELINES",
+    "REASONS",
+    "REASON_TEXT",
+    "REPEATS",
+    "STEP_S",
+    "NoPair",
+    "SweepPair",
+    "band_share",
+    "choose_pair",
+    "count_partners",
+    "count_spikes",
+    "extract",
+    "firing",
+    "power_spectrum",
+    "prepare",
+    "prepare_and_tell",
+    "reconstruction_error",
+    "resample",
+    "resampled_spike",
+    "resampling_errors",
+    "spike_times",
+    "there_and_back",
+    "typical_cells",
+]

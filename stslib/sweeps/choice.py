@@ -1,0 +1,199 @@
+"""Which two sweeps of a cell: the one at its rheobase and the one 40 pA above it (paper, section III-B)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+import numpy as np
+
+from stslib.errors import ParameterError, StsError, one_of
+from stslib.recordings import Recording, Sweep
+from stslib.sweeps.resampling import STEP_S, fast_enough
+
+#: Why a cell has no pair of sweeps: code and meaning.
+REASON_TEXT = {
+    "no_long_square": "the recording holds no long-square sweep with a current above 0 pA",
+    "low_rate": "every sweep is sampled below the wanted rate",
+    "short_step": "every step ends before the wanted length",
+    "bad_trace": "the voltage cannot be read or holds values that are not numbers",
+    "no_spiking_sweep": "no sweep holds an action potential",
+    "no_partner_sweep": "no sweep at the wanted current above the rheobase",
+}
+REASONS = tuple(REASON_TEXT)
+REPEATS = ("first", "average")
+
+SPIKE_CROSSING_MV = -20.0  # a spike goes up through this voltage ...
+SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms of it (IPFX's default criterion)
+_SAME_STEP_PA = 0.5  # amplitudes closer than this are repeats of one step
+
+
+class NoPair(StsError):
+    """A cell without the two sweeps.
+
+    Attributes
+    ----------
+    reason : str
+        One of `REASONS`.
+    """
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+    def __reduce__(self) -> tuple[type[NoPair], tuple[str, str]]:  # so that it survives a worker process
+        return NoPair, (self.reason, str(self))
+
+
+@dataclass(frozen=True)
+class SweepPair:
+    """The sweep at the rheobase and its partner at a fixed current above it."""
+
+    rheobase: Sweep
+    partner: Sweep
+
+
+def spike_times(
+    v_mv: np.ndarray,
+    rate_hz: float,
+    onset_s: float,
+    duration_s: float,
+    crossing_mv: float = SPIKE_CROSSING_MV,
+) -> np.ndarray:
+    """Times of the action potentials during the step.
+
+    A spike goes up through `crossing_mv` and rises at 20 mV/ms or faster within 1 ms of that crossing; crossings closer
+    than 1 ms are one spike.
+
+    Parameters
+    ----------
+    v_mv : ndarray, shape (n_samples,)
+        Membrane potential in mV.
+    rate_hz, onset_s, duration_s : float
+        Sampling rate in Hz, start and length of the step in s.
+    crossing_mv : float
+        The voltage; for a sweep whose baseline was taken away give one above rest, such as 40.
+
+    Returns
+    -------
+    ndarray, shape (n_spikes,)
+        In s from the onset of the step.
+    """
+    start, stop = max(round(onset_s * rate_hz), 0), round((onset_s + duration_s) * rate_hz)
+    v = np.asarray(v_mv[start:stop], float)
+    if len(v) < 2:
+        return np.empty(0)
+    millisecond = max(1, round(rate_hz / 1000))
+    slope = np.diff(v) * rate_hz / 1000
+    found: list[int] = []
+    for crossing in np.flatnonzero((v[:-1] < crossing_mv) & (v[1:] >= crossing_mv)):
+        upstroke = slope[max(crossing - millisecond, 0) : crossing + millisecond + 1].max()
+        if upstroke >= SPIKE_UPSTROKE_MV_PER_MS and (not found or crossing - found[-1] > millisecond):
+            found.append(int(crossing))
+    return np.array(found) / rate_hz
+
+
+def count_spikes(v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float) -> int:
+    """Number of action potentials during the step (`spike_times`)."""
+    return len(spike_times(v_mv, rate_hz, onset_s, duration_s))
+
+
+def choose_pair(
+    recording: Recording,
+    offset_pa: float = 40.0,
+    tolerance_pa: float = 5.0,
+    repeats: str = "first",
+    rate_hz: float = 4000.0,
+    step_s: float = STEP_S,
+) -> SweepPair:
+    """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B).
+
+    The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
+    nearest to the rheobase plus `offset_pa`, the lower of two equally near. Spikes are counted from the voltage only where
+    a sweep does not say how many it has.
+
+    Parameters
+    ----------
+    recording : Recording
+        The cell.
+    offset_pa, tolerance_pa : float
+        Current above the rheobase, and how far the partner may be from it, in pA.
+    repeats : str
+        Where a current was given more than once: `"first"` takes the first sweep (of those that spike, at the rheobase),
+        `"average"` their mean voltage.
+    rate_hz, step_s : float
+        Sampling rate in Hz and length of the step in s that a sweep must at least have.
+
+    Raises
+    ------
+    NoPair
+        With one of `REASONS`, when the cell has no such pair.
+    ParameterError
+        When an option makes no sense.
+    """
+    one_of("repeats", repeats, REPEATS)
+    if not tolerance_pa >= 0:
+        raise ParameterError(f"tolerance_pa is {tolerance_pa}; give 0 pA or more")
+    if not offset_pa > tolerance_pa:
+        raise ParameterError(
+            f"offset_pa is {offset_pa}; the partner must lie above the rheobase by more than {tolerance_pa}"
+        )
+    cell = f"cell {recording.cell_id}"
+
+    def refuse(reason: str, detail: str) -> NoPair:
+        return NoPair(reason, f"{cell} is left out: {detail} ({reason})")
+
+    if not (sweeps := [s for s in recording.sweeps if s.stimulus_pa > 0]):
+        raise refuse("no_long_square", REASON_TEXT["no_long_square"])
+    fastest_hz = max(s.rate_hz for s in sweeps)
+    if not (sweeps := [s for s in sweeps if fast_enough(s.rate_hz, rate_hz)]):
+        raise refuse("low_rate", f"its sampling rate is {fastest_hz:g} Hz, below {rate_hz:g} Hz")
+    longest_s = max(s.duration_s for s in sweeps)
+    if not (sweeps := [s for s in sweeps if s.duration_s >= 0.99 * step_s]):
+        raise refuse("short_step", f"its longest step is {longest_s:g} s, below {step_s:g} s")
+    if not (counted := _counted(sweeps)):
+        raise refuse("bad_trace", "none of its voltage traces can be read")
+    if not (spiking := [s for s in counted if s.n_spikes]):
+        raise refuse("no_spiking_sweep", f"no spike in {len(counted)} sweeps up to {counted[-1].stimulus_pa:g} pA")
+    rheobase_pa = spiking[0].stimulus_pa
+    wanted_pa = rheobase_pa + offset_pa
+    partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= tolerance_pa + 1e-9]
+    if not partners:
+        raise refuse(
+            "no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep within {tolerance_pa:g} of {wanted_pa:g} pA"
+        )
+    nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
+    return SweepPair(_one(spiking, rheobase_pa, repeats), _one(partners, nearest_pa, repeats))
+
+
+def _counted(sweeps: Iterable[Sweep]) -> list[Sweep]:
+    """The sweeps whose spikes are known or can be counted, by rising current and then in order of acquisition."""
+    known = []
+    for sweep in sweeps:
+        if sweep.n_spikes is None:
+            try:
+                v_mv, _ = sweep.load()
+            except StsError:
+                continue
+            sweep = replace(sweep, n_spikes=count_spikes(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s))
+        known.append(sweep)
+    return sorted(known, key=lambda s: (s.stimulus_pa, s.number))
+
+
+def _one(sweeps: Sequence[Sweep], stimulus_pa: float, repeats: str) -> Sweep:
+    """One sweep of those at `stimulus_pa`."""
+    same = [s for s in sweeps if abs(s.stimulus_pa - stimulus_pa) <= _SAME_STEP_PA]
+    first = min(same, key=lambda s: s.number)
+    same = [s for s in same if (s.rate_hz, s.onset_s) == (first.rate_hz, first.onset_s)]
+    if repeats == "first" or len(same) == 1:
+        return first
+    mean_spikes = round(float(np.mean([s.n_spikes or 0 for s in same])))
+    return replace(first, reader=partial(_average, tuple(same)), n_spikes=mean_spikes)
+
+
+def _average(sweeps: tuple[Sweep, ...]) -> tuple[np.ndarray, np.ndarray]:
+    loaded = [sweep.load() for sweep in sweeps]
+    length = min(len(v_mv) for v_mv, _ in loaded)
+    v_mv, i_pa = (np.mean([np.asarray(one[k][:length], float) for one in loaded], axis=0) for k in (0, 1))
+    return v_mv, i_pa

@@ -1,0 +1,175 @@
+"""From a raw sweep to 4,800 samples: cropped around its own step and brought to 4 kHz (paper, section III-B).
+
+0.1 s before the step, the step of 1 s and 0.1 s after it are 1.2 s. Where the paper's own 1.2 s begin is not published.
+"""
+
+from __future__ import annotations
+
+import math
+from fractions import Fraction
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from scipy.signal import firwin, kaiserord, upfirdn
+
+from stslib.errors import ParameterError, StsError, one_of
+from stslib.recordings import Sweep
+
+BASELINES = ("subtract", "keep")
+STEP_S = 1.0  # length of the long square, in s
+REST_S = 0.1  # the resting potential is the mean of this time before the step, or of all that is kept before it
+STOPBAND_DB = 80.0
+TRANSITION = 0.2  # the anti-aliasing filter falls over the last 20 % below the new Nyquist frequency
+MARGIN_SAMPLES = 64  # samples of the result, more than the filter reaches to either side
+
+
+def prepare(
+    sweep: Sweep,
+    rate_hz: float = 4000.0,
+    before_s: float = 0.1,
+    after_s: float = 0.1,
+    baseline: str = "subtract",
+    step_s: float = STEP_S,
+) -> np.ndarray:
+    """Crop a sweep around its own step and resample it.
+
+    The anti-aliasing filter is a linear-phase FIR filter: flat to 80 % of the new Nyquist frequency, 80 dB down at it. It
+    does not move a spike in time. Where the recording begins or ends inside the time kept before or after the step, its
+    first or last value is held.
+
+    Parameters
+    ----------
+    sweep : Sweep
+        A long-square sweep.
+    rate_hz : float
+        Sampling rate of the result, in Hz; at most that of the sweep.
+    before_s, after_s : float
+        Time kept before and after the step, in s.
+    baseline : str
+        `"subtract"` takes away the mean voltage of the time before the step (a resting potential is a constant, and its
+        jump to zero at the ends of a sweep rings through the lowest rows of a scalogram); `"keep"` leaves it.
+    step_s : float
+        Length of the step that is kept, in s.
+
+    Returns
+    -------
+    ndarray of float32, shape (n_samples,)
+        Voltage in mV; `n_samples` is `(before_s + step_s + after_s) * rate_hz`, 4,800 by default.
+
+    Raises
+    ------
+    StsError
+        When the sweep cannot be read or ends before its step does, or a parameter makes no sense.
+    """
+    return prepare_and_tell(sweep, rate_hz, before_s, after_s, baseline, step_s).v_mv
+
+
+def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
+    """Bring a signal from `from_hz` down to `to_hz`; its ends are held, so that a constant stays one.
+
+    Parameters
+    ----------
+    v_mv : ndarray, shape (n_samples,)
+        Signal at `from_hz`.
+    from_hz, to_hz : float
+        Sampling rates in Hz, `to_hz` at most `from_hz`.
+
+    Returns
+    -------
+    ndarray of float64, shape (ceil(n_samples * to_hz / from_hz),)
+        Its first sample is at the time of the first sample of `v_mv`.
+
+    Raises
+    ------
+    ParameterError
+        When a rate is not above 0 or `to_hz` is above `from_hz`.
+    """
+    if not fast_enough(from_hz, to_hz):
+        raise ParameterError(
+            f"cannot resample from {from_hz} Hz to {to_hz} Hz; give a rate above 0 and at most the sweep's"
+        )
+    up, down = ratio_of(from_hz, to_hz)
+    v = np.asarray(v_mv, float)
+    if up == down:
+        return v.copy()
+    kernel = low_pass(up, down)
+    half = len(kernel) // 2
+    reach = -(-half // up)  # raw samples that the filter looks to either side ...
+    reach += -reach % down  # ... made whole output samples, so that the first one falls on the first of `v`
+    held = np.concatenate([np.full(reach, v[0]), v, np.full(reach, v[-1])])
+    # upfirdn gives the sums at every `down`-th point of the up-sampled signal, delayed by the filter's half length.
+    shift = -half % down
+    filtered = upfirdn(np.concatenate([np.zeros(shift), kernel]), held, up, down)
+    first = (half + shift) // down + reach * up // down
+    return filtered[first : first + -(-len(v) * up // down)]
+
+
+def fast_enough(from_hz: float, to_hz: float) -> bool:
+    """Whether `from_hz` reaches `to_hz`; rates worked out from a rounded time step may miss it by a hair."""
+    return 0 < to_hz <= 1.0001 * from_hz < math.inf
+
+
+def ratio_of(from_hz: float, to_hz: float) -> tuple[int, int]:
+    """`to_hz / from_hz` as whole numbers; fine enough to drift by less than a microsecond over a sweep."""
+    ratio = min(Fraction(to_hz / from_hz).limit_denominator(4096), Fraction(1))
+    return ratio.numerator, ratio.denominator
+
+
+@lru_cache(maxsize=32)
+def low_pass(up: int, down: int) -> np.ndarray:
+    """Linear-phase low-pass at the up-sampled rate, as a fraction of the new Nyquist frequency; sums to `up`."""
+    nyquist = 1 / down  # of the result, where the Nyquist frequency of the up-sampled signal is 1 (down >= up)
+    n_taps, beta = kaiserord(STOPBAND_DB, TRANSITION * nyquist)
+    kernel = firwin(n_taps | 1, (1 - TRANSITION / 2) * nyquist, window=("kaiser", beta))
+    # Each of the `up` phases must sum to one, or a constant would come out with a ripple.
+    for phase in range(up):
+        kernel[phase::up] /= kernel[phase::up].sum()
+    return kernel
+
+
+class Prepared(NamedTuple):
+    """A prepared sweep, the time in s for which its first or last value had to be held, and its baseline in mV."""
+
+    v_mv: np.ndarray
+    padded_s: float
+    rest_mv: float
+
+
+def prepare_and_tell(
+    sweep: Sweep,
+    rate_hz: float = 4000.0,
+    before_s: float = 0.1,
+    after_s: float = 0.1,
+    baseline: str = "subtract",
+    step_s: float = STEP_S,
+) -> Prepared:
+    """As `prepare`, with what a table should say of it."""
+    one_of("baseline", baseline, BASELINES)
+    for name, value in (("before_s", before_s), ("after_s", after_s)):
+        if not 0 <= value < math.inf:
+            raise ParameterError(f"{name} is {value}; give 0 s or more")
+    if not fast_enough(sweep.rate_hz, rate_hz):
+        raise ParameterError(f"rate_hz is {rate_hz}; sweep {sweep.number} has {sweep.rate_hz:g} Hz, give at most that")
+    v_mv = np.asarray(sweep.load()[0], float)
+    n_samples = round((before_s + step_s + after_s) * rate_hz)
+    onset = round(sweep.onset_s * sweep.rate_hz)
+    if onset < 0 or onset + 0.99 * step_s * sweep.rate_hz > len(v_mv):
+        raise StsError(
+            f"sweep {sweep.number}: its step starts at {sweep.onset_s:g} s and its voltage ends at "
+            f"{len(v_mv) / sweep.rate_hz:g} s, before {step_s:g} s of it are over; leave the sweep out"
+        )
+    start = round((sweep.onset_s - before_s) * sweep.rate_hz)
+    stop = start + math.ceil(n_samples * sweep.rate_hz / rate_hz)
+    rest = slice(max(onset - round(max(before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
+    rest_mv = float(v_mv[rest].mean())
+    if baseline == "subtract":
+        v_mv = v_mv - rest_mv
+    # A little more on either side keeps the filter on recorded voltage; beyond the recording, values are held.
+    up, down = ratio_of(sweep.rate_hz, rate_hz)
+    margin = -(-MARGIN_SAMPLES // up) * down
+    wide = v_mv[np.clip(np.arange(start - margin, stop + margin), 0, len(v_mv) - 1)]
+    skip = margin * up // down
+    values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + n_samples]
+    missing = max(-start, 0) + max(stop - len(v_mv), 0)
+    return Prepared(values.astype(np.float32), missing / sweep.rate_hz, rest_mv)

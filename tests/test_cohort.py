@@ -1,0 +1,202 @@
+"""Labels against the authors' own, exclusions without loss, splits and folds that are stratified and disjoint."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stslib import cohort, sweeps
+from stslib.cohort import CLASSES
+from stslib.errors import ParameterError, StsError
+
+PAPER_COUNTS = {"Pvalb": 1065, "Sst": 1931, "Vip/Lamp5": 1797, "Excitatory": 797}  # 5,590 cells
+
+
+def table(counts: dict[str, int] = PAPER_COUNTS, donors: int = 40) -> pd.DataFrame:
+    labels = np.repeat(list(counts), list(counts.values())).astype(object)
+    ids = [f"{k:05d}" for k in range(len(labels))]
+    return pd.DataFrame({"cell_id": ids, "label": labels, "donor": [f"d{k % donors}" for k in range(len(labels))]})
+
+
+# --- labels -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "label"),
+    [
+        ("Pvalb-IRES-Cre", "Pvalb"),
+        ("Htr3a-Cre_NO152", "Vip/Lamp5"),
+        ("Htr3a-Cre_NO152|Pvalb-T2A-Dre", "Pvalb"),
+        ("Pvalb-T2A-FlpO|Vipr2-IRES2-Cre", "Pvalb"),
+        ("Nos1-CreERT2", "Unsure"),
+        ("Nos1-CreERT2|Sst-IRES-FlpO", "Sst"),
+        ("Esr2-IRES2-Cre-neo|PhiC31-neo", "Excitatory"),
+        ("Gad2-IRES-Cre", "Unsure"),
+    ],
+)
+def test_patch_clamp_labels_by_line(line: str, label: str) -> None:
+    assert cohort.label_patch_clamp(line) == label
+
+
+@pytest.mark.parametrize(
+    ("t_type", "dendrites", "label"),
+    [
+        ("Sst Tac2 Myh4", "aspiny", "Sst"),
+        ("Serpinf1 Aqp5 Vip", "aspiny", "Vip/Lamp5"),
+        ("L2/3 IT VISp Rrad", "spiny", "Excitatory"),
+        (None, "spiny", "Excitatory"),
+        (float("nan"), "aspiny", "Unsure"),
+        ("", "sparsely spiny", "Unsure"),
+    ],
+)
+def test_patch_seq_labels_by_t_type_then_dendrites(t_type: str | None, dendrites: str, label: str) -> None:
+    assert cohort.label_patch_seq(t_type, dendrites) == label
+
+
+def test_a_line_or_t_type_without_a_rule_is_refused() -> None:
+    with pytest.raises(StsError, match="transgenic line 'Foo-Cre' has no class"):
+        cohort.label_patch_clamp("Foo-Cre")
+    with pytest.raises(StsError, match="T-type 'Astro Aqp4' has no class"):
+        cohort.label_patch_seq("Astro Aqp4")
+
+
+@pytest.mark.mirror
+def test_the_rules_give_the_authors_label_for_every_cell(mirror: Path) -> None:
+    folder = mirror / "published"
+    clamp = pd.read_csv(folder / "PatchClamp_metadata.csv", sep=";", dtype=str)
+    clamp = clamp[clamp["donor__species"] == "Mus musculus"]
+    seq = pd.read_csv(folder / "PatchSeq_metadata.csv", dtype=str)
+    ours = {r.specimen_id: cohort.label_patch_clamp(r.line_name) for r in clamp.itertuples()}
+    for cell, t_type, dendrites in seq[["cell_specimen_id", "T-type Label", "dendrite_type"]].itertuples(index=False):
+        ours[cell] = cohort.label_patch_seq(t_type, dendrites)
+    file = folder / "cell_types_GouwensAll_new.txt"
+    authors = pd.read_csv(file, sep=" ", names=["label", "cell_id"], dtype=str).set_index("cell_id")["label"]
+    assert len(authors) == 6355
+    assert set(authors.index) == set(ours)
+    disagreements = [
+        f"{cell}: ours {ours[cell]}, authors {label}" for cell, label in authors.items() if ours[cell] != label
+    ]
+    assert disagreements == []
+
+
+# --- exclusions -------------------------------------------------------------------------------------------------------
+
+
+def test_account_loses_no_cell_and_gives_each_excluded_one_a_reason() -> None:
+    cells = table({"Pvalb": 5, "Sst": 4, "Unsure": 2, "": 1})
+    cells["reason"] = ["", "not_mouse"] + [""] * 10
+    done = cohort.account(cells, {"00003": "no_partner_sweep", "00010": "bad_trace", "00001": "bad_trace"})
+    assert list(done["cell_id"]) == list(cells["cell_id"])
+    assert dict(zip(done["cell_id"], done["reason"], strict=True)) == {
+        "00000": "", "00001": "not_mouse", "00002": "", "00003": "no_partner_sweep", "00004": "", "00005": "",
+        "00006": "", "00007": "", "00008": "", "00009": "unsure_label", "00010": "unsure_label", "00011": "unsure_label",
+    }  # fmt: skip
+    assert ((done["status"] == "kept") == (done["reason"] == "")).all()
+    counts = cohort.count_table(done)
+    assert counts.loc["kept", "total"] == 7
+    assert counts.loc["all cells", "total"] == len(cells)
+    assert (counts.drop("all cells").sum() == counts.loc["all cells"]).all()
+    assert (counts[[*CLASSES, "other"]].sum(axis=1) == counts["total"]).all()
+    assert len(cohort.kept(done)) == 7
+    assert "status" not in cells.columns  # the caller's table is not changed
+
+
+def test_reasons_of_the_sweep_stage_are_among_the_fixed_ones() -> None:
+    assert set(sweeps.REASONS) <= set(cohort.REASONS)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda t: t.drop(columns="label"), "no column 'label'"),
+        (lambda t: t.iloc[:0], "table is empty"),
+        (lambda t: t.assign(cell_id=["a", *t["cell_id"][1:-1], "a"]), "cell id a occurs twice"),
+        (lambda t: t.assign(cell_id=range(len(t))), "cell id 0 is not text"),
+        (lambda t: t.assign(label=["Martinotti", *t["label"][1:]]), "class 'Martinotti' is unknown"),
+        (lambda t: t.assign(split="validation"), "split 'validation' is unknown"),
+        (lambda t: t.assign(reason="bored"), "exclusion reason 'bored' is unknown"),
+    ],
+)
+def test_a_faulty_cell_table_is_one_line(change: object, words: str) -> None:
+    with pytest.raises(StsError, match=words) as caught:
+        cohort.account(change(table({"Pvalb": 3, "Sst": 3})))  # type: ignore[operator]
+    assert "\n" not in str(caught.value)
+
+
+def test_reasons_for_strangers_and_overlapping_splits_are_refused() -> None:
+    with pytest.raises(StsError, match="reason is given for cell x"):
+        cohort.account(table({"Pvalb": 3}), {"x": "bad_trace"})
+    with pytest.raises(StsError, match="the split overlaps: 1 cells are in train and in test, first 2"):
+        cohort.check_split(["1", "2"], ["2", "3"])
+    with pytest.raises(StsError, match="cell id 1 occurs twice in the train split"):
+        cohort.check_split(["1", "1"], ["3"])
+
+
+# --- split and folds ----------------------------------------------------------------------------------------------------
+
+
+def test_holdout_has_the_papers_counts_and_is_repeatable() -> None:
+    cells = table()
+    done = cohort.holdout_split(cells, 0.2, seed=1)
+    test = done[done["split"] == "test"]["label"].value_counts().to_dict()
+    assert test == {"Sst": 386, "Vip/Lamp5": 359, "Pvalb": 213, "Excitatory": 160}  # those of the authors' split
+    assert (done["split"] == "train").sum() == 4472
+    assert done["split"].tolist() == cohort.holdout_split(cells, 0.2, seed=1)["split"].tolist()
+    assert done["split"].tolist() != cohort.holdout_split(cells, 0.2, seed=2)["split"].tolist()
+
+
+def test_holdout_of_a_tiny_cohort_has_every_class_on_both_sides_and_leaves_excluded_cells_out() -> None:
+    cells = cohort.account(table({"Pvalb": 2, "Sst": 3, "Vip/Lamp5": 3, "Excitatory": 3}), {"00004": "bad_trace"})
+    done = cohort.holdout_split(cells, 0.1, seed=0)
+    counts = pd.crosstab(done["label"], done["split"])
+    assert (counts[["train", "test"]] >= 1).all(axis=None)
+    assert done.loc[done["cell_id"] == "00004", "split"].item() == ""
+
+
+def test_impossible_holdouts_are_refused() -> None:
+    with pytest.raises(StsError, match="class Sst has a single cell"):
+        cohort.holdout_split(table({"Pvalb": 5, "Sst": 1}))
+    with pytest.raises(ParameterError, match=r"test_fraction is 1\.0"):
+        cohort.holdout_split(table({"Pvalb": 5}), 1.0)
+
+
+def test_folds_hold_each_cell_out_once_and_keep_the_class_shares() -> None:
+    labels = table()["label"].to_numpy()
+    parts = cohort.folds(labels, 3, seed=0)
+    held_out = np.concatenate([out for _, out in parts])
+    assert sorted(held_out) == list(range(len(labels)))
+    for fit_idx, out_idx in parts:
+        assert not set(fit_idx) & set(out_idx)
+        assert len(fit_idx) + len(out_idx) == len(labels)
+        for label, n in PAPER_COUNTS.items():
+            assert abs((labels[out_idx] == label).sum() - n / 3) < 1
+    again = cohort.folds(labels, 3, seed=0)
+    assert all((a[1] == b[1]).all() for a, b in zip(parts, again, strict=True))
+
+
+def test_grouped_folds_keep_a_donor_together() -> None:
+    cells = table({"Pvalb": 60, "Sst": 90, "Vip/Lamp5": 80, "Excitatory": 40})
+    for fit_idx, out_idx in cohort.folds(cells["label"], 3, seed=0, groups=cells["donor"]):
+        assert not set(cells["donor"].iloc[fit_idx]) & set(cells["donor"].iloc[out_idx])
+        assert set(cells["label"].iloc[out_idx]) == set(CLASSES)
+
+
+@pytest.mark.parametrize(
+    ("counts", "options", "words"),
+    [
+        ({"Pvalb": 10, "Sst": 2}, {}, "class Sst has 2 cells, fewer than 3 folds"),
+        ({"Pvalb": 10}, {"n_folds": 1}, "n_folds is 1"),
+        ({"Pvalb": 10, "Foo": 9}, {}, "class 'Foo' is unknown"),
+        ({"Pvalb": 10}, {"groups": ["a"] * 9}, "9 groups for 10 cells"),
+        ({"Pvalb": 10}, {"groups": ["a"] * 10}, "1 groups for 3 folds"),
+        ({"Pvalb": 9, "Sst": 3}, {"groups": ["a"] * 3 + ["b"] * 3 + ["c"] * 6}, "class Sst is absent from the"),
+    ],
+)
+def test_impossible_folds_are_one_line(counts: dict[str, int], options: dict, words: str) -> None:
+    labels = np.repeat(list(counts), list(counts.values()))
+    with pytest.raises(StsError, match=words) as caught:
+        cohort.folds(labels, **options)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,294 @@
+"""Scores against scikit-learn, the bootstrap against theory, McNemar against the binomial test, calibration by hand."""
+
+from __future__ import annotations
+
+import time
+
+import numpy as np
+import pytest
+from scipy import stats
+from sklearn import metrics as sk
+
+from stslib import evaluation
+from stslib.cohort import CLASSES
+from stslib.errors import ParameterError, StsError
+
+HOLDOUT = {"Pvalb": 213, "Sst": 386, "Vip/Lamp5": 359, "Excitatory": 160}  # the paper's test split
+
+
+def made_up(seed: int, share_right: float = 0.85, counts: dict[str, int] = HOLDOUT) -> tuple[np.ndarray, np.ndarray]:
+    """Labels of the paper's holdout, and predictions that are right with probability `share_right`."""
+    rng = np.random.default_rng(seed)
+    labels = rng.permutation(np.repeat(list(counts), list(counts.values())).astype(object))
+    wrong = rng.choice(np.array(CLASSES, dtype=object), len(labels))
+    return labels, np.where(rng.random(len(labels)) < share_right, labels, wrong)
+
+
+def proba_of(predictions: np.ndarray, confidence: float = 0.7) -> np.ndarray:
+    proba = np.full((len(predictions), 4), (1 - confidence) / 3)
+    proba[np.arange(len(predictions)), [CLASSES.index(p) for p in predictions]] = confidence
+    return proba
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_scores_equal_scikit_learn(seed: int) -> None:
+    labels, said = made_up(seed, share_right=0.3 + 0.2 * seed)
+    ours = {
+        r["metric"]: r["value"]
+        for r in evaluation.scores(labels, proba_of(said), "lightgbm", "simulated", "holdout", 10)
+    }
+    y, p = labels.astype(str), said.astype(str)
+    assert ours["balanced_accuracy"] == pytest.approx(sk.balanced_accuracy_score(y, p))
+    assert ours["weighted_f1"] == pytest.approx(sk.f1_score(y, p, average="weighted"))
+    assert ours["accuracy"] == pytest.approx(sk.accuracy_score(y, p))
+    each = sk.f1_score(y, p, average=None, labels=list(CLASSES))
+    assert [ours[f"f1:{c}"] for c in CLASSES] == pytest.approx(list(each))
+    assert (evaluation.confusion(labels, said) == sk.confusion_matrix(y, p, labels=list(CLASSES))).all()
+
+
+def test_a_class_that_the_labels_lack_counts_as_scikit_learn_counts_it() -> None:
+    labels = np.array(["Sst", "Sst", "Pvalb", "Pvalb"], dtype=object)
+    said = np.array(["Sst", "Excitatory", "Pvalb", "Pvalb"], dtype=object)
+    assert evaluation.score("balanced_accuracy", labels, said) == pytest.approx(0.75)
+    assert evaluation.score("weighted_f1", labels, said) == pytest.approx(
+        sk.f1_score(labels.astype(str), said.astype(str), average="weighted", zero_division=0)
+    )
+    metrics = {r["metric"] for r in evaluation.scores(labels, proba_of(said), "m", "simulated", "holdout", 10)}
+    assert "f1:Pvalb" in metrics
+    assert "f1:Excitatory" not in metrics  # no true Excitatory cell: no F1 to report
+
+
+def test_plain_bootstrap_of_the_accuracy_has_the_binomial_spread() -> None:
+    labels, said = made_up(1)
+    p, n = float(np.mean(labels == said)), len(labels)
+    values = evaluation.bootstrap(labels, said, 20000, stratified=False)["accuracy"]
+    assert values.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n / 20000))
+    assert values.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.03)
+    low, high = evaluation.interval(values)
+    assert low == pytest.approx(stats.binom.ppf(0.025, n, p) / n, abs=1.5 / n)
+    assert high == pytest.approx(stats.binom.ppf(0.975, n, p) / n, abs=1.5 / n)
+
+
+@pytest.mark.parametrize("stratified", [True, False])
+def test_multinomial_draws_are_the_bootstrap_of_the_cells(stratified: bool) -> None:
+    """The same intervals as resampling the cells themselves, one by one, and scoring by scikit-learn."""
+    labels, said = made_up(2, counts={"Pvalb": 20, "Sst": 40, "Vip/Lamp5": 30, "Excitatory": 10})
+    rng = np.random.default_rng(0)
+    plain: list[float] = []
+    for _ in range(1500):
+        if stratified:
+            rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in CLASSES])
+        else:
+            rows = rng.integers(0, len(labels), len(labels))
+        plain.append(sk.f1_score(labels[rows].astype(str), said[rows].astype(str), average="weighted"))
+    ours = evaluation.bootstrap(labels, said, 20000, stratified=stratified)["weighted_f1"]
+    assert ours.std() == pytest.approx(np.std(plain), rel=0.08)
+    assert evaluation.interval(ours) == pytest.approx(evaluation.interval(np.array(plain)), abs=0.012)
+
+
+def test_95_percent_intervals_cover_the_truth_about_95_percent_of_the_time() -> None:
+    """The true accuracy of the made-up classifier is known: 0.8 + 0.2 / 4."""
+    covered = 0
+    for seed in range(400):
+        labels, said = made_up(seed, share_right=0.8)
+        low, high = evaluation.interval(evaluation.bootstrap(labels, said, 400, seed)["accuracy"])
+        covered += low <= 0.85 <= high
+    assert 0.91 <= covered / 400 <= 0.985
+
+
+def test_2000_resamples_of_the_papers_holdout_are_fast_and_repeatable() -> None:
+    labels, said = made_up(3)
+    begin = time.perf_counter()
+    first = evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 2000, seed=5)
+    assert time.perf_counter() - begin < 3
+    assert first == evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 2000, seed=5)
+    assert all(r["low"] <= r["value"] <= r["high"] and r["n"] == 1118 for r in first)
+
+
+def test_mcnemar_by_hand_and_by_scipy() -> None:
+    # 10 cells that only the first has right, 2 that only the second has: exact p = 2 P(X <= 2), X ~ B(12, 1/2)
+    labels = np.array(["Sst"] * 30, dtype=object)
+    a = np.array(["Sst"] * 28 + ["Pvalb"] * 2, dtype=object)
+    b = np.array(["Sst"] * 18 + ["Pvalb"] * 10 + ["Sst"] * 2, dtype=object)
+    test = evaluation.mcnemar(labels, a, b)
+    assert (test.only_a, test.only_b) == (10, 2)
+    assert test.p_exact == pytest.approx(2 * (1 + 12 + 66) / 4096)
+    assert test.chi2 == pytest.approx(49 / 12)
+    assert test.p_chi2 == pytest.approx(stats.chi2.sf(49 / 12, 1))
+    swapped = evaluation.mcnemar(labels, b, a)
+    assert (swapped.only_a, swapped.p_exact) == (2, test.p_exact)
+    same = evaluation.mcnemar(labels, a, a)
+    assert (same.p_exact, same.p_chi2) == (1.0, 1.0)
+
+
+def test_mcnemar_rejects_equal_pairs_in_5_percent_at_most_and_sees_a_real_difference() -> None:
+    equal = [evaluation.mcnemar(*_pair(seed, 0.85, 0.85)).p_exact for seed in range(400)]
+    assert np.mean(np.array(equal) < 0.05) <= 0.06
+    unequal = [evaluation.mcnemar(*_pair(seed, 0.95, 0.75)).p_exact for seed in range(50)]
+    assert np.mean(np.array(unequal) < 0.05) > 0.95
+
+
+def _pair(seed: int, *shares_right: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    labels = np.repeat(np.array(["Pvalb", "Sst"], dtype=object), 100)
+    other = np.where(labels == "Pvalb", "Sst", "Pvalb")
+    return labels, *(np.where(rng.random(200) < share, labels, other) for share in shares_right)
+
+
+def test_paired_difference_is_sharper_than_two_single_intervals_and_zero_for_equal_models() -> None:
+    labels, a = made_up(5, 0.9)
+    b = a.copy()
+    flip = np.random.default_rng(0).choice(len(b), 30, replace=False)
+    b[flip] = "Sst"
+    found = evaluation.bootstrap_difference(labels, a, b)
+    expected = sk.balanced_accuracy_score(labels.astype(str), a.astype(str)) - sk.balanced_accuracy_score(
+        labels.astype(str), b.astype(str)
+    )
+    assert found.value == pytest.approx(expected)
+    assert found.low <= found.value <= found.high
+    low, high = evaluation.interval(evaluation.bootstrap(labels, a)["balanced_accuracy"])
+    assert found.high - found.low < 0.8 * (high - low)
+    none = evaluation.bootstrap_difference(labels, a, a, "weighted_f1")
+    assert (none.value, none.low, none.high) == (0, 0, 0)
+
+
+def test_calibration_error_by_hand() -> None:
+    labels = np.array(["Sst"] * 10, dtype=object)
+    proba = np.zeros((10, 4))
+    proba[:, 1], proba[:, 0] = 0.9, 0.1  # says Sst with 0.9, and is right in all of 10
+    table, error = evaluation.calibration(labels, proba)
+    assert error == pytest.approx(0.1)
+    assert (table["n"].tolist(), table["accuracy"].tolist()) == ([10], [1.0])
+    labels[:5] = "Pvalb"  # now right in half of them
+    assert evaluation.calibration(labels, proba)[1] == pytest.approx(0.4)
+
+
+def test_calibrated_probabilities_have_a_small_error() -> None:
+    rng = np.random.default_rng(0)
+    proba = rng.dirichlet([0.5] * 4, 20000)
+    drawn = (proba.cumsum(axis=1) < rng.random((20000, 1))).sum(axis=1)
+    table, error = evaluation.calibration(np.asarray(CLASSES, dtype=object)[drawn], proba)
+    # Even then each bin's accuracy has binomial noise; the mean of its absolute value is sqrt(2 / pi) of its SD.
+    noise = (np.sqrt(2 / np.pi * table["confidence"] * (1 - table["confidence"]) * table["n"])).sum() / 20000
+    assert error < 2 * noise < 0.02
+
+
+def test_paper_results_are_those_of_section_iv() -> None:
+    f1 = evaluation.PAPER_RESULTS.query("metric == 'weighted_f1'").set_index("model")["value"]
+    assert f1.to_dict() == {
+        "mobilenet_v2": 0.8972, "inception_v3": 0.9003, "densenet121": 0.8927, "resnet18": 0.8981, "lightgbm": 0.89,
+        "ophir": 0.877, "wang": 0.8875,
+    }  # fmt: skip
+    assert evaluation.paper_value("inception_v3", "holdout", "balanced_accuracy") == (0.9053, "=")
+    assert evaluation.paper_value("lightgbm", "cv", "balanced_accuracy") == (0.88, ">")
+    assert evaluation.paper_value("lightgbm", "cv", "accuracy") is None
+
+
+def test_only_the_papers_own_cells_are_compared_with_the_paper() -> None:
+    def record(data: str) -> dict:
+        keys = {"model": "lightgbm", "split": "holdout", "metric": "weighted_f1"}
+        return keys | {"data": data, "value": 0.9, "low": 0.88, "high": 0.92, "n": 1118}
+
+    table = evaluation.compare_with_paper([record("published"), record("simulated")])
+    assert table["comparable"].tolist() == [True, False]
+    assert table.loc[0, "difference"] == pytest.approx(0.01)
+    assert table.loc[0, "paper_in_interval"]
+    assert np.isnan(table.loc[1, "difference"])
+
+
+def test_cv_records_are_mean_and_sd_over_folds() -> None:
+    (record,) = evaluation.cv_records({"balanced_accuracy": [0.8, 0.9, 1.0]}, "lightgbm", "published", 4472)
+    assert record["value"] == pytest.approx(0.9)
+    assert record["high"] - record["value"] == pytest.approx(np.sqrt(2 / 300))
+    assert record["value"] - record["low"] == pytest.approx(np.sqrt(2 / 300))
+
+
+def test_scores_by_fold_are_those_of_each_folds_cells() -> None:
+    labels, said = made_up(4)
+    folds = [(np.arange(0), np.arange(k, len(labels), 3)) for k in range(3)]
+    found = evaluation.by_fold(labels, proba_of(said), folds)
+    expected = [sk.balanced_accuracy_score(labels[o].astype(str), said[o].astype(str)) for _, o in folds]
+    assert found["balanced_accuracy"] == pytest.approx(expected)
+    assert set(found) == set(evaluation.METRICS)
+
+
+def test_the_sentence_compares_real_cells_and_refuses_to_compare_others() -> None:
+    labels, said = made_up(3)
+    real = evaluation.paper_sentence(evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 200))
+    assert "1,118 real test cells" in real
+    assert "The paper's 89.00 % lie inside this interval." in real
+    simulated = evaluation.paper_sentence(
+        evaluation.scores(labels, proba_of(said), "lightgbm", "simulated", "holdout", 200)
+    )
+    assert "cannot be compared" in simulated
+    with pytest.raises(StsError, match="no weighted_f1 of resnet18"):
+        evaluation.paper_sentence([], "resnet18")
+
+
+@pytest.mark.parametrize(
+    ("labels", "proba", "words"),
+    [
+        (["Sst"], [[0.5, 0.5, 0, 0], [1, 0, 0, 0]], r"shape \(2, 4\); they must be \(1, 4\)"),
+        (["Sst"], [[0.5, 0.9, 0, 0]], "add up to 1"),
+        (["Sst"], [[np.nan, 1, 0, 0]], "add up to 1"),
+        (["Martinotti"], [[1, 0, 0, 0]], "label 'Martinotti' is unknown"),
+        ([], np.zeros((0, 4)), "at least one"),
+    ],
+)
+def test_bad_input_is_one_line(labels: list[str], proba: object, words: str) -> None:
+    with pytest.raises(StsError, match=words) as caught:
+        evaluation.scores(labels, np.asarray(proba, dtype=float), "m", "simulated", "holdout", 10)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_metric_and_unequal_lengths_are_refused() -> None:
+    with pytest.raises(ParameterError, match="use one of: balanced_accuracy"):
+        evaluation.score("auc", ["Sst"], ["Sst"])
+    with pytest.raises(StsError, match="2 predictions for 1 cells"):
+        evaluation.mcnemar(["Sst"], ["Sst", "Sst"], ["Sst"])
+    with pytest.raises(ParameterError, match="n_bootstrap is 0"):
+        evaluation.bootstrap(["Sst"], ["Sst"], 0)
+
+
+# --- pictures -----------------------------------------------------------------------------------------------------------
+
+
+def cv_and_holdout(model: str, data: str = "simulated") -> list[dict]:
+    labels, said = made_up(1)
+    cv = evaluation.cv_records({"balanced_accuracy": [0.7, 0.8, 0.9]}, model, data, 4472)
+    return cv + evaluation.scores(labels, proba_of(said), model, data, "holdout", 50)
+
+
+def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_data() -> None:
+    from stslib.figures import scores as pictures
+
+    records = [r for m in ("lightgbm", "resnet18") for r in cv_and_holdout(m)]
+    figure = pictures.balanced_accuracy_bars(records, "simulated")
+    (ax,) = figure.axes
+    heights = [p.get_height() for p in ax.patches]
+    value = next(r["value"] for r in records if r["split"] == "holdout" and r["metric"] == "balanced_accuracy")
+    assert heights == pytest.approx([0.8, value, 0.8, value])
+    assert [t.get_text() for t in ax.get_xticklabels()] == ["ResNet18", "LightGBM"]  # networks first, as in the paper
+    assert "simulated cells" in figure.get_supxlabel()
+    legend = [t.get_text() for t in figure.legends[0].get_texts()]
+    assert any("paper (real cells)" in t for t in legend)
+
+
+def test_confusion_picture_shows_counts_and_row_shares() -> None:
+    from stslib.figures import scores as pictures
+
+    labels, said = made_up(1)
+    figure = pictures.confusion_matrix(labels, said, "published", "holdout")
+    counts = evaluation.confusion(labels, said)
+    texts = [t.get_text() for t in figure.axes[0].texts]
+    assert texts[0] == f"{counts[0, 0]}\n{100 * counts[0, 0] / 213:.1f} %"
+    assert len(texts) == 16
+
+
+def test_pictures_of_nothing_are_refused() -> None:
+    from stslib.figures import scores as pictures
+
+    with pytest.raises(StsError, match="nothing to draw"):
+        pictures.balanced_accuracy_bars([], "simulated")
+    with pytest.raises(StsError, match="nothing to draw"):
+        pictures.class_f1(cv_and_holdout("lightgbm"), "simulated", split="train")

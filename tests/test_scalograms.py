@@ -1,0 +1,456 @@
+"""The transform against theory, against direct evaluation of the sampled wavelet, against PyWavelets and against torch."""
+
+import subprocess
+import sys
+import textwrap
+import warnings
+
+import numpy as np
+import pytest
+import pywt
+import torch
+from torch.nn.functional import interpolate
+
+from stslib.errors import ParameterError
+from stslib.figures import signals
+from stslib.scalograms import (
+    NAMES,
+    Bank,
+    ScalogramWarning,
+    cone_of_influence,
+    cwt,
+    cwt_resized,
+    errors_by_frequency,
+    wavelet,
+)
+from stslib.sources import open_source
+from stslib.sweeps import prepare
+
+RATE_HZ = 4000.0
+WITH_NUMBERS = ["cmor1.5-1.0", "cmor20-0.5", "shan1.5-1.0", "fbsp2-1.5-1.0", "fbsp3-1.0-0.5"]
+WAVELETS = [name for name in NAMES if "-" not in name] + WITH_NUMBERS
+
+
+@pytest.fixture(scope="module")
+def noise():
+    return np.random.default_rng(7).standard_normal((2, 4800))
+
+
+def relative(found, wanted):
+    return np.linalg.norm(np.asarray(found) - wanted) / np.linalg.norm(wanted)
+
+
+def direct(x, bank):
+    """The sum that defines the transform, over every sample where the wavelet is above 1e-14 of its largest value."""
+    rows = []
+    for scale in bank.scales:
+        lags = np.arange(-(len(x) - 1), len(x))
+        psi = wavelet(bank.wavelet).psi(lags / scale)
+        rows.append(np.convolve(x, np.conj(psi)[::-1])[len(x) - 1 : 2 * len(x) - 1] / np.sqrt(scale))
+    return np.array(rows)
+
+
+def resized(full, height, width):
+    """torch's own bilinear resize of a full scalogram (real and imaginary part apart)."""
+    parts = [full.real, full.imag] if np.iscomplexobj(full) else [full]
+    done = [
+        interpolate(torch.from_numpy(np.ascontiguousarray(p)).reshape(-1, 1, *p.shape[-2:]), (height, width),
+                    mode="bilinear", align_corners=False, antialias=False).numpy().reshape(*p.shape[:-2], height, width)
+        for p in parts
+    ]  # fmt: skip
+    return done[0] if len(done) == 1 else done[0] + 1j * done[1]
+
+
+# --- the wavelets ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WAVELETS)
+def test_wavelets_are_those_of_pywavelets(name):
+    drawn = pywt.ContinuousWavelet(name)
+    drawn.lower_bound, drawn.upper_bound = -4.0, 4.0
+    psi, times = drawn.wavefun(length=1025)
+    np.testing.assert_allclose(wavelet(name).psi(times), psi, atol=1e-12)
+    assert wavelet(name).central_frequency == pywt.central_frequency(name)
+    assert wavelet(name).is_complex == np.iscomplexobj(psi)
+
+
+@pytest.mark.parametrize("name", [n for n in WAVELETS if n[:4] not in ("shan", "fbsp")])
+def test_spectrum_is_the_fourier_transform_of_the_wavelet(name):
+    mother = wavelet(name)
+    times = np.linspace(-40, 40, 40001)
+    for rad in (-mother.peak_rad, 0.3, 1.0, mother.peak_rad, 1.7 * mother.peak_rad):
+        numeric = (mother.psi(times) * np.exp(-1j * rad * times)).sum() * (times[1] - times[0])
+        assert mother.spectrum(np.array([rad]))[0] == pytest.approx(numeric, abs=1e-10)
+    around = mother.peak_rad * np.array([0.98, 1.0, 1.02])
+    assert np.abs(mother.spectrum(around)).argmax() == 1
+
+
+def test_mexican_hat_names_its_frequencies_as_pywt_and_peaks_elsewhere():
+    bank = Bank()
+    np.testing.assert_array_equal(bank.frequencies_hz, np.arange(20, 200))
+    scales = np.array([pywt.frequency2scale("mexh", f / RATE_HZ) for f in bank.frequencies_hz])
+    np.testing.assert_allclose(bank.scales, scales)
+    np.testing.assert_allclose(bank.peak_frequencies_hz / bank.frequencies_hz, np.sqrt(2) / (2 * np.pi) / 0.25)
+    np.testing.assert_allclose(
+        bank.ridge_frequencies_hz / bank.frequencies_hz, np.sqrt(2.5) / (2 * np.pi) / 0.25, rtol=1e-4
+    )
+
+
+def test_log_spacing_has_one_ratio_and_leaves_the_maximum_out():
+    frequencies_hz = Bank(frequency_min_hz=10, frequency_max_hz=160, n_frequencies=8, spacing="log").frequencies_hz
+    np.testing.assert_allclose(frequencies_hz, 10 * 2 ** (np.arange(8) / 2))
+
+
+# --- exactness ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", WAVELETS)
+@pytest.mark.parametrize("band", ["paper", "wide"])
+def test_exact_against_direct_evaluation(noise, name, band):
+    """Rows from wavelets longer than the sweep to Nyquist, where the analytic spectrum has to be aliased."""
+    x = noise[0, :1500]
+    bank = Bank(name, n_frequencies=9) if band == "paper" else Bank(name, 2, 2000, 8, "log")
+    wanted = direct(x, bank)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScalogramWarning)
+        double, single = cwt(x, bank), cwt(x.astype(np.float32), bank)
+    assert double.dtype.itemsize == 2 * single.dtype.itemsize
+    for row in range(bank.n_frequencies):
+        assert relative(double[row], wanted[row]) <= 1e-10
+        assert relative(single[row], wanted[row]) <= 1e-5
+
+
+def test_pywt_differs_by_its_own_error(noise, monkeypatch):
+    """12 % as PyWavelets stands (a drawn wavelet of 1,024 points); on a fine drawing, no more than half a sample's shift."""
+    bank = Bank(n_frequencies=60)
+    exact = cwt(noise[0], bank)
+    as_published = cwt(noise[0], bank, backend="pywt")
+    np.testing.assert_allclose(as_published, pywt.cwt(noise[0], bank.scales, "mexh")[0])
+    assert 0.08 < relative(as_published, exact) < 0.16
+    drawn = pywt._cwt.integrate_wavelet
+    monkeypatch.setattr(pywt._cwt, "integrate_wavelet", lambda w, precision: drawn(w, precision=16))
+    finer = cwt(noise[0], bank, backend="pywt")
+    # White noise in a row of scale a has a mean square angular frequency of 2.5 / a**2, so half a sample moves it by this:
+    half_a_sample = np.sqrt(2.5) / bank.scales / 2
+    errors = np.array([relative(f, e) for f, e in zip(finer, exact, strict=True)])
+    assert (errors <= 1.1 * half_a_sample).all()
+
+
+# --- theory ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["mexh", "gaus4", "morl", "cmor1.5-1.0"])
+@pytest.mark.parametrize("normalisation", ["L2", "L1"])
+@pytest.mark.parametrize("sine_hz", [40.0, 75.0, 140.0])
+def test_ridge_of_a_sinusoid(name, normalisation, sine_hz):
+    bank = Bank(name, normalisation=normalisation)
+    x = np.sin(2 * np.pi * sine_hz * np.arange(4800) / RATE_HZ)
+    strength = (np.abs(cwt(x, bank))[:, 1200:3600] ** 2).mean(axis=1)
+    step_hz = np.diff(bank.ridge_frequencies_hz)[0]
+    assert bank.ridge_frequencies_hz[strength.argmax()] == pytest.approx(sine_hz, abs=step_hz)
+
+
+@pytest.mark.parametrize("name", ["mexh", "gaus1", "gaus3", "cgau2", "cmor1.5-1.0"])
+def test_impulse_gives_the_conjugate_wavelet_backwards(name):
+    bank = Bank(name, 30, 900, 5)
+    x = np.zeros(2000)
+    x[900] = 1
+    found = cwt(x, bank)
+    for row, scale in enumerate(bank.scales):
+        wanted = np.conj(wavelet(name).psi((900 - np.arange(2000)) / scale)) / np.sqrt(scale)
+        np.testing.assert_allclose(found[row], wanted, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["mexh", *(f"gaus{order}" for order in range(1, 9)), "cgau3"])
+@pytest.mark.parametrize("padding", ["edge", "reflect", "symmetric"])
+def test_constant_gives_nothing_where_it_goes_on(name, padding):
+    bank = Bank(name, n_frequencies=12)
+    np.testing.assert_allclose(cwt(np.full(4800, -70.0), bank, padding=padding), 0, atol=1e-9)
+    assert np.abs(cwt(np.full(4800, -70, np.float32), bank, padding=padding)).max() < 1e-2
+
+
+def test_constant_in_zeros_rings_at_the_ends_only():
+    bank = Bank(n_frequencies=12)
+    found = np.abs(cwt(np.full(4800, -70.0), bank))
+    # A step into zeros leaves 70 sqrt(a) c u exp(-u**2 / 2) with the hat's own factor c, largest at u = 1.
+    factor = 2 / (np.sqrt(3) * np.pi**0.25)
+    np.testing.assert_allclose(found.max(axis=1), 70 * np.sqrt(bank.scales) * factor * np.exp(-0.5), rtol=0.03)
+    half_support = np.ceil(9.1 * bank.scales).astype(int)
+    for row, reach in enumerate(half_support):
+        assert found[row, reach:-reach].max() < 1e-9
+
+
+def test_linear_and_shifted(noise):
+    bank, (a, b) = Bank("gaus3", n_frequencies=10), noise
+    np.testing.assert_allclose(cwt(2 * a - 3 * b, bank), 2 * cwt(a, bank) - 3 * cwt(b, bank), atol=1e-11)
+    padded = np.pad(a[:3000], (300, 1500))
+    later = np.pad(a[:3000], (437, 1363))
+    np.testing.assert_allclose(cwt(later, bank)[:, 137:], cwt(padded, bank)[:, :-137], atol=1e-12)
+
+
+def test_l1_gives_a_sinusoid_one_height():
+    t = np.arange(8000) / RATE_HZ
+    heights = {n: [] for n in ("L1", "L2")}
+    for sine_hz in (40, 80, 160):
+        for normalisation, found in heights.items():
+            bank = Bank("cmor1.5-1.0", 20, 300, 280, normalisation=normalisation)
+            found.append(np.abs(cwt(np.cos(2 * np.pi * sine_hz * t), bank))[:, 4000].max())
+    np.testing.assert_allclose(heights["L1"], 0.5, rtol=1e-3)  # half of the cosine is at the positive frequency
+    # In L2 it grows with the square root of the period; the rows are 1 Hz apart, so the top may be missed by a little.
+    per_root_period = np.array(heights["L2"]) * np.sqrt([40, 80, 160])
+    np.testing.assert_allclose(per_root_period, per_root_period.mean(), rtol=3e-3)
+
+
+def test_outputs_and_padding_follow_their_definitions(noise):
+    bank = Bank("cmor1.5-1.0", n_frequencies=6)
+    coefficients = cwt(noise, bank)
+    np.testing.assert_allclose(cwt(noise, bank, "magnitude"), np.abs(coefficients))
+    np.testing.assert_allclose(cwt(noise, bank, "energy"), np.abs(coefficients) ** 2)
+    for padding in ("edge", "reflect", "symmetric"):
+        by_hand = cwt(np.pad(noise, ((0, 0), (2400, 2400)), mode=padding), bank)[..., 2400:-2400]
+        np.testing.assert_allclose(cwt(noise, bank, padding=padding), by_hand, atol=1e-10)
+
+
+def test_cone_of_influence():
+    bank = Bank(n_frequencies=18)
+    inside = cone_of_influence(bank, 4800)
+    assert inside.shape == (18, 4800)
+    assert (np.diff(inside.sum(axis=1)) <= 0).all()
+    # For the Mexican hat a step leaves u exp(-u**2 / 2), largest at u = 1.
+    u = np.linspace(1, 5, 100001)
+    reach = u[np.flatnonzero(u**2 * np.exp(-(u**2)) > np.exp(-2) * np.exp(-1)).max()]
+    np.testing.assert_allclose(bank.edge_reach_s, reach * bank.scales / RATE_HZ, rtol=2e-3)
+    trace = cwt(np.ones(4800), bank) ** 2  # its ends are steps in the zeros around it
+    for row, cone in zip(trace, inside, strict=True):
+        assert row[~cone].max() <= np.exp(-2) * row.max() * 1.01
+
+
+# --- model resolution -----------------------------------------------------------------------------------------------
+
+SIZES = [(224, 224), (224, 244), (299, 299), (96, 96), (180, 4800), (40, 1500), (400, 6000), (1, 1), (7, 3)]
+
+
+@pytest.mark.parametrize(("height", "width"), SIZES)
+def test_resized_equals_torchs_resize_of_the_full_one(noise, height, width):
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
+        x = noise.astype(dtype)
+        found = cwt_resized(x, Bank(), height, width)
+        assert found.dtype == dtype
+        assert found.shape == (2, height, width)
+        assert relative(found, resized(cwt(x, Bank()), height, width)) <= tolerance
+
+
+@pytest.mark.parametrize("name", ["mexh", "gaus5", "morl", "cgau2", "cmor1.5-1.0", "shan1.5-1.0"])
+@pytest.mark.parametrize("output", ["coefficients", "magnitude", "energy"])
+def test_resized_equals_it_for_every_output(noise, name, output):
+    bank = Bank(name, 25, 1900, 37, "log", normalisation="L1")
+    for padding in ("zero", "reflect"):
+        x = noise[:, :3000].astype(np.float32)
+        found = cwt_resized(x, bank, 50, 61, output, padding)
+        assert relative(found, resized(cwt(x, bank, output, padding), 50, 61)) <= 1e-5
+
+
+@pytest.mark.parametrize(("height", "width"), [(96, 96), (224, 224), (40, 700), (200, 5000), (1, 1)])
+@pytest.mark.parametrize("output", ["coefficients", "magnitude"])
+def test_resized_with_antialias_equals_torchs(noise, height, width, output):
+    full = torch.from_numpy(cwt(noise[:1], Bank(), output))[None]
+    wanted = interpolate(full, (height, width), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
+        x = noise[:1].astype(dtype)
+        found = cwt_resized(x, Bank(), height, width, output, antialias=True)
+        # A single pixel of coefficients is an average that all but cancels: measured against what goes into it.
+        assert np.linalg.norm(found - wanted) <= tolerance * max(
+            np.linalg.norm(wanted), np.sqrt(wanted.size) * full.std()
+        )
+
+
+def test_resized_by_pywt_is_the_published_way(noise):
+    bank = Bank(n_frequencies=20)
+    x = noise[:1, :1000].astype(np.float32)
+    full, _ = pywt.cwt(x[0], bank.scales, "mexh")
+    assert relative(cwt_resized(x, bank, 16, 24, backend="pywt")[0], resized(full.astype(np.float32), 16, 24)) <= 1e-6
+
+
+def test_types_shapes_and_places(noise):
+    bank = Bank(n_frequencies=7)
+    x = noise[:, :1200].astype(np.float32)
+    wanted = cwt_resized(x, bank, 6, 10)
+    tensor = cwt_resized(torch.from_numpy(x), bank, 6, 10)
+    assert isinstance(tensor, torch.Tensor)
+    np.testing.assert_array_equal(tensor.numpy(), wanted)
+    np.testing.assert_array_equal(cwt(torch.from_numpy(x), bank).numpy(), cwt(x, bank))
+    assert cwt(x[0], bank).shape == (7, 1200)
+    assert cwt(x.reshape(2, 1, 1, 1200), bank).shape == (2, 1, 1, 7, 1200)
+    np.testing.assert_allclose(cwt_resized(x, bank, 6, 10, chunk_mb=1e-6), wanted, rtol=1e-4, atol=1e-4)
+    half = np.empty((2, 6, 10), np.float16)
+    assert cwt_resized(x, bank, 6, 10, out=half) is half
+    np.testing.assert_allclose(half, wanted, rtol=1e-3, atol=1e-3)
+    whole = np.random.default_rng(0).integers(-3000, 3000, (2, 1200)).astype(np.int16)
+    np.testing.assert_array_equal(cwt(whole, bank), cwt(whole.astype(np.float32), bank))
+
+
+def test_memory_does_not_grow_with_the_number_of_sweeps():
+    """Peak of a fresh process, over that after a small batch; the full scalograms would be 690 MB."""
+    script = """
+        import resource, numpy as np, torch
+        from stslib.scalograms import Bank, cwt_resized
+        torch.set_num_threads(1)
+        x = np.random.default_rng(0).standard_normal((200, 4800)).astype(np.float32)
+        out = np.zeros((200, 224, 224), np.float16)
+        cwt_resized(x[:40], Bank(), 224, 224, out=out[:40])
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        cwt_resized(x, Bank(), 224, 224, out=out)
+        print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(script)], capture_output=True, text=True, check=True, timeout=120
+    )
+    assert float(done.stdout) < 30
+
+
+# --- bad input ------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        ({"frequency_max_hz": 2500}, "Nyquist"),
+        ({"frequency_min_hz": 0}, "above 0"),
+        ({"frequency_min_hz": -5}, "above 0"),
+        ({"frequency_min_hz": float("nan")}, "above 0"),
+        ({"frequency_min_hz": 300}, "minimum must be the lower"),
+        ({"n_frequencies": 0}, "at least 1"),
+        ({"n_frequencies": 2.5}, "whole number"),
+        ({"rate_hz": 0}, "above 0 Hz"),
+        ({"spacing": "cubic"}, "linear, log"),
+        ({"normalisation": "L3"}, "L2, L1"),
+        ({"wavelet": "haar"}, "mexh, morl, gaus1"),
+        ({"wavelet": "gaus9"}, "gaus8"),
+        ({"wavelet": "cmor"}, "cmorB-C"),
+        ({"wavelet": "cmor0-1"}, "cmorB-C"),
+        ({"wavelet": "cmor1.5-1.0-3"}, "cmorB-C"),
+        ({"wavelet": "fbsp1.5-1-1"}, "whole number"),
+    ],
+)
+def test_bad_bank(options, part):
+    with pytest.raises(ParameterError, match=part) as raised:
+        Bank(**options)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.parametrize(
+    ("x", "part"),
+    [
+        (np.zeros((0, 4800)), "there are none"),
+        (np.zeros((3, 0)), "at least 2 samples"),
+        (np.float64(1.0), "NumPy array"),
+        ([1.0, 2.0], "NumPy array"),
+        (np.zeros((2, 4800), complex), "real numbers"),
+        (np.array(["a", "b"]), "real numbers"),
+        (np.zeros(4800, bool), "real numbers"),
+    ],
+)
+def test_bad_sweeps(x, part):
+    for transform in (cwt, lambda x, bank: cwt_resized(x, bank, 8, 8)):
+        with pytest.raises(ParameterError, match=part):
+            transform(x, Bank())
+
+
+def test_nan_names_the_sweep(noise):
+    x = np.repeat(noise, 3, axis=0)
+    x[4, 17] = np.nan
+    with pytest.raises(ParameterError, match="sweep 4 holds NaN"):
+        cwt_resized(x, Bank(), 8, 8, chunk_mb=1e-6)
+
+
+def test_bad_options(noise):
+    for options in ({"output": "power"}, {"padding": "wrap"}, {"backend": "gpu"}, {"chunk_mb": 0}):
+        with pytest.raises(ParameterError, match=next(iter(options))):
+            cwt(noise, Bank(n_frequencies=2), **options)
+    for height in (0, -3, 2.5, True):
+        with pytest.raises(ParameterError, match="height"):
+            cwt_resized(noise, Bank(n_frequencies=2), height, 8)
+    with pytest.raises(ParameterError, match="out has shape"):
+        cwt(noise, Bank(n_frequencies=2), out=np.empty((2, 2, 4000)))
+
+
+def test_short_sweep_warns_with_the_frequencies(noise):
+    t = np.linspace(4, 6, 20001)  # the Mexican hat is above 1e-4 of its largest value up to here, on either side
+    width = 2 * t[np.flatnonzero((t**2 - 1) * np.exp(-(t**2) / 2) > 1e-4).max()]
+    too_long = int(np.floor(1000 * width / 300))  # scale of the row of f Hz: 1000 / f samples
+    with pytest.warns(ScalogramWarning, match=rf"20 to {too_long} Hz \({too_long - 19} of 180 rows\)"):
+        cwt(noise[:, :300], Bank())
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        cwt(noise, Bank())
+
+
+# --- figures --------------------------------------------------------------------------------------------------------
+
+
+def words(figure):
+    """All that is written on a figure."""
+    texts = [figure.get_supxlabel(), *(t.get_text() for t in figure.texts)]
+    for ax in figure.axes:
+        texts += [ax.get_xlabel(), ax.get_ylabel(), ax.get_title(), ax.get_title(loc="left"), ax.get_title(loc="right")]
+    return " | ".join(t for t in texts if t)
+
+
+def figures_of(pair, kind):
+    bank = Bank(n_frequencies=30)
+    return {
+        "pipeline": signals.pipeline(pair, kind, "Pvalb", bank),
+        "spike_trains": signals.spike_trains(pair, ["Pvalb", "Sst"], kind),
+        "sweep_and_scalogram": signals.sweep_and_scalogram(pair, bank, kind, "Pvalb"),
+        "compare_wavelets": signals.compare_wavelets(pair[1], [bank, Bank("cmor1.5-1.0", n_frequencies=30)], kind),
+        "normalisations": signals.normalisations(pair[1], bank, kind),
+        "edges": signals.edges(pair[1] - 70, bank, kind),
+        "model_resolution": signals.model_resolution(pair[1], bank, [(24, 24)], kind),
+        "spectrum_and_share": signals.spectrum_and_share(pair, ["Pvalb", "Sst"], kind),
+    }
+
+
+def test_figures_say_their_data_and_their_units(noise):
+    for name, figure in figures_of(noise, "hybrid").items():
+        text = words(figure)
+        assert "hybrid cells" in text, name
+        assert any(unit in text for unit in ("(s)", "(Hz)", "Column")), name
+    bank = Bank(n_frequencies=30)
+    for figure in (
+        signals.wavelets([bank, Bank("morl")]),
+        signals.bank_response(bank),
+        signals.ridge(bank),
+        signals.sine_to_train(bank),
+        signals.trade([bank]),
+        signals.pywt_error(errors_by_frequency(Bank(n_frequencies=5), 1000), "mexh"),
+    ):
+        assert any(unit in words(figure) for unit in ("(s)", "(Hz)")), words(figure)
+        assert "cells" not in figure.get_supxlabel()  # these show formulas
+
+
+def test_errors_by_frequency_are_those_of_pywt_and_of_rounding():
+    table = errors_by_frequency(Bank(n_frequencies=20))
+    assert 0.08 < table.attrs["total"]["pywt"] < 0.16
+    assert (table.float32 < 1e-5).all()
+    assert (table.float64 < 1e-10).all()
+
+
+# --- real recordings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mirror
+def test_real_and_hybrid_sweeps_go_through(mirror):
+    """All six real sweeps and some hybrid cells, at model resolution, agree with the resized full scalogram."""
+    real = open_source("real_sweeps", path=str(mirror / "sweeps"))
+    hybrid = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
+    recordings = [*real.recordings(), *hybrid.recordings(hybrid.cells().cell_id[:6])]
+    x = np.stack([prepare(recording.sweeps[-1]) for recording in recordings])
+    assert x.shape == (12, 4800)
+    found = cwt_resized(x, Bank(), 96, 96)
+    assert relative(found, resized(cwt(x, Bank()), 96, 96)) <= 1e-5
+    # Spikes come during the step, so that is where the power lies.
+    power = (found**2).mean(axis=1)
+    assert (power[:, 8:88].mean(axis=1) > 3 * power[:, -4:].mean(axis=1)).all()
+    pair = np.stack([prepare(s) for s in recordings[-1].sweeps])
+    for figure in figures_of(pair, recordings[-1].kind).values():
+        assert "hybrid cells" in words(figure)

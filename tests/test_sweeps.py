@@ -1,0 +1,381 @@
+"""Which sweeps are chosen, and that cropping and resampling do what theory says."""
+
+import pickle
+from dataclasses import replace
+from functools import partial
+
+import numpy as np
+import pytest
+
+from stslib.cohort import REASONS as COHORT_REASONS
+from stslib.errors import ParameterError, StsError
+from stslib.figures import signals
+from stslib.recordings import Recording, Sweep
+from stslib.scalograms import Bank, cwt_resized
+from stslib.sources import open_source
+from stslib.sweeps import (
+    REASONS,
+    NoPair,
+    band_share,
+    choose_pair,
+    count_partners,
+    count_spikes,
+    extract,
+    firing,
+    power_spectrum,
+    prepare,
+    reconstruction_error,
+    resample,
+    resampled_spike,
+    resampling_errors,
+    spike_times,
+    there_and_back,
+    typical_cells,
+)
+
+RATES_HZ = [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0]
+
+
+def trace(rate_hz, onset_s, duration_s, spike_s, rest_mv=-70.0, total_s=None):
+    """Rest, a plateau of 20 mV during the step, Gaussian spikes 100 mV high and 0.5 ms wide at `spike_s` after onset."""
+    n = round((total_s or onset_s + duration_s + 0.3) * rate_hz)
+    t = np.arange(n) / rate_hz - onset_s
+    v = rest_mv + 20.0 * ((t >= 0) & (t < duration_s))
+    for at in spike_s:
+        v += 100 * np.exp(-(((t - at) / 0.0005) ** 2))
+    return v, np.where((t >= 0) & (t < duration_s), 50.0, 0.0)
+
+
+def sweep(number, stimulus_pa, n_spikes=None, rate_hz=50_000.0, onset_s=0.5, duration_s=1.0, spike_s=(), **more):
+    spike_s = spike_s or tuple(0.1 + 0.05 * k for k in range(n_spikes or 0))
+    reader = partial(trace, rate_hz, onset_s, duration_s, spike_s, **more)
+    return Sweep(number, float(stimulus_pa), onset_s, duration_s, rate_hz, reader, n_spikes)
+
+
+def cell(*sweeps):
+    return Recording("cell", "Seq", "simulated", tuple(sweeps), "Sst")
+
+
+def unreadable():
+    raise StsError("not there")
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def test_rheobase_is_the_lowest_current_with_a_spike_and_the_partner_lies_above_it():
+    recording = cell(
+        sweep(0, -70, 0), sweep(1, 50, 0), sweep(2, 100, 9), sweep(3, 60, 0), sweep(4, 70, 2), sweep(5, 110, 12),
+        sweep(6, 90, 5),
+    )  # fmt: skip
+    pair = choose_pair(recording)
+    assert (pair.rheobase.stimulus_pa, pair.rheobase.number) == (70, 4)
+    assert (pair.partner.stimulus_pa, pair.partner.number) == (110, 5)
+    assert choose_pair(recording, offset_pa=20).partner.number == 6
+
+
+@pytest.mark.parametrize(
+    ("currents", "tolerance_pa", "wanted"),
+    [
+        ((112,), 5, 112),
+        ((105, 116), 5, 105),
+        ((108, 111), 5, 111),
+        ((108, 112), 5, 108),
+        ((110.0,), 0, 110),
+        ((112,), 1, None),
+    ],
+)
+def test_tolerance(currents, tolerance_pa, wanted):
+    """The nearest partner within the tolerance; of two equally near the lower."""
+    recording = cell(sweep(0, 70, 1), *(sweep(k, pa, 5) for k, pa in enumerate(currents, start=1)))
+    if wanted is None:
+        with pytest.raises(NoPair) as raised:
+            choose_pair(recording, tolerance_pa=tolerance_pa)
+        assert raised.value.reason == "no_partner_sweep"
+    else:
+        assert choose_pair(recording, tolerance_pa=tolerance_pa).partner.stimulus_pa == wanted
+
+
+@pytest.mark.parametrize(
+    ("sweeps", "reason"),
+    [
+        ((), "no_long_square"),
+        ((sweep(0, -70, 0),), "no_long_square"),
+        ((replace(sweep(0, 70, 1), stimulus_pa=float("nan")),), "no_long_square"),
+        ((sweep(0, 70, 1, rate_hz=2000.0), sweep(1, 110, 5, rate_hz=2000.0)), "low_rate"),
+        ((sweep(0, 70, 1, duration_s=0.5), sweep(1, 110, 5, duration_s=0.5)), "short_step"),
+        ((sweep(0, 70, 0), sweep(1, 110, 0)), "no_spiking_sweep"),
+        ((sweep(0, 70, 1),), "no_partner_sweep"),
+        ((sweep(0, 70, 1), sweep(1, 100, 4), sweep(2, 120, 6)), "no_partner_sweep"),
+        ((replace(sweep(0, 70), reader=unreadable), replace(sweep(1, 110), reader=unreadable)), "bad_trace"),
+    ],
+)
+def test_reasons(sweeps, reason):
+    with pytest.raises(NoPair) as raised:
+        choose_pair(cell(*sweeps))
+    assert raised.value.reason == reason
+    assert "\n" not in str(raised.value)
+    assert "cell cell" in str(raised.value)
+    again = pickle.loads(pickle.dumps(raised.value))
+    assert (again.reason, str(again)) == (reason, str(raised.value))
+
+
+def test_every_reason_is_known_to_the_cell_table():
+    assert set(REASONS) <= set(COHORT_REASONS)
+
+
+def test_spikes_are_counted_only_where_they_are_not_known():
+    recording = cell(sweep(0, 70, spike_s=(0.2,)), sweep(1, 110, spike_s=(0.1, 0.3, 0.5)))
+    pair = choose_pair(recording)
+    assert (pair.rheobase.n_spikes, pair.partner.n_spikes) == (1, 3)
+    known = cell(*(replace(s, reader=unreadable, n_spikes=n) for s, n in zip(recording.sweeps, (1, 3), strict=True)))
+    assert choose_pair(known).partner.number == 1
+
+
+def test_repeats_first_or_average():
+    silent, first, second = sweep(0, 70, 0), sweep(1, 70, 1, spike_s=(0.2,)), sweep(2, 70, 1, spike_s=(0.7,))
+    recording = cell(silent, first, second, sweep(3, 110, 4))
+    assert choose_pair(recording).rheobase.number == 1
+    averaged = choose_pair(recording, repeats="average").rheobase
+    np.testing.assert_allclose(averaged.load()[0], (first.load()[0] + second.load()[0]) / 2)
+
+
+@pytest.mark.parametrize("options", [{"tolerance_pa": -1}, {"offset_pa": 0}, {"offset_pa": 3}, {"repeats": "last"}])
+def test_bad_choices(options):
+    with pytest.raises(ParameterError, match=next(iter(options))):
+        choose_pair(cell(sweep(0, 70, 1)), **options)
+
+
+@pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 4000.0])
+def test_spike_counting(rate_hz):
+    times = (0.0125, 0.02, 0.3, 0.99)
+    v, _ = trace(rate_hz, 0.5, 1.0, (*times, 1.2, -0.3))  # two outside the step
+    assert count_spikes(v, rate_hz, 0.5, 1.0) == 4
+    np.testing.assert_allclose(spike_times(v, rate_hz, 0.5, 1.0), times, atol=0.001)
+    slow = -70 + 60 * np.sin(
+        np.pi * np.arange(round(1.5 * rate_hz)) / (0.2 * rate_hz)
+    )  # crosses, too slowly for a spike
+    assert count_spikes(slow, rate_hz, 0.1, 1.0) == 0
+
+
+def test_count_partners():
+    recordings = [
+        cell(sweep(0, 70, 1), sweep(1, 90, 2), sweep(2, 110, 5)),
+        cell(sweep(0, 70, 1), sweep(1, 110, 5)),
+        cell(sweep(0, 70, 1)),
+        cell(sweep(0, 70, 0)),
+    ]
+    table = count_partners(recordings, (20.0, 40.0, 60.0)).set_index("offset_pa")
+    assert list(table.n_cells) == [1, 2, 0]
+    assert set(table.n_rheobase) == {3}
+    with pytest.raises(ParameterError, match="offsets_pa"):
+        count_partners(recordings, ())
+
+
+# --- resampling -----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_tones_below_the_new_nyquist_pass_and_those_above_are_gone(rate_hz):
+    t, new_t = np.arange(round(1.5 * rate_hz)) / rate_hz, np.arange(6000) / 4000
+    inside = slice(200, -200)
+    for tone_hz in (50, 700, 1500):
+        found = resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)
+        assert abs(len(found) - 6000) <= 1
+        np.testing.assert_allclose(found[:5990][inside], np.cos(2 * np.pi * tone_hz * new_t)[:5990][inside], atol=2e-3)
+    for tone_hz in (2000, 2300, 3900, 7000, 21000):
+        if tone_hz < rate_hz / 2:
+            assert np.abs(resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)[inside]).max() < 1e-3
+
+
+@pytest.mark.parametrize("rate_hz", RATES_HZ)
+def test_a_constant_stays_one_and_a_spike_stays_where_it_is(rate_hz):
+    np.testing.assert_allclose(resample(np.full(round(0.4 * rate_hz), -70.0), rate_hz, 4000.0), -70, atol=1e-9)
+    t = np.arange(round(0.4 * rate_hz)) / rate_hz
+    found = resample(np.exp(-(((t - 0.2) / 0.002) ** 2)), rate_hz, 4000.0)
+    np.testing.assert_allclose(found[700:900], np.exp(-(((np.arange(700, 900) / 4000 - 0.2) / 0.002) ** 2)), atol=1e-3)
+
+
+def test_resampling_up_or_to_nothing_is_refused():
+    for to_hz in (8000.0, 0.0, -1.0, float("nan")):
+        with pytest.raises(ParameterError, match="cannot resample"):
+            resample(np.zeros(100), 4000.0, to_hz)
+
+
+def test_there_and_back():
+    t = np.arange(60_000) / 50_000
+    slow, fast = np.sin(2 * np.pi * 100 * t), np.sin(2 * np.pi * 3000 * t)
+    np.testing.assert_allclose(there_and_back(slow, 50_000, 4000)[3000:-3000], slow[3000:-3000], atol=1e-3)
+    assert reconstruction_error(fast, 50_000, 4000)[0] == pytest.approx(1, abs=0.01)  # nothing of it is left
+    np.testing.assert_allclose(there_and_back(np.full(60_000, -70.0), 50_000, 4000), -70, atol=1e-9)
+    v, _ = trace(50_000.0, 0.5, 1.0, (0.2, 0.4))
+    errors = [reconstruction_error(v, 50_000, rate)[0] for rate in (1000, 2000, 4000, 8000)]
+    assert (np.diff(errors) < 0).all()
+
+
+# --- prepare and extract --------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("onset_s", "rate_hz"), [(1.02, 200_000.0), (0.5, 50_000.0), (0.2, 10_000.0), (0.205, 44_100.0)]
+)
+def test_cropped_on_the_own_onset_whatever_the_rig(onset_s, rate_hz):
+    """A spike 0.25 s after the onset is at 0.35 s of the result, and rest is zero, on every rig."""
+    found = prepare(sweep(0, 50, rate_hz=rate_hz, onset_s=onset_s, spike_s=(0.25, 0.5)))
+    assert found.shape == (4800,)
+    assert found.dtype == np.float32
+    assert np.flatnonzero(found > 90)[0] / 4000 == pytest.approx(0.35, abs=0.0006)
+    np.testing.assert_allclose(found[:380], 0, atol=0.05)
+    np.testing.assert_allclose(found[500:1200], 20, atol=0.5)
+    kept = prepare(sweep(0, 50, rate_hz=rate_hz, onset_s=onset_s, spike_s=(0.25, 0.5)), baseline="keep")
+    np.testing.assert_allclose(kept - found, -70, atol=1e-3)
+
+
+def test_the_resting_potential_is_told():
+    _, table = extract([cell(sweep(0, 70, 1), sweep(1, 110, 4, rest_mv=-66.0))])
+    assert table.rest_mv[0] == pytest.approx(-70, abs=0.01)
+    assert table.partner_rest_mv[0] == pytest.approx(-66, abs=0.01)
+
+
+def test_other_windows():
+    s = sweep(0, 50, spike_s=(0.25,))
+    assert prepare(s, before_s=0.0, after_s=0.0).shape == (4000,)
+    assert prepare(s, rate_hz=8000, before_s=0.2, after_s=0.05).shape == (10000,)
+    np.testing.assert_allclose(prepare(s, before_s=0.05)[:4000], prepare(s)[200:4200], atol=0.01)
+
+
+def test_a_recording_that_ends_early_is_held_and_said():
+    short = sweep(0, 110, 3, onset_s=0.06, total_s=1.09)
+    assert np.ptp(prepare(short, baseline="keep")[:140]) < 0.1
+    array, table = extract([cell(sweep(1, 70, 1), short)])
+    assert table.padded_s[0] == pytest.approx(0.04 + 0.07, abs=1e-3)
+    np.testing.assert_allclose(array[0, 1, -270:], array[0, 1, -1], atol=0.01)
+    assert extract([cell(sweep(1, 70, 1), sweep(0, 110, 3))])[1].padded_s[0] == 0
+
+
+def test_extract_gives_a_row_a_cell_and_an_array_of_those_kept():
+    good = cell(sweep(0, 70, 1), sweep(1, 110, 5))
+    cut = cell(sweep(0, 70, 1), sweep(1, 110, 5, total_s=0.9))  # its voltage ends within the step
+    silent = cell(sweep(0, 70, 0))
+    cells = [replace(r, cell_id=f"c{k}") for k, r in enumerate((good, silent, cut, good))]
+    array, table = extract(cells)
+    assert array.shape == (2, 2, 4800)
+    assert list(table.cell_id) == ["c0", "c1", "c2", "c3"]
+    assert list(table.reason) == ["", "no_spiking_sweep", "bad_trace", ""]
+    assert table.rheobase_spikes.tolist()[0] == 1
+    assert table.partner_pa[0] == 110
+    np.testing.assert_array_equal(array[0], [prepare(s) for s in good.sweeps])
+    parallel, same = extract(cells, n_jobs=2)
+    np.testing.assert_array_equal(parallel, array)
+    assert same.equals(table)
+    nothing, empty = extract([])
+    assert nothing.shape == (0, 2, 4800)
+    assert len(empty) == 0
+
+
+@pytest.mark.parametrize(
+    "options",
+    [{"rate_hz": 0.0}, {"rate_hz": 60_000.0}, {"before_s": -0.1}, {"after_s": float("nan")}, {"baseline": "median"}],
+)
+def test_bad_preparation(options):
+    with pytest.raises(ParameterError, match=next(iter(options))):
+        prepare(sweep(0, 50, 1), **options)
+
+
+def test_nan_voltage_leaves_the_cell_out():
+    def holed():
+        v, i = trace(50_000.0, 0.5, 1.0, (0.2,))
+        v[1234] = np.nan
+        return v, i
+
+    array, table = extract([cell(sweep(0, 70, 1), replace(sweep(1, 110, 5), reader=holed))])
+    assert len(array) == 0
+    assert table.reason[0] == "bad_trace"
+    assert "NaN" in table.detail[0]
+
+
+# --- spectra --------------------------------------------------------------------------------------------------------
+
+
+def test_power_and_shares_of_known_tones():
+    """Parseval: a tone of amplitude 2 has a power of 2 mV^2; the shares of two tones follow from their amplitudes."""
+    t = np.arange(4800) / 4000
+    frequencies_hz, density = power_spectrum(2 * np.sin(2 * np.pi * 100 * t), 4000.0)
+    assert density.sum() * frequencies_hz[1] == pytest.approx(2, rel=1e-3)
+    both = np.stack([np.sin(2 * np.pi * 100 * t) + 3 * np.sin(2 * np.pi * 500 * t), 70 + np.sin(2 * np.pi * 10 * t)])
+    frequencies_hz, density = power_spectrum(both, 4000.0)
+    np.testing.assert_allclose(band_share(frequencies_hz, density, 20, 200), [0.1, 0], atol=1e-3)
+    np.testing.assert_allclose(band_share(frequencies_hz, density, 5, 600, above_hz=5), [1, 1], atol=1e-3)
+
+
+def test_firing_and_typical_cells():
+    table = firing(
+        np.stack([prepare(sweep(0, 50, spike_s=times)) for times in ((0.1, 0.35, 0.6), (0.9,))] + [np.zeros(4800)])
+    )
+    assert table.n_spikes.tolist() == [3, 1, 0]
+    np.testing.assert_allclose(table.first_s, [0.1, 0.9, np.nan], atol=0.001)
+    np.testing.assert_allclose(table.last_s, [0.6, 0.9, np.nan], atol=0.001)
+    kept = prepare(sweep(0, 50, spike_s=(0.1, 0.35, 0.6)), baseline="keep")
+    assert firing(kept[None]).n_spikes.tolist() == [3]  # whatever the resting potential
+    assert typical_cells(["Sst", "Pvalb", "Sst", "Sst"], [1, 9, 5, 4]) == {"Sst": 3, "Pvalb": 1}
+
+
+def test_a_resampled_spike_is_lower_the_lower_the_rate():
+    s = sweep(0, 50, spike_s=(0.3,))
+    spike = resampled_spike(s, (1000.0, 4000.0, 60_000.0))
+    assert list(spike.columns) == ["time_ms", "raw", "1000.0", "4000.0"]  # not above the sweep's own rate
+    assert spike["1000.0"].max() < spike["4000.0"].max() <= spike.raw.max() + 3
+    assert spike.time_ms[spike.raw.idxmax()] == 0
+    errors = resampling_errors([s], ["Sst"], (1000.0, 4000.0))
+    assert errors.relative[0] > errors.relative[1]
+
+
+# --- real recordings ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.mirror
+def test_hybrid_counts_and_pairs(mirror):
+    """The spike criterion finds the counts that the file states, and every cell has its +40 pA partner."""
+    source = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
+    recordings = list(source.recordings(source.cells().cell_id[::13]))
+    stated, counted = [], []
+    for recording in recordings:
+        pair = choose_pair(recording)
+        assert pair.partner.stimulus_pa - pair.rheobase.stimulus_pa == pytest.approx(40)
+        for s in (pair.rheobase, pair.partner):
+            stated.append(s.n_spikes)
+            counted.append(count_spikes(s.load()[0], s.rate_hz, s.onset_s, s.duration_s))
+    assert np.mean(np.array(stated) == np.array(counted)) >= 0.95
+    assert np.abs(np.array(stated) - np.array(counted)).max() <= 1
+    array, table = extract(recordings)
+    assert array.shape == (len(recordings), 2, 4800)
+    assert (table.padded_s == 0).all()
+    assert np.abs(array[:, :, :380]).max() < 10  # rest is zero before the step, but for noise
+
+
+@pytest.mark.mirror
+def test_real_sweeps_through_preparation_transform_and_figures(mirror):
+    source = open_source("real_sweeps", path=str(mirror / "sweeps"))
+    recordings = list(source.recordings())
+    assert len(recordings) == 6
+    traces = np.stack([prepare(r.sweeps[0]) for r in recordings])
+    for recording, found in zip(recordings, traces, strict=True):
+        s = recording.sweeps[0]
+        raw = count_spikes(s.load()[0], s.rate_hz, s.onset_s, s.duration_s)
+        assert raw >= 10
+        assert len(spike_times(found, 4000.0, 0.1, 1.0, crossing_mv=40)) == raw  # resampling loses no spike
+        error, peak_mv = reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
+        assert error < 0.05
+        assert abs(peak_mv) < 5
+    images = cwt_resized(traces[:, None], Bank(), 64, 64)
+    assert images.shape == (6, 1, 64, 64)
+    assert np.isfinite(images).all()
+    figures = [
+        signals.real_sweeps(recordings, traces),
+        signals.raw_sweep(recordings[0].sweeps[0], "real"),
+        signals.spike_trains(traces[:2], [r.label for r in recordings[:2]], "real"),
+        signals.spectrum_and_share(traces, [r.label for r in recordings], "real"),
+        signals.compare_wavelets(traces[5], [Bank(), Bank("morl")], "real", "Sst"),
+    ]
+    for figure in figures:
+        assert "real recordings" in figure.get_supxlabel()
