@@ -21,6 +21,8 @@ from stslib.errors import DamagedFile, MissingInput, StsError
 from stslib.parameters import read_notebook
 
 GENERATED = "_generated"
+#: Run in this very interpreter, so that the book is built with the packages that ran the notebooks.
+JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
 
 
 def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
@@ -104,8 +106,8 @@ def build(run: str, output: Path | None = None) -> Path:
     try:
         shutil.rmtree(work, ignore_errors=True)
         assemble(run, work / "source")
-        command = [sys.executable, "-m", "jupyter_book", "build", str(work / "source"), "--path-output", str(work),
-                   "-W", "-n", "--keep-going", "--all"]  # fmt: skip
+        command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(work / "source"), "--path-output", str(work)]
+        command += ["-W", "-n", "--keep-going", "--all"]
         done = subprocess.run(
             command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
         )
