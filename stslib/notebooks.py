@@ -25,6 +25,8 @@ from stslib import files, progress, provenance, runs
 from stslib.errors import MissingInput, ParameterError, StsError
 from stslib.parameters import Parameter, read_parameters, resolve
 
+_SECONDS_BETWEEN_LINES = 15.0
+
 
 @dataclass(frozen=True)
 class Task:
@@ -280,17 +282,28 @@ def _bar(path: Path, label: str) -> Iterator[None]:
     stop = threading.Event()
 
     def show() -> None:
-        bar, shown = None, ""
-        while not stop.wait(0.3):
-            if (state := progress.read_progress(path)) is None:
+        bar = None
+        last: tuple[str, int, int | None] = ("", 0, None)
+        terminal = sys.stderr.isatty()
+        while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
+            state = progress.read_progress(path)
+            if state is None or state == last:
                 continue
-            text, done, total = state
-            if bar is None or text != shown:
-                if bar is not None:
+            (text, done, total), before, last = state, last[0], state
+            if not terminal:  # a log: now and then a line, not a bar
+                print(f"  {text}: {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
+                continue
+            if bar is not None and (text != before or done < bar.n):
+                bar.close()
+                bar = None
+            if bar is None and done != total:
+                bar = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr)
+            if bar is not None:
+                bar.n = done
+                bar.refresh()
+                if done == total:
                     bar.close()
-                bar, shown = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr), text
-            bar.n = done
-            bar.refresh()
+                    bar = None
         if bar is not None:
             bar.close()
 

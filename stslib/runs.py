@@ -227,8 +227,8 @@ class Stage:
         self._files_read[str(path)] = provenance.sha256_of(path)
         return path
 
-    def done(self) -> dict[str, Any]:
-        """Close the stage: write `manifest.json` and return it. Must be the notebook's last call."""
+    def done(self) -> None:
+        """Close the stage: write `manifest.json`. Must be the notebook's last call."""
         root = provenance.project_root()
         outputs = {
             str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": provenance.sha256_of(p)}
@@ -259,7 +259,6 @@ class Stage:
         }
         with atomic(self.path / MANIFEST) as path:
             path.write_text(json.dumps(manifest, indent=1, default=_plain), encoding="utf-8")
-        return manifest
 
 
 def _plain(value: Any) -> Any:
