@@ -1,0 +1,145 @@
+"""The authors' precomputed scalograms (Kaggle, smiliesatpolito/STS-data): `cell_<id>.npy`, float (180, 4800, 2), 6.9 MB each.
+
+They are read one at a time, memory-mapped, and brought to the size that a network reads. The last axis holds the rheobase
+sweep and its partner at + 40 pA, in this order, as the authors' code reads them.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from stslib.errors import MissingInput, ParameterError, StsError
+from stslib.progress import progress
+from stslib.recordings import Recording
+from stslib.sources.traces import BadRecording
+
+#: Frequencies (20, 21, ..., 199 Hz), samples at 4 kHz, sweeps.
+SHAPE = (180, 4800, 2)
+_NAME = re.compile(r"cell_(.+)\.npy$")
+
+
+class Precomputed:
+    """A folder of scalograms.
+
+    Parameters
+    ----------
+    path : path
+        The folder.
+    labels : DataFrame, optional
+        `cell_id`, `label`, `dataset`, `donor`, `split`; by default from the published tables.
+
+    Raises
+    ------
+    MissingInput
+        When there is no such folder, or no scalogram in it.
+    """
+
+    name = "precomputed"
+    kind = "real"
+
+    def __init__(self, path: str | Path, labels: pd.DataFrame | None = None) -> None:
+        self.path = Path(path).expanduser()
+        found = {m.group(1): p for p in self.path.glob("*.npy") if (m := _NAME.match(p.name))}
+        if not found:
+            raise MissingInput(f"{self.path} holds no cell_<id>.npy; get them from Kaggle, smiliesatpolito/STS-data")
+        self._paths = dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
+        self._labels = labels
+
+    def cells(self) -> pd.DataFrame:
+        """One row a file: cell_id, label, dataset, donor, split, reason, detail.
+
+        A file that is not a scalogram has the reason `unreadable_file`, a cell without a class `unsure_label`; the values are
+        looked at when they are read.
+        """
+        labels = self._labels
+        if labels is None:
+            from stslib.sources.published import Published
+
+            labels = Published().cells()
+        known = labels.set_index("cell_id")
+        rows = []
+        for cell_id in self._paths:
+            row = {"cell_id": cell_id, "reason": "", "detail": ""}
+            for column in ("label", "dataset", "donor", "split"):
+                row[column] = str(known[column].get(cell_id, "")) if column in known else ""
+            if not row["label"]:
+                row |= {"reason": "unsure_label", "detail": f"no table names the class of cell {cell_id}"}
+            try:
+                self._open(cell_id)
+            except BadRecording as error:
+                row |= {"reason": error.reason, "detail": str(error)}
+            rows.append(row)
+        return pd.DataFrame(rows, columns=["cell_id", "label", "dataset", "donor", "split", "reason", "detail"])
+
+    def scalogram(self, cell_id: str) -> np.ndarray:
+        """One cell as it is in the file, memory-mapped and read-only, shape (2, 180, 4800).
+
+        Raises
+        ------
+        ParameterError
+            When there is no such cell.
+        BadRecording
+            `unreadable_file`.
+        """
+        return np.moveaxis(self._open(cell_id), -1, 0)
+
+    def fill(self, out: np.ndarray, cell_ids: Iterable[str]) -> None:
+        """Bring the scalograms of `cell_ids` to the size of `out`, one after another.
+
+        Bilinear, half-pixel centres, without anti-aliasing, as torch's `interpolate` does it and the authors' code asks for.
+
+        Parameters
+        ----------
+        out : ndarray, shape (n_cells, 2, height, width)
+            Filled; a memory-mapped array of stage 03, say.
+        cell_ids : iterable of str
+            In the order of `out`.
+
+        Raises
+        ------
+        ParameterError
+            When the two do not fit together.
+        BadRecording
+            `unreadable_file`, or `bad_trace` where a scalogram holds values that are not numbers.
+        """
+        import torch
+        from torch.nn.functional import interpolate
+
+        ids = list(cell_ids)
+        if out.ndim != 4 or out.shape[:2] != (len(ids), 2):
+            raise ParameterError(
+                f"{len(ids)} cells do not fit into an array of shape {out.shape}; give (n_cells, 2, height, width)"
+            )
+        for place, cell_id in enumerate(progress(ids, "Scalograms")):
+            whole = torch.from_numpy(np.array(self.scalogram(cell_id), np.float32))[None]
+            if not torch.isfinite(whole).all():
+                raise BadRecording("bad_trace", f"{self._paths[cell_id].name} holds values that are not numbers")
+            out[place] = interpolate(whole, size=out.shape[2:], mode="bilinear", align_corners=False)[0].numpy()
+
+    def recording(self, cell_id: str) -> Recording:
+        """Not possible: a scalogram cannot be turned back (raises StsError)."""
+        raise StsError(f"source precomputed has scalograms only, no recording of cell {cell_id}")
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
+        """Not possible: a scalogram cannot be turned back (raises StsError)."""
+        raise StsError("source precomputed has scalograms only, no recordings")
+
+    def _open(self, cell_id: str) -> np.ndarray:
+        if cell_id not in self._paths:
+            raise ParameterError(f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells, not this one")
+        path = self._paths[cell_id]
+        try:
+            held = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise BadRecording("unreadable_file", f"{path.name} is not a whole .npy file; copy it again") from error
+        if held.shape != SHAPE or held.dtype.kind != "f":
+            raise BadRecording(
+                "unreadable_file",
+                f"{path.name} has shape {held.shape} of {held.dtype}; a scalogram has {SHAPE} of float",
+            )
+        return held

@@ -1,0 +1,202 @@
+"""Stand-ins for recordings and archives: files in the exact layouts, written from a few numbers."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Steps:
+    """One sweep to write."""
+
+    number: int
+    stimulus_pa: float
+    n_spikes: int = 0
+    description: str = "X4PS_SupraThresh_DA_0"
+    rate_hz: float = 50_000.0
+    onset_s: float = 0.6
+    duration_s: float = 1.0
+    tail_s: float = 0.2
+    clamp: str = "current"
+    test_pulse: bool = True
+    stopped_s: float | None = None
+
+    @property
+    def n_samples(self) -> int:
+        return round((self.onset_s + self.duration_s + self.tail_s) * self.rate_hz)
+
+    @property
+    def spike_times_s(self) -> np.ndarray:
+        return self.onset_s + (np.arange(self.n_spikes) + 0.5) * self.duration_s / max(self.n_spikes, 1)
+
+
+def stimulus_pa(sweep: Steps) -> np.ndarray:
+    t_s = np.arange(sweep.n_samples) / sweep.rate_hz
+    i_pa = np.zeros(sweep.n_samples, np.float32)
+    if sweep.test_pulse:
+        i_pa[(t_s >= 0.02) & (t_s < 0.03)] = -50.0
+    begin = round(sweep.onset_s * sweep.rate_hz)
+    i_pa[begin : begin + round(sweep.duration_s * sweep.rate_hz)] = sweep.stimulus_pa
+    return i_pa
+
+
+def voltage_mv(sweep: Steps, seed: int = 0) -> np.ndarray:
+    """A membrane at -70 mV with noise, charged by the step, with 1 ms spikes to +30 mV, in steps of 1/32 mV."""
+    t_s = np.arange(sweep.n_samples) / sweep.rate_hz
+    v_mv = np.full(sweep.n_samples, -70.0)
+    since_s = t_s - sweep.onset_s
+    during = (since_s >= 0) & (since_s < sweep.duration_s)
+    v_mv[during] += min(0.1 * sweep.stimulus_pa, 25.0) * -np.expm1(-since_s[during] / 0.02)
+    for spike_s in sweep.spike_times_s:
+        v_mv += 90.0 * np.exp(-(((t_s - spike_s) / 4e-4) ** 2))
+    v_mv += np.random.default_rng((seed, sweep.number)).normal(0, 0.1, sweep.n_samples)
+    v_mv = np.round(v_mv * 32) / 32
+    if sweep.stopped_s is not None:
+        v_mv[round(sweep.stopped_s * sweep.rate_hz) :] = np.nan
+    return v_mv.astype(np.float32)
+
+
+def family(rheobase_pa: float = 50, step_pa: float = 10, top_pa: float = 120, **same: object) -> list[Steps]:
+    """An X4PS family: silent below the rheobase, one spike there, one more every 10 pA."""
+    amplitudes = np.arange(10, top_pa + 1, step_pa)
+    return [
+        Steps(n, float(pa), 0 if pa < rheobase_pa else 1 + round((pa - rheobase_pa) / 10), **same)  # type: ignore[arg-type]
+        for n, pa in enumerate(amplitudes, start=3)
+    ]
+
+
+def write_nwb2(
+    path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, conversion: float = 1e-3, seed: int = 0
+) -> Path:
+    """The Patch-seq layout, as `write_by_pynwb` writes it but ten times faster (a test holds the two together)."""
+    with h5py.File(path, "w") as file:
+        file.attrs.update({"namespace": "core", "neurodata_type": "NWBFile", "nwb_version": "2.8.0"})
+        for name, value in (("identifier", path.stem), ("session_start_time", "2020-01-28T00:00:00+00:00")):
+            file[name] = value
+        for s in sweeps:
+            kind, v, i = (
+                ("CurrentClamp" if s.clamp == "current" else "VoltageClamp"),
+                voltage_mv(s, seed),
+                stimulus_pa(s),
+            )
+            voltage, current = ((v * 1e-3 / conversion).astype(np.float32), conversion, "volts"), (i, 1e-12, "amperes")
+            response, command = (voltage, current) if s.clamp == "current" else (current, voltage)
+            for place, suffix, (values, factor, unit) in (
+                (f"acquisition/data_{s.number:05d}_AD0", "Series", response),
+                (f"stimulus/presentation/data_{s.number:05d}_DA0", "StimulusSeries", command),
+            ):
+                group = file.create_group(place)
+                group.attrs.update({"namespace": "core", "neurodata_type": kind + suffix, "description": "PLACEHOLDER"})
+                group.attrs.update({"stimulus_description": s.description, "sweep_number": np.uint64(s.number)})
+                data = group.create_dataset("data", data=values, compression="gzip", compression_opts=1)
+                data.attrs.update({"conversion": factor, "offset": 0.0, "resolution": -1.0, "unit": unit})
+                group.create_dataset("starting_time", data=float(s.number)).attrs.update(
+                    {"rate": s.rate_hz, "unit": "seconds"}
+                )
+                group["gain"] = 1.0
+        for s in sweeps if spike_lists else ():
+            if s.clamp == "current":
+                group = file.create_group(f"processing/spikes/Sweep_{s.number}")
+                group["data"] = group["timestamps"] = pipeline_spike_times(s)
+    return path
+
+
+def pipeline_spike_times(sweep: Steps) -> np.ndarray:
+    """The pipeline's times count from half a second before the step, whatever the sweep's own onset is."""
+    return sweep.spike_times_s - sweep.onset_s + 0.5
+
+
+def write_by_pynwb(path: Path, sweeps: Sequence[Steps]) -> Path:
+    """A file as MIES and the Allen Institute's pipeline write it, by pynwb."""
+    from hdmf.backends.hdf5.h5_utils import H5DataIO
+    from pynwb import NWBHDF5IO, NWBFile, TimeSeries, icephys
+
+    file = NWBFile("PLACEHOLDER", path.stem, datetime(2020, 1, 28, tzinfo=UTC), session_id=path.stem)
+    device = file.create_device("device_ITC18USB_Dev_0")
+    electrode = file.create_icephys_electrode(name="electrode_0", device=device, description="PLACEHOLDER")
+    for s in sweeps:
+        common = {
+            "electrode": electrode, "gain": 1.0, "rate": s.rate_hz, "starting_time": float(s.number),
+            "sweep_number": np.uint64(s.number), "stimulus_description": s.description,
+        }  # fmt: skip
+        v = {"data": H5DataIO(voltage_mv(s), compression="gzip", compression_opts=1), "conversion": 1e-3}
+        i = {"data": H5DataIO(stimulus_pa(s), compression="gzip", compression_opts=1), "conversion": 1e-12}
+        kind, response, command = ("CurrentClamp", v, i) if s.clamp == "current" else ("VoltageClamp", i, v)
+        name = f"data_{s.number:05d}"
+        file.add_acquisition(getattr(icephys, f"{kind}Series")(name=f"{name}_AD0", **response, **common))
+        file.add_stimulus(getattr(icephys, f"{kind}StimulusSeries")(name=f"{name}_DA0", **command, **common))
+    module = file.create_processing_module("spikes", "detected spikes")
+    for s in (s for s in sweeps if s.clamp == "current"):
+        times = pipeline_spike_times(s)
+        module.add(TimeSeries(f"Sweep_{s.number}", data=times, timestamps=times, unit="seconds"))
+    with NWBHDF5IO(str(path), "w") as out:
+        out.write(file)
+    return path
+
+
+def write_nwb1(
+    path: Path, sweeps: Sequence[Steps], version: str = "1.1", conversion: float = 1.0, seed: int = 0
+) -> Path:
+    """A file of the Cell Types Database, as AllenSDK's NwbDataSet reads it: SI values, epochs, soft links."""
+    with h5py.File(path, "w") as file:
+        file["nwb_version"] = np.bytes_("NWB-1.0.5")
+        file.create_dataset(
+            "general/generated_by", data=np.array([b"program", b"pipeline", b"version", version.encode()])
+        )
+        for s in sweeps:
+            v, i = voltage_mv(s, seed), stimulus_pa(s)
+            name = f"Sweep_{s.number}"
+            for place, values, unit in (
+                (f"acquisition/timeseries/{name}", v * 1e-3, b"V"),
+                (f"stimulus/presentation/{name}", i * 1e-12, b"A"),
+            ):
+                group = file.create_group(place)
+                data = group.create_dataset("data", data=(values / conversion).astype(np.float32), compression="gzip")
+                data.attrs.update({"conversion": conversion, "unit": np.bytes_(unit), "resolution": 0.0})
+                group.create_dataset("starting_time", data=0.0).attrs["rate"] = s.rate_hz
+                group["num_samples"] = s.n_samples
+                group["aibs_stimulus_name"] = np.bytes_(s.description)
+                group["aibs_stimulus_amplitude_pa"] = s.stimulus_pa
+            begin = round(0.1 * s.rate_hz)  # the experiment begins after the test pulse
+            end = s.n_samples if s.stopped_s is None else round(s.stopped_s * s.rate_hz)
+            for epoch, first, stop in ((name, 0, s.n_samples), (f"Experiment_{s.number}", begin, end)):
+                for side, place in (("response", "acquisition/timeseries"), ("stimulus", "stimulus/presentation")):
+                    group = file.create_group(f"epochs/{epoch}/{side}")
+                    group["idx_start"], group["count"] = first, stop - first
+                    group["timeseries"] = h5py.SoftLink(f"/{place}/{name}")
+            file[f"analysis/spike_times/{name}"] = s.spike_times_s
+    return path
+
+
+def write_abf(path: Path, sweeps: Sequence[Steps], command: bool = True, voltage_unit: str = "mV") -> Path:
+    """An ABF 1 file: voltage by pyabf's writer, the epoch table of the command put into its header.
+
+    All sweeps have the same times and rising amplitudes, as an epoch table has.
+    """
+    import pyabf.abfWriter
+
+    one = sweeps[0]
+    factor = {"mV": 1.0, "V": 1e-3, "pA": 1.0}[voltage_unit]
+    pyabf.abfWriter.writeABF1(np.stack([voltage_mv(s) * factor for s in sweeps]), str(path), one.rate_hz, voltage_unit)
+    raw = bytearray(path.read_bytes())
+    raw[2048:2048] = bytes(8 * 512)  # the writer leaves out the second part of the header, which holds the epochs
+    struct.pack_into("i", raw, 40, 12)
+    for n in range(4):
+        struct.pack_into("8s", raw, 1346 + 8 * n, b"pA      ")
+    if command:
+        lead = round(one.onset_s * one.rate_hz) - one.n_samples // 64  # a sweep begins with 1/64 of holding
+        struct.pack_into("2h", raw, 2296, 1, 0)  # the waveform is enabled ...
+        struct.pack_into("2h", raw, 2300, 1, 0)  # ... and comes from the epoch table
+        struct.pack_into("2h", raw, 2308, 1, 1)  # two steps: holding, then the amplitude
+        struct.pack_into("2f", raw, 2348, 0.0, one.stimulus_pa)
+        struct.pack_into("2f", raw, 2428, 0.0, sweeps[1].stimulus_pa - one.stimulus_pa if len(sweeps) > 1 else 0.0)
+        struct.pack_into("2i", raw, 2508, lead, round(one.duration_s * one.rate_hz))
+    path.write_bytes(raw)
+    return path

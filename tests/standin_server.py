@@ -1,0 +1,237 @@
+"""A local HTTP server that speaks what the two archives speak, and misbehaves on request.
+
+Cell Types Database: RMA queries and well-known-file downloads. DANDI: listing in pages, asset metadata, the redirect to a
+signed address that expires, byte ranges.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import random
+import re
+import threading
+import time
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+FAULTS = ("500", "503", "timeout", "reset", "truncated", "garbage")
+
+
+@dataclass
+class Misbehaviour:
+    """Which requests go wrong: a share of all, up to a number, and every one whose path matches `always`."""
+
+    share: float = 0.0
+    most: int = 10**9
+    kinds: tuple[str, ...] = FAULTS
+    always: str = ""
+    stall_s: float = 1.0
+    seed: int = 1
+
+
+@dataclass
+class Archives:
+    """What is served.
+
+    `cells`, `sweeps`, `features`: rows of the Cell Types Database; `files`: NWB file of each specimen; `assets`: path in the
+    dandiset and file of each session. `log` holds every request: path, range, answer, bytes sent.
+    """
+
+    cells: list[dict[str, Any]] = field(default_factory=list)
+    sweeps: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
+    features: list[dict[str, Any]] = field(default_factory=list)
+    files: dict[int, Path] = field(default_factory=dict)
+    assets: dict[str, Path] = field(default_factory=dict)
+    latency_s: float = 0.0
+    page_size: int = 2
+    ranges: bool = True
+    signed_for: int = 10**9
+    wrong_checksums: int = 0
+    misbehaviour: Misbehaviour = field(default_factory=Misbehaviour)
+
+    def __post_init__(self) -> None:
+        self.log: list[tuple[str, str, int, int]] = []
+        self.n_faults = 0
+        self.lock = threading.Lock()
+        self.dice = random.Random(self.misbehaviour.seed)
+        self.bytes: dict[Path, bytes] = {}
+        self.uses: dict[str, int] = {}
+
+    def start(self) -> str:
+        """Serve in a thread; returns the address."""
+        handler = type("Bound", (_Handler,), {"archives": self})
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+        self.server.daemon_threads = True
+        self.server.handle_error = lambda *_: None  # type: ignore[method-assign]  # clients that go away
+        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
+        return f"http://127.0.0.1:{self.server.server_port}"
+
+    def stop(self) -> None:
+        """Stop serving."""
+        self.server.shutdown()
+        self.server.server_close()
+
+    def read(self, path: Path) -> bytes:
+        """A file's bytes."""
+        if path not in self.bytes:
+            self.bytes[path] = path.read_bytes()
+        return self.bytes[path]
+
+    def fault(self, path: str) -> str:
+        """What goes wrong with this request, empty if nothing."""
+        m = self.misbehaviour
+        with self.lock:
+            if m.always and re.search(m.always, path):
+                self.n_faults += 1
+                return m.kinds[0]
+            if m.share and self.n_faults < m.most and self.dice.random() < m.share:
+                self.n_faults += 1
+                return self.dice.choice(m.kinds)
+        return ""
+
+    def asset_id(self, session: str) -> str:
+        """The archive's own name of an asset."""
+        return f"00000000-0000-0000-0000-{int(session):012d}"
+
+    def paths(self, matching: str = "") -> list[str]:
+        """Paths asked for so far."""
+        with self.lock:
+            return [path for path, *_ in self.log if re.search(matching, path)]
+
+
+class _Handler(BaseHTTPRequestHandler):
+    archives: Archives
+    protocol_version = "HTTP/1.1"
+    wbufsize = 1 << 16
+
+    def do_GET(self) -> None:
+        a = self.archives
+        if a.latency_s:
+            time.sleep(a.latency_s)
+        url = urlsplit(self.path)
+        kind = a.fault(self.path)
+        if kind in ("500", "503"):
+            self.send(int(kind), b"busy", {"Retry-After": "0"} if kind == "503" else {})
+        elif kind == "timeout":
+            time.sleep(a.misbehaviour.stall_s)
+            self.close_connection = True
+        elif kind == "reset":
+            self.close_connection = True
+        else:
+            self.answer(url.path, parse_qs(url.query), kind)
+
+    def answer(self, path: str, query: dict[str, list[str]], kind: str) -> None:
+        a = self.archives
+        if path == "/api/v2/data/query.json":
+            rows = self.rma(unquote(query["q"][0]))
+            self.send_json({"success": True, "id": 0, "start_row": 0, "num_rows": len(rows), "msg": rows}, kind)
+        elif found := re.match(r"/api/v2/well_known_file_download/(\d+)$", path):
+            self.send_file(a.files[int(found.group(1))], kind)
+        elif path == "/api/dandisets/000020/versions/0.210913.1639/assets/":
+            self.listing(int(query.get("page", ["1"])[0]), kind)
+        elif found := re.match(r"/api/assets/[0-9-]*?0*(\d+)/download/$", path):
+            n = a.uses["signature"] = a.uses.get("signature", 0) + 1
+            if kind:
+                self.send(500, b"")
+                return
+            self.send(302, b"", {"Location": f"/blobs/{found.group(1)}?X-Amz-Signature={n}"})
+        elif found := re.match(r"/api/assets/[0-9-]*?0*(\d+)/$", path):
+            digest = hashlib.sha256(a.read(self.asset(found.group(1)))).hexdigest()
+            self.send_json({"digest": {"dandi:sha2-256": digest}}, kind)
+        elif found := re.match(r"/blobs/(\d+)$", path):
+            signature = query["X-Amz-Signature"][0]
+            with a.lock:
+                a.uses[signature] = a.uses.get(signature, 0) + 1
+                expired = a.uses[signature] > a.signed_for
+            if expired:
+                self.send(403, b"Request has expired")
+            else:
+                self.send_file(self.asset(found.group(1)), kind)
+        else:
+            self.send(404, b"not found")
+
+    def rma(self, q: str) -> list[dict[str, Any]]:
+        """The rows of an RMA query, as far as AllenSDK asks for cells."""
+        a = self.archives
+        model = re.match(r"model::(\w+)", q)
+        assert model, q
+        number = re.search(r"\[(?:specimen_id|id)\$eq(\d+)\]", q)
+        if model.group(1) == "ApiCellTypesSpecimenDetail":
+            return a.cells
+        if model.group(1) == "EphysFeature":
+            return a.features
+        assert number, q
+        specimen = int(number.group(1))
+        if model.group(1) == "EphysSweep":
+            return a.sweeps.get(specimen, [])
+        if model.group(1) == "Specimen" and "NWBDownload" in q:
+            if specimen not in a.files:
+                return []
+            link = f"/api/v2/well_known_file_download/{specimen}"
+            return [{"id": specimen, "ephys_result": {"well_known_files": [{"download_link": link}]}}]
+        raise AssertionError(q)
+
+    def asset(self, session: str) -> Path:
+        return next(p for path, p in self.archives.assets.items() if f"_ses-{session}_" in path)
+
+    def listing(self, page: int, kind: str) -> None:
+        a = self.archives
+        names = sorted(a.assets)
+        shown = names[(page - 1) * a.page_size : page * a.page_size]
+        results = []
+        for name in shown:
+            session = re.search(r"_ses-(\d+)_", name)
+            assert session
+            asset_id = a.asset_id(session.group(1))
+            results.append(
+                {"asset_id": asset_id, "path": name, "size": len(a.read(a.assets[name])), "blob": "x", "zarr": None}
+            )
+        base = f"http://127.0.0.1:{self.server.server_port}{urlsplit(self.path).path}"  # type: ignore[attr-defined]
+        following = f"{base}?page={page + 1}" if page * a.page_size < len(names) else None
+        self.send_json({"count": len(names), "next": following, "previous": None, "results": results}, kind)
+
+    def send_json(self, value: Any, kind: str) -> None:
+        body = json.dumps(value).encode()
+        self.send(
+            200, b"<html>" if kind == "garbage" else body, {"Content-Type": "application/json"}, kind == "truncated"
+        )
+
+    def send_file(self, path: Path, kind: str) -> None:
+        a = self.archives
+        body = a.read(path)
+        asked = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))
+        headers = {"Content-Type": "application/octet-stream"}
+        status = 200
+        if asked and a.ranges:
+            start, stop = int(asked.group(1)), int(asked.group(2) or len(body) - 1) + 1
+            if start >= len(body):
+                self.send(416, b"", {"Content-Range": f"bytes */{len(body)}"})
+                return
+            headers["Content-Range"] = f"bytes {start}-{min(stop, len(body)) - 1}/{len(body)}"
+            body, status = body[start:stop], 206
+        with a.lock:
+            spoilt, a.wrong_checksums = a.wrong_checksums > 0, max(a.wrong_checksums - 1, 0)
+        if spoilt:
+            body = body[:-1] + bytes([body[-1] ^ 1])
+        self.send(status, body, headers, kind in ("truncated", "garbage"))
+
+    def send(self, status: int, body: bytes, headers: dict[str, str] | None = None, cut: bool = False) -> None:
+        """Send an answer; cut: the connection ends after half of it."""
+        self.send_response_only(status)
+        for key, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
+            self.send_header(key, value)
+        self.end_headers()
+        sent = body[: len(body) // 2] if cut else body
+        self.wfile.write(sent)
+        self.wfile.flush()
+        if cut:
+            self.close_connection = True
+        with self.archives.lock:
+            self.archives.log.append((self.path, self.headers.get("Range", ""), status, len(sent)))
+
+    def log_message(self, *_: Any) -> None:
+        """Silence."""
