@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import click
 
@@ -14,6 +15,19 @@ from stslib.errors import ParameterError, StsError
 
 class _Group(click.Group):
     """Turns `StsError` into one line on stderr: status 2 for a wrong parameter, 1 for anything else."""
+
+    #: Commands that live in modules of their own, loaded when asked for.
+    elsewhere: ClassVar[dict[str, tuple[str, str]]] = {"data": ("stslib.cli_data", "data")}
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted([*super().list_commands(ctx), *self.elsewhere])
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.elsewhere:
+            return super().get_command(ctx, cmd_name)
+        module, name = self.elsewhere[cmd_name]
+        command: click.Command = getattr(importlib.import_module(module), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -80,6 +94,65 @@ def book(run_name: str, output: Path | None, results: Path | None) -> None:
     _use_results(results)
     index = binder.build(run_name, output)
     click.echo(f"The book: {index}")
+
+
+@main.command()
+@click.option("--architecture", required=True, help="mobilenet_v2, resnet18, densenet121 or inception_v3.")
+@click.option(
+    "--run", "run_name", default="default", show_default=True, help="Run whose cells and scalograms are used."
+)
+@click.option("--study", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the search.")
+@click.option("--n-trials", default=50, show_default=True, type=click.IntRange(1), help="Finished trials in all.")
+@click.option("--n-folds", default=3, show_default=True, type=click.IntRange(2, 10))
+@click.option("--protocol", default="corrected", show_default=True, help="Search space: small, published or corrected.")
+@click.option("--weights", default="none", show_default=True, help="none, imagenet, or a .safetensors or .npz file.")
+@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads of this worker.")
+@click.option("--seed", default=2026, show_default=True, type=click.IntRange(0))
+@_results_option
+def tune(run_name: str, study: Path, architecture: str, results: Path | None, **options: Any) -> None:
+    """Search hyperparameters of a network; start it as often as you like on one --study folder, the workers share it."""
+    from stslib import searches
+
+    _use_results(results)
+    best = searches.tune_network(run_name, architecture, study, **options)
+    click.echo(best.to_string(index=False))
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option(
+    "--model", required=True, type=click.Path(path_type=Path), help="Folder of a model that notebook 05 saved."
+)
+@click.option(
+    "--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="CSV to write [default: print]."
+)
+@click.option(
+    "--n-jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that read recordings."
+)
+def predict(path: Path, model: Path, output: Path | None, n_jobs: int) -> None:
+    """Classify the cells of PATH: an NWB or ABF file, a folder of them, or an HDF5 store of cells."""
+    from stslib import files, prediction, sources
+
+    store = path.suffix.lower() in (".h5", ".hdf5")
+    source = (
+        sources.open_source("store", store_path=str(path)) if store else sources.open_source("files", path=str(path))
+    )
+    cells = source.cells()
+    reason = cells["reason"] if "reason" in cells else cells["cell_id"].map(lambda _: "")
+    usable = cells.loc[reason == "", "cell_id"]
+    table = prediction.predict(source.recordings(usable), model, n_jobs, total=len(usable))
+    if len(usable) < len(cells):
+        left_out = cells.loc[reason != "", ["cell_id", "reason", "detail"]]
+        table = prediction.in_order(table, left_out, cells["cell_id"])
+    if output is None:
+        click.echo(table.to_csv(index=False).rstrip())
+    else:
+        with files.atomic(output) as part:
+            table.to_csv(part, index=False)
+    done = int((table["predicted"] != "").sum())
+    click.echo(
+        f"{done} of {len(table)} cells classified ({source.kind}); {len(table) - done} left out, with reasons", err=True
+    )
 
 
 if __name__ == "__main__":

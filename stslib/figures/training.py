@@ -1,0 +1,70 @@
+"""Training as a picture: the paper's Fig. 3."""
+
+from __future__ import annotations
+
+import matplotlib as mpl
+import numpy as np
+import pandas as pd
+from matplotlib.artist import Artist
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+
+from stslib.errors import StsError
+from stslib.figures import style
+
+
+def losses(history: pd.DataFrame, kind: str) -> Figure:
+    """Mean training and validation loss over the folds, one panel a network, the same axes in all (paper Fig. 3).
+
+    Solid: training. Dashed: validation. Bands: one SD over the folds. A mean is drawn as far as every fold went: behind
+    that, it would be one of other folds.
+
+    Parameters
+    ----------
+    history : DataFrame
+        From `stslib.training.history_table`: model, fold, epoch, train_loss, valid_loss.
+    kind : str
+        Which data they are about: `simulated`, `hybrid` or `real`.
+
+    Raises
+    ------
+    StsError
+        No epoch at all.
+    """
+    if history.empty:
+        raise StsError("the training history is empty; nothing to draw")
+    known = [model for model in style.MODEL_COLOURS if model in set(history["model"])]
+    models = known + sorted(set(history["model"]) - set(known))
+    columns = min(len(models), 4)
+    rows = -(-len(models) // columns)
+    with mpl.rc_context(style.RC):
+        figure = style.new_figure(max(2.3 * columns + 0.6, 4.2), 2.6 * rows + 0.7)
+        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
+        for ax, model in zip(grid.flat, models, strict=False):
+            colour = style.MODEL_COLOURS.get(model, "0.4")
+            runs = history[history["model"] == model]
+            for column, dash in (("train_loss", "-"), ("valid_loss", "--")):
+                by_fold = runs.pivot(index="epoch", columns="fold", values=column).dropna()
+                mean, sd = by_fold.mean(axis=1), by_fold.std(axis=1, ddof=0)
+                ax.fill_between(mean.index, mean - sd, mean + sd, color=colour, alpha=0.18, lw=0)
+                ax.plot(mean.index, mean, color=colour, ls=dash, lw=1.8)
+            ax.axhline(np.log(4), color="0.6", lw=0.9, ls=":")
+            ax.set(title=style.MODEL_NAMES.get(model, model), xlabel="epoch")
+        for ax in grid[:, 0]:
+            ax.set_ylabel("cross-entropy")
+        for ax in list(grid.flat)[len(models) :]:
+            ax.axis("off")
+        # A single wild epoch at a high learning rate must not flatten all curves, so the axis may cut it.
+        values = history[["train_loss", "valid_loss"]].to_numpy()
+        top = max(1.25 * np.log(4), float(np.nanquantile(values, 0.97)))
+        grid[0, 0].set_ylim(0, min(top, 1.05 * float(np.nanmax(values))))
+        grid[0, 0].xaxis.get_major_locator().set_params(integer=True)
+        handles: list[Artist] = [
+            Line2D([], [], color="0.25", lw=1.8, label="training, mean of the folds"),
+            Line2D([], [], color="0.25", lw=1.8, ls="--", label="validation, mean of the folds"),
+            Patch(color="0.25", alpha=0.18, lw=0, label="one SD over the folds"),
+            Line2D([], [], color="0.6", lw=0.9, ls=":", label="chance"),
+        ]
+        figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
+    return style.say_kind(figure, kind)

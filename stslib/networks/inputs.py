@@ -1,0 +1,193 @@
+"""From stored scalograms to a network's input (paper section III.B.b), with numbers measured on training cells only."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from stslib.errors import DamagedFile, StsError, one_of
+from stslib.networks.architectures import ARCHITECTURES, check_size
+
+COMPRESSIONS = ("asinh", "none")
+NORMALISATIONS = ("own", "pretrained", "none")
+
+#: At most so many training cells are read to measure a transform.
+_SAMPLE_CELLS = 512
+
+
+@dataclass(frozen=True)
+class InputTransform:
+    """What happens to stored scalograms `(n, 2, h, w)` before a network sees them as `(n, 3, height, width)`.
+
+    1. `shrink`: per channel `f(x / scale)`, where f is asinh (it tames the few very large coefficients and keeps signs) or
+       the identity; then a bilinear resize if the size differs, which averages over what a pixel covers (`antialias`) or
+       reads single points. Averaging after asinh keeps the envelope of a fast spike train, which single points lose.
+    2. `finish`: per channel `(z - mean) / std`; the rheobase channel again as the third (paper section III.B.b); then
+       `z * gain + offset`, which is what a pre-trained network asks for, or nothing (1 and 0).
+
+    Attributes
+    ----------
+    height, width : int
+        Image size in pixels.
+    compress : str
+        "asinh" or "none".
+    antialias : bool
+        Whether the resize averages.
+    scale, mean, std : tuple of 2 floats
+        Numbers of the two stored channels.
+    gain, offset : tuple of 3 floats
+        Numbers of the three channels that the network sees.
+    """
+
+    height: int
+    width: int
+    compress: str
+    antialias: bool
+    scale: tuple[float, float]
+    mean: tuple[float, float]
+    std: tuple[float, float]
+    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
+    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+
+    @classmethod
+    def fit(
+        cls,
+        x: np.ndarray,
+        indices: np.ndarray,
+        architecture: str,
+        height: int = 0,
+        width: int = 0,
+        compress: str = "asinh",
+        antialias: bool = True,
+        normalise: str = "own",
+    ) -> InputTransform:
+        """Measure the numbers on the cells `indices` of `x`, which must be training cells.
+
+        Parameters
+        ----------
+        x : array (n_cells, 2, h, w)
+            Stored scalograms, also a memory map.
+        indices : int array
+            Training cells. At most 512 of them, evenly chosen, are read.
+        architecture : str
+            Whose size limit and pre-trained normalisation hold.
+        height, width : int
+            Image size in pixels; 0 means as stored.
+        compress : str
+            "asinh": scale is the 90th percentile of the channel's magnitudes. "none": scale is 1.
+        antialias : bool
+            Whether the resize averages (see the class).
+        normalise : str
+            "own": mean 0 and standard deviation 1 over the training cells. "pretrained": after that, three standard
+            deviations to either side become an image from 0 to 1, normalised as the pre-trained network asks. "none":
+            values go in as they are, as in the paper's code.
+
+        Raises
+        ------
+        ParameterError
+            Size below the architecture's minimum, or an unknown choice.
+        StsError
+            When a channel is constant or holds values that are not numbers.
+        """
+        one_of("compress", compress, COMPRESSIONS)
+        one_of("normalise", normalise, NORMALISATIONS)
+        if x.ndim != 4 or x.shape[1] != 2:
+            raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 2, height, width)")
+        height, width = height or x.shape[2], width or x.shape[3]
+        check_size(architecture, height, width)
+        chosen = np.sort(np.asarray(indices))
+        chosen = chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE_CELLS, len(chosen))).astype(int)]
+        sample = np.asarray(x[chosen], dtype=np.float32)
+        if not np.isfinite(sample).all():
+            raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
+        for channel in range(2):
+            if float(np.ptp(sample[:, channel])) == 0:
+                raise StsError(f"channel {channel} of the training scalograms is constant; there is nothing to learn")
+        scale = (1.0, 1.0)
+        if compress == "asinh":
+            # Of a recording that is silent nearly everywhere the percentile is 0; its largest value then sets the scale.
+            sizes = [np.abs(sample[:, channel]) for channel in range(2)]
+            scale = tuple(float(np.quantile(size, 0.9)) or float(size.max()) for size in sizes)  # type: ignore[assignment]
+        transform = cls(height, width, compress, antialias, scale, (0.0, 0.0), (1.0, 1.0))
+        if normalise == "none":
+            return transform
+        z = torch.cat([transform.shrink(part) for part in np.array_split(sample, -(-len(sample) // 64))]).double()
+        mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3), unbiased=False)
+        gain, offset = np.ones(3), np.zeros(3)
+        if normalise == "pretrained":
+            image_mean, image_std = (
+                np.array(ARCHITECTURES[architecture].mean),
+                np.array(ARCHITECTURES[architecture].std),
+            )
+            gain, offset = 1 / (6 * image_std), (0.5 - image_mean) / image_std
+        return dataclasses.replace(
+            transform,
+            mean=tuple(mean.tolist()),
+            std=tuple(std.tolist()),
+            gain=tuple(gain.tolist()),
+            offset=tuple(offset.tolist()),
+        )
+
+    def shrink(self, x: np.ndarray | Tensor) -> Tensor:
+        """First half, done once a fit: `(n, 2, h, w)` of any float type to `(n, 2, height, width)` float32."""
+        z = torch.as_tensor(np.asarray(x) if isinstance(x, np.ndarray) else x).float() / self._column(self.scale)
+        if self.compress == "asinh":
+            z = torch.asinh(z)
+        if tuple(z.shape[-2:]) != (self.height, self.width):
+            z = nn.functional.interpolate(
+                z, (self.height, self.width), mode="bilinear", align_corners=False, antialias=self.antialias
+            )
+        return z
+
+    def finish(self, z: Tensor) -> Tensor:
+        """Second half, done on each batch: `(n, 2, height, width)` to `(n, 3, height, width)`, channels last."""
+        z = (z - self._column(self.mean, z)) / self._column(self.std, z)
+        z = z[:, [0, 1, 0]] * self._column(self.gain, z) + self._column(self.offset, z)
+        return z.contiguous(memory_format=torch.channels_last)
+
+    def __call__(self, x: np.ndarray | Tensor) -> Tensor:
+        """Both halves: `(n, 2, h, w)` to `(n, 3, height, width)` float32."""
+        return self.finish(self.shrink(x))
+
+    @staticmethod
+    def _column(values: tuple[float, ...], like: Tensor | None = None) -> Tensor:
+        return torch.tensor(values, device=None if like is None else like.device).view(-1, 1, 1)
+
+    def to_json(self) -> dict[str, Any]:
+        """The numbers as plain JSON types."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in vars(self).items()}
+
+    @classmethod
+    def from_json(cls, fields: Mapping[str, Any]) -> InputTransform:
+        """The transform that `to_json` described.
+
+        Raises
+        ------
+        DamagedFile
+            When a field is missing, unknown, or not what it should be.
+        """
+        lengths = {"scale": 2, "mean": 2, "std": 2, "gain": 3, "offset": 3}
+        try:
+            values: dict[str, Any] = {
+                key: tuple(map(float, fields[key])) if key in lengths else fields[key] for key in fields
+            }
+            transform = cls(**values)
+            whole = all(
+                len(values[key]) == length and np.isfinite(values[key]).all() for key, length in lengths.items()
+            )
+            sizes = all(isinstance(size, int) and size > 0 for size in (transform.height, transform.width))
+        except (TypeError, ValueError, KeyError) as error:
+            raise DamagedFile(
+                f"the model's input transform is not complete ({error}); use an unaltered model"
+            ) from error
+        if not (whole and sizes and transform.compress in COMPRESSIONS and isinstance(transform.antialias, bool)):
+            raise DamagedFile(
+                "the model's input transform has a field of the wrong length or value; use an unaltered model"
+            )
+        return transform

@@ -1,0 +1,86 @@
+"""A model on disk: plain tensors (safetensors) beside a JSON file that says everything else. Nothing is ever unpickled."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors.torch import save_file
+from torch import nn
+
+from stslib.cohort import CLASSES
+from stslib.errors import DamagedFile, MissingInput, one_of
+from stslib.files import atomic
+from stslib.networks.architectures import ARCHITECTURES, build, check_size
+from stslib.networks.inputs import InputTransform
+
+FORMAT = 1
+
+
+def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: Mapping[str, Any]) -> None:
+    """Write `model.safetensors` (the tensors) and `model.json` (everything else) into `folder`.
+
+    Parameters
+    ----------
+    folder : path
+        Created if needed.
+    model : nn.Module
+        From `build`.
+    transform : InputTransform
+        What makes its input.
+    card : mapping
+        Must hold `architecture`; the rest (dropout, cohort, metrics, versions, ...) is kept as it is, and must be JSON.
+    """
+    one_of("architecture", card.get("architecture"), ARCHITECTURES)
+    folder = Path(folder)
+    tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
+    with atomic(folder / "model.safetensors") as path:
+        save_file(tensors, path)
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+    description = {
+        "format": FORMAT,
+        "classes": list(CLASSES),
+        "tensors_sha256": digest,
+        "transform": transform.to_json(),
+        "card": dict(card),
+    }
+    with atomic(folder / "model.json") as path:
+        path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
+
+
+def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]:
+    """Read what `save` wrote: the network in evaluation mode, its input transform, and the card.
+
+    Raises
+    ------
+    MissingInput
+        When one of the two files is not there.
+    DamagedFile
+        When a file was cut or altered, or was made for other classes or an unknown architecture.
+    """
+    folder = Path(folder)
+    tensors, description = folder / "model.safetensors", folder / "model.json"
+    for path in (tensors, description):
+        if not path.is_file():
+            raise MissingInput(f"there is no model at {folder}: {path.name} is missing; 05_deep_models makes it")
+    try:
+        fields = json.loads(description.read_text(encoding="utf-8"))
+        found = (fields["format"], fields["classes"], fields["card"]["architecture"], fields["tensors_sha256"])
+        transform_fields = dict(fields["transform"])
+    except (ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{description} is damaged ({error!r}); make the model again (05_deep_models)") from error
+    if found[0] != FORMAT or found[1] != list(CLASSES) or found[2] not in ARCHITECTURES:
+        raise DamagedFile(
+            f"{description} is of another kind of model {found[:3]}; use one of format {FORMAT} for {CLASSES}"
+        )
+    if hashlib.sha256(tensors.read_bytes()).hexdigest() != found[3]:
+        raise DamagedFile(
+            f"{tensors} is not the file that {description.name} describes; make the model again (05_deep_models)"
+        )
+    transform = InputTransform.from_json(transform_fields)
+    check_size(found[2], transform.height, transform.width)
+    model = build(found[2], weights=tensors)
+    return model.eval(), transform, dict(fields["card"])

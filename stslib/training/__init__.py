@@ -1,0 +1,38 @@
+"""Training of the networks (paper, section III.C): the loop, the recipes, cross-validation and the refit."""
+
+from stslib.training.config import FitConfig, History
+from stslib.training.crossval import (
+    Fitted,
+    FoldFit,
+    fold_objective,
+    history_table,
+    read_fold,
+    refit,
+    refit_epochs,
+    split_off,
+    train,
+)
+from stslib.training.loop import class_indices, fit, predict_proba
+from stslib.training.recipes import PROTOCOLS, Recipe, first_params, recipe, search_space
+
+__all__ = [
+    "PROTOCOLS",
+    "FitConfig",
+    "Fitted",
+    "FoldFit",
+    "History",
+    "Recipe",
+    "class_indices",
+    "first_params",
+    "fit",
+    "fold_objective",
+    "history_table",
+    "predict_proba",
+    "read_fold",
+    "recipe",
+    "refit",
+    "refit_epochs",
+    "search_space",
+    "split_off",
+    "train",
+]

@@ -1,0 +1,313 @@
+"""The networks: four classes from any of the four, weights that fit or are refused, files that come back the same."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import json
+from pathlib import Path
+from urllib.error import URLError
+
+import numpy as np
+import pytest
+import torch
+from safetensors.torch import save_file
+from torch import nn
+
+from stslib import networks
+from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.networks import ARCHITECTURES, InputTransform
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture
+def scalograms() -> np.ndarray:
+    """Twelve random scalograms (12, 2, 20, 90), the second channel four times as large."""
+    x = np.random.default_rng(1).standard_normal((12, 2, 20, 90)).astype(np.float16)
+    x[:, 1] *= 4
+    return x
+
+
+def moved_statistics(model: nn.Module) -> nn.Module:
+    """Give the batch-norm layers statistics as after training, so that they do something in evaluation."""
+    for bn in networks.batch_norms(model):
+        bn.running_mean.normal_(0, 0.1)
+        bn.running_var.uniform_(0.5, 1.5)
+    return model.eval()
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_each_network_learns_at_its_smallest_image(name):
+    """Every weight that decides about the output gets a gradient, at the smallest image that is said to work."""
+    side = ARCHITECTURES[name].minimum_px
+    model = networks.build(name, dropout=0.3).train()
+    scores = model(torch.randn(3, 3, side, side))
+    assert scores.shape == (3, 4)
+    nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2])).backward()
+    without = [
+        key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()
+    ]
+    assert without == []
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_an_image_below_the_minimum_is_refused_and_would_fail(name):
+    side = ARCHITECTURES[name].minimum_px
+    networks.check_size(name, side, side)
+    with pytest.raises(ParameterError, match=f"{name} needs images of at least {side}"):
+        networks.check_size(name, side - 1, 4 * side)
+
+
+def test_inception_really_fails_below_its_minimum():
+    with pytest.raises(RuntimeError):
+        networks.build("inception_v3").eval()(torch.randn(1, 3, 74, 74))
+
+
+def test_the_head_is_dropout_and_four_outputs_and_mobilenet_keeps_its_own_dropout():
+    assert [type(layer) for layer in networks.build("resnet18", 0.5).fc] == [nn.Dropout, nn.Linear]
+    classifier = networks.build("mobilenet_v2", 0.5).classifier
+    assert (classifier[0].p, classifier[1][0].p, classifier[1][1].out_features) == (0.2, 0.5, 4)
+
+
+def test_freeze_leaves_only_the_new_layer_to_train():
+    model = networks.build("resnet18", freeze=True)
+    assert [key for key, weight in model.named_parameters() if weight.requires_grad] == ["fc.1.weight", "fc.1.bias"]
+    assert networks.count_parameters(model)[1] == 512 * 4 + 4
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        ({"architecture": "resnet19"}, "resnet19.*resnet18"),
+        ({"architecture": "resnet18", "dropout": 1.0}, "dropout is 1.0"),
+        ({"architecture": "resnet18", "weights": "no/such/file.npz"}, "no/such/file.npz"),
+    ],
+)
+def test_a_request_that_makes_no_sense_is_one_line(options, said):
+    with pytest.raises(StsError, match=said) as caught:
+        networks.build(**options)
+    assert "\n" not in str(caught.value)
+
+
+# --- weights ----------------------------------------------------------------------------------------------------------
+
+
+def torchvision_state(name: str, **extra) -> dict[str, torch.Tensor]:
+    from torchvision import models
+
+    return getattr(models, name)(weights=None, **extra).state_dict()
+
+
+def test_weights_from_a_file_arrive_in_the_network(tmp_path):
+    state = torchvision_state("resnet18")
+    save_file({key: value.contiguous() for key, value in state.items()}, tmp_path / "resnet.safetensors")
+    np.savez(tmp_path / "resnet.npz", **{key: value.numpy() for key, value in state.items()})
+    for file in ("resnet.safetensors", "resnet.npz"):
+        found = networks.build("resnet18", weights=tmp_path / file).state_dict()
+        assert torch.equal(found["layer3.0.conv1.weight"], state["layer3.0.conv1.weight"])
+
+
+def test_weights_of_another_network_are_refused_by_their_first_key(tmp_path):
+    state = {key: value.contiguous() for key, value in torchvision_state("resnet18").items()}
+    save_file(state, tmp_path / "resnet.safetensors")
+    with pytest.raises(DamagedFile, match=r"features\.0\.0\.weight is missing"):
+        networks.build("mobilenet_v2", weights=tmp_path / "resnet.safetensors")
+    state["layer1.0.conv1.weight"] = torch.zeros(64, 64, 5, 5)
+    save_file(state, tmp_path / "wide.safetensors")
+    with pytest.raises(DamagedFile, match=r"layer1\.0\.conv1\.weight has shape \(64, 64, 5, 5\), not \(64, 64, 3, 3\)"):
+        networks.build("resnet18", weights=tmp_path / "wide.safetensors")
+
+
+def test_damaged_or_pickled_weights_are_refused(tmp_path):
+    (tmp_path / "cut.safetensors").write_bytes(b"\x10\x00\x00\x00\x00\x00\x00\x00{")
+    (tmp_path / "cut.npz").write_bytes(b"PK\x03\x04 not a zip")
+    np.savez(tmp_path / "pickled.npz", a=np.array([{"an": "object"}], dtype=object))
+    for file in ("cut.safetensors", "cut.npz", "pickled.npz"):
+        with pytest.raises(DamagedFile, match="cannot be read"):
+            networks.build("resnet18", weights=tmp_path / file)
+    (tmp_path / "model.pth").write_bytes(b"")
+    with pytest.raises(ParameterError, match=r"\.safetensors or \.npz"):
+        networks.build("resnet18", weights=tmp_path / "model.pth")
+
+
+def test_imagenet_weights_go_through_torchvision_and_say_what_to_do_offline(monkeypatch):
+    from torchvision.models import Inception_V3_Weights
+    from torchvision.models._api import WeightsEnum
+
+    asked = []
+
+    def get_state_dict(self, *_, **__):
+        asked.append(self)
+        return torchvision_state("inception_v3", aux_logits=True, init_weights=False)
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", get_state_dict)
+    networks.build("inception_v3", weights="imagenet")  # its auxiliary head is left out
+    assert asked == [Inception_V3_Weights.IMAGENET1K_V1]
+
+    def offline(self, *_, **__):
+        raise URLError("no route to host")
+
+    monkeypatch.setattr(WeightsEnum, "get_state_dict", offline)
+    with pytest.raises(MissingInput, match=r"resnet18 could not be downloaded.*go online") as caught:
+        networks.build("resnet18", weights="imagenet")
+    assert "\n" not in str(caught.value)
+
+
+def test_recalibration_keeps_the_function_and_gives_each_layer_the_statistics_of_its_input():
+    """On folded weights (mean 0, variance 1): the same output in evaluation, and nearly so in training."""
+    torch.manual_seed(3)
+    model = networks.build("resnet18").eval()
+    assert networks.has_folded_batch_norm(model)
+    x = torch.randn(24, 3, 32, 32) * 2 + 1
+    with torch.no_grad():
+        before = model(x)
+        networks.recalibrate_batch_norm(model, x)
+        after = model(x)
+        in_training = model.train()(x)  # takes the batch's own statistics, which are now the stored ones
+    assert torch.allclose(before, after, rtol=1e-3, atol=1e-4 * float(before.abs().max()))
+    assert torch.allclose(before, in_training, rtol=1e-2, atol=1e-2 * float(before.abs().max()))
+    assert not networks.has_folded_batch_norm(model)
+
+
+def test_recalibration_mends_the_folded_weights_of_the_mirror(mirror):
+    """The function stays; without it, the first batch in training goes through another function altogether."""
+    file = mirror / "weights" / "mobilenet_v2_imagenet.npz"
+    if not file.is_file():
+        pytest.skip(f"{file} is not there")
+    model = networks.build("mobilenet_v2", weights=file).eval()
+    assert networks.has_folded_batch_norm(model)
+    model.classifier[0].p = 0.0  # so that training mode differs by batch normalisation only
+    x = torch.randn(16, 3, 64, 64)
+    with torch.no_grad():
+        before = model(x)
+        uncalibrated = copy.deepcopy(model).train()(x)
+        networks.recalibrate_batch_norm(model, x)
+        after = model(x)
+        in_training = model.train()(x)
+    size = float(before.abs().max())
+    assert torch.allclose(before, after, atol=1e-3 * size)
+    assert float((in_training - before).abs().max()) < 0.05 * size < float((uncalibrated - before).abs().max())
+
+
+# --- input ------------------------------------------------------------------------------------------------------------
+
+
+def test_the_transform_standardises_the_training_cells_and_repeats_rheobase(scalograms):
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 32)
+    images = transform(scalograms)
+    assert images.shape == (12, 3, 32, 32) and images.dtype == torch.float32
+    assert torch.equal(images[:, 0], images[:, 2])
+    assert torch.allclose(images.mean((0, 2, 3)), torch.zeros(3), atol=1e-4)
+    assert torch.allclose(images.std((0, 2, 3), unbiased=False), torch.ones(3), atol=1e-3)
+
+
+def test_the_transform_knows_nothing_of_cells_it_was_not_fitted_on(scalograms):
+    changed = scalograms.copy()
+    changed[8:] *= 50
+    fitted = [InputTransform.fit(x, np.arange(8), "resnet18", 32, 32) for x in (scalograms, changed)]
+    assert fitted[0] == fitted[1]
+
+
+def test_averaging_keeps_the_envelope_of_an_oscillation_that_single_points_lose():
+    """Of an oscillation with a period of 13 samples, at 16 samples a pixel, the mean magnitude is 2 / pi of the envelope."""
+    t = np.arange(1024)
+    envelope = np.where((t > 256) & (t < 768), 1.0, 0.0)
+    signal = np.abs(envelope * np.sin(2 * np.pi * t / 13))
+    x = np.broadcast_to(signal, (2, 2, 32, 1024)).astype(np.float32)
+    base = InputTransform.fit(x, np.arange(2), "resnet18", 32, 64, compress="none", normalise="none")
+    averaged, points = (
+        dataclasses.replace(base, antialias=choice).shrink(x)[0, 0, 0, 20:44].numpy() for choice in (True, False)
+    )
+    assert np.abs(averaged - 2 / np.pi).max() < 0.06
+    assert np.abs(points - 2 / np.pi).max() > 0.3
+
+
+def test_pretrained_normalisation_is_the_networks_own(scalograms):
+    """The mean image must land where a mid-grey picture lies for the pre-trained network."""
+    for name in ("resnet18", "inception_v3"):
+        transform = InputTransform.fit(scalograms, np.arange(12), name, 80, 80, normalise="pretrained")
+        grey = (0.5 - torch.tensor(ARCHITECTURES[name].mean)) / torch.tensor(ARCHITECTURES[name].std)
+        assert torch.allclose(transform(scalograms).mean((0, 2, 3)), grey, atol=1e-3)
+
+
+def test_a_transform_survives_json(scalograms):
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 40, normalise="pretrained")
+    assert InputTransform.from_json(json.loads(json.dumps(transform.to_json()))) == transform
+
+
+@pytest.mark.parametrize("change", [{"scale": [1.0]}, {"std": "x"}, {"height": -3}, {"compress": "log"}, {"other": 1}])
+def test_a_damaged_transform_is_refused(scalograms, change):
+    fields = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 40).to_json()
+    with pytest.raises(DamagedFile, match="input transform"):
+        InputTransform.from_json({**fields, **change})
+
+
+def test_scalograms_without_content_are_refused(scalograms):
+    for fault, said in ((np.nan, "NaN"), (0.0, "constant")):
+        broken = scalograms.copy()
+        broken[:, 1] = fault
+        with pytest.raises(StsError, match=said):
+            InputTransform.fit(broken, np.arange(12), "resnet18", 32, 32)
+    with pytest.raises(ParameterError, match="inception_v3 needs images of at least 75 x 75 px, not 20 x 90"):
+        InputTransform.fit(scalograms, np.arange(12), "inception_v3")
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def saved(tmp_path, scalograms) -> tuple[Path, nn.Module, InputTransform]:
+    model = moved_statistics(networks.build("resnet18", 0.5))
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 32)
+    networks.save(tmp_path / "model", model, transform, {"architecture": "resnet18", "dropout": 0.5, "cells": 12})
+    return tmp_path / "model", model, transform
+
+
+def test_a_saved_model_gives_the_very_same_scores_after_loading(saved, scalograms):
+    folder, model, transform = saved
+    loaded, same_transform, card = networks.load(folder)
+    assert same_transform == transform and card["cells"] == 12
+    with torch.inference_mode():
+        assert torch.equal(loaded(same_transform(scalograms)), model(transform(scalograms)))
+
+
+def test_a_damaged_model_is_refused_in_one_line(saved):
+    folder, _, _ = saved
+    tensors, description = folder / "model.safetensors", folder / "model.json"
+    whole, text = tensors.read_bytes(), description.read_text()
+
+    def refused(said: str, kind: type[StsError] = DamagedFile) -> None:
+        with pytest.raises(kind, match=said) as caught:
+            networks.load(folder)
+        assert "\n" not in str(caught.value)
+
+    tensors.write_bytes(whole[:-1000])
+    refused("is not the file that model.json describes")
+    tensors.write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])  # a single bit
+    refused("is not the file that model.json describes")
+    tensors.write_bytes(whole)
+    description.write_text(text[: len(text) // 2])
+    refused("model.json is damaged")
+    fields = json.loads(text)
+    description.write_text(json.dumps({**fields, "classes": fields["classes"][::-1]}))
+    refused("another kind of model")
+    description.write_text(json.dumps({**fields, "card": {"architecture": "densenet121"}}))
+    refused("do not fit: features.conv0.weight is missing")
+    tensors.unlink()
+    refused("model.safetensors is missing", MissingInput)
+
+
+def test_torchvision_imports_beside_a_torch_without_its_operators():
+    """The box operators are known after the import, whether torchvision brought them or they had to be declared."""
+    import torchvision
+
+    assert torchvision.__version__
+    assert hasattr(torch.ops.torchvision, "nms")

@@ -1,0 +1,350 @@
+"""Training: it learns, it cannot learn from shuffled labels, it stops and decays as the protocol says, it repeats exactly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from stslib import networks, training
+from stslib.cohort import CLASSES
+from stslib.errors import DamagedFile, ParameterError, StsError
+from stslib.networks import InputTransform
+from stslib.training import FitConfig, Recipe
+from stslib.training.config import EarlyStopping
+from stslib.training.loop import augment
+
+NONE = np.array([], dtype=np.int64)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def cohort_of(n: int, seed: int = 0, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
+    """Scalograms (n, 2, size, size) float16 in which each class is a bright square in a corner of its own, and labels."""
+    rng = np.random.default_rng(seed)
+    number = np.arange(n) % 4
+    x = rng.standard_normal((n, 2, size, size))
+    half = size // 2
+    for cell, k in enumerate(number):
+        x[cell, :, half * (k // 2) :, half * (k % 2) :][:, :half, :half] += 2.5
+    return x.astype(np.float16), np.array(CLASSES)[number]
+
+
+def tiny(architecture: str = "mobilenet_v2", **changes) -> Recipe:
+    side = networks.ARCHITECTURES[architecture].minimum_px
+    base = Recipe(architecture, height=side, width=side)
+    return base.with_changes({"max_epochs": 1, "batch_size": 8, "patience": 0, **changes})
+
+
+# --- does it learn ----------------------------------------------------------------------------------------------------
+
+
+def test_training_overfits_sixteen_cells():
+    """Sixteen cells of pure noise carry nothing but their own identity; a network that trains at all learns them by heart."""
+    x = np.random.default_rng(5).standard_normal((16, 2, 32, 32)).astype(np.float16)
+    labels = np.array(CLASSES)[np.arange(16) % 4]
+    what = tiny("resnet18", max_epochs=25)
+    fitted = training.train(what, x, labels, np.arange(16), NONE, seed=1)
+    proba = training.predict_proba(fitted.model, fitted.transform, x)
+    assert (proba.argmax(1) == training.class_indices(labels)).all()
+    assert fitted.history.train_loss[-1] < 0.1 < fitted.history.train_loss[0]
+
+
+def test_it_generalises_when_there_is_something_to_learn_and_gives_chance_on_shuffled_labels():
+    x, labels = cohort_of(160)
+    fit_idx, test_idx = np.arange(96), np.arange(96, 160)
+    what = tiny("resnet18", max_epochs=6, batch_size=16, learning_rate=2e-3, schedule="one_cycle", keep="last")
+    truth = training.class_indices(labels)
+    shares = []
+    for given in (labels, np.random.default_rng(3).permutation(labels)):
+        fitted = training.train(what, x, given, fit_idx, NONE, seed=2)
+        proba = training.predict_proba(fitted.model, fitted.transform, x, test_idx)
+        assert np.allclose(proba.sum(1), 1)
+        shares.append((proba.argmax(1) == truth[test_idx]).mean())
+    assert shares[0] > 0.9
+    # Chance is 1 in 4; of 64 cells, 25 right or more (0.39) would happen by chance in fewer than one case in a hundred.
+    assert shares[1] < 0.40
+
+
+# --- the same again ---------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+def test_an_epoch_of_each_network_repeats_to_the_last_bit(architecture):
+    """With everything random switched on: dropout, order, augmentation. Another seed gives other weights."""
+    x, labels = cohort_of(12)
+    what = tiny(architecture, dropout=0.5, batch_size=6, jitter_columns=1, gain_sd=0.05, noise_sd=0.1)
+    fitted = [training.train(what, x, labels, np.arange(8), np.arange(8, 12), seed) for seed in (7, 7, 8)]
+    states = [fit.model.state_dict() for fit in fitted]
+    assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
+    assert fitted[0].history == fitted[1].history
+    assert fitted[0].history.train_loss != fitted[2].history.train_loss
+
+
+def test_training_leaves_the_callers_random_numbers_and_threads_alone():
+    x, labels = cohort_of(8)
+    torch.manual_seed(11)
+    expected = torch.rand(1)
+    torch.manual_seed(11)
+    training.train(tiny(threads=2), x, labels, np.arange(8), NONE, seed=1)
+    assert torch.rand(1) == expected
+    assert torch.get_num_threads() == 1
+
+
+def test_a_refitted_model_predicts_the_same_after_loading(tmp_path):
+    x, labels = cohort_of(24)
+    fitted = training.refit(tiny(), 2, x, labels, np.arange(24), 3, tmp_path, {"data": "made"})
+    model, transform, card = networks.load(tmp_path)
+    again = training.predict_proba(model, transform, x)
+    assert np.array_equal(again, training.predict_proba(fitted.model, fitted.transform, x))
+    assert card["data"] == "made" and card["n_cells"] == dict.fromkeys(CLASSES, 6)
+    # Asked for again it comes from the file; with other cells it is made anew.
+    before = (tmp_path / "model.safetensors").stat().st_mtime_ns
+    training.refit(tiny(), 2, x, labels, np.arange(24), 3, tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
+    training.refit(tiny(), 2, x, labels, np.arange(20), 3, tmp_path)
+    assert (tmp_path / "model.safetensors").stat().st_mtime_ns != before
+
+
+# --- the protocol -----------------------------------------------------------------------------------------------------
+
+
+def test_early_stopping_asks_for_five_per_cent_within_the_patience():
+    stop = EarlyStopping(patience=3, min_improvement=0.05)
+    losses = [1.0, 0.96, 0.955, 0.94, 0.92, 0.91, 0.9]
+    # 0.94 is the first 5 % below 1.0, so the wait starts anew there; the next 5 % would be 0.893, which never comes.
+    assert [stop.should_stop(loss) for loss in losses] == [False] * 6 + [True]
+    patient = EarlyStopping(patience=0, min_improvement=0.05)
+    assert not any(patient.should_stop(1.0) for _ in range(50))
+
+
+def test_the_learning_rate_decays_every_k_epochs_or_never():
+    x, labels = cohort_of(8)
+    step = training.train(tiny(max_epochs=5, decay_every=2, decay_factor=0.1), x, labels, np.arange(8), NONE, 1)
+    assert step.history.learning_rate == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
+    none = training.train(tiny(max_epochs=3, decay_every=1, decay_factor=0.0), x, labels, np.arange(8), NONE, 1)
+    assert none.history.learning_rate == pytest.approx([1e-3] * 3)
+    cycle = training.train(
+        tiny(max_epochs=10, batch_size=4, schedule="one_cycle"), x, labels, np.arange(8), NONE, 1
+    ).history.learning_rate
+    assert max(cycle) == cycle[2] and cycle[-1] < 1e-6  # its peak after 30 % of the steps
+
+
+def test_a_fit_stops_early_and_keeps_the_best_or_the_last_weights():
+    """A learning rate at which the loss soon stops falling: with the same seed both runs are the same up to the choice."""
+    x, labels = cohort_of(24, seed=4)
+    x[12:] = x[12:][::-1]  # labels of the validation cells do not fit their images, so its loss must rise
+    shared = {"max_epochs": 30, "patience": 2, "learning_rate": 3e-3}
+    fitted = {
+        keep: training.train(tiny(keep=keep, **shared), x, labels, np.arange(12), np.arange(12, 24), 5)
+        for keep in ("best", "last")
+    }
+    history = fitted["best"].history
+    assert history == fitted["last"].history and history.stopped == "patience" and history.n_epochs < 30
+    truth = torch.from_numpy(training.class_indices(labels[12:]))
+    for keep, expected in (("best", min(history.valid_loss)), ("last", history.valid_loss[-1])):
+        proba = training.predict_proba(fitted[keep].model, fitted[keep].transform, x, np.arange(12, 24))
+        assert float(-np.log(proba[np.arange(12), truth]).mean()) == pytest.approx(expected, rel=1e-3)
+    assert history.best_epoch < history.n_epochs
+
+
+def test_the_search_space_is_that_of_the_papers_code():
+    import optuna
+
+    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
+    trial = study.ask()
+    base = training.recipe("mobilenet_v2", "published")
+    training.search_space(trial, base, "published")
+    space = {name: json.loads(optuna.distributions.distribution_to_json(d)) for name, d in trial.distributions.items()}
+    attributes = {name: d["attributes"] for name, d in space.items()}
+    assert tuple(attributes["batch_size"]["choices"]) == (32, 64)
+    rate = attributes["learning_rate"]
+    assert (rate["low"], rate["high"], rate["log"]) == (1e-3, 0.08, True)
+    assert tuple(attributes["decay_factor"]["choices"]) == (0.0, 0.01, 0.1)
+    assert [(attributes[k]["low"], attributes[k]["high"]) for k in ("decay_every", "patience")] == [(5, 20), (10, 20)]
+    assert tuple(attributes["dropout"]["choices"]) == (0.0, 0.3, 0.5, 0.7)
+    assert (base.height, base.width, base.normalise, base.fit.keep, base.fit.max_epochs) == (
+        224,
+        244,
+        "none",
+        "last",
+        1000,
+    )
+    assert base.fit.min_improvement == 0.05 and not base.fit.class_weights and base.fit.label_smoothing == 0
+
+
+def test_the_refit_runs_for_the_mean_number_of_epochs():
+    def fold(losses):
+        history = training.History([1.0] * len(losses), list(losses))
+        return training.FoldFit({}, [], [], history)
+
+    fits = [fold([3, 2, 1, 2]), fold([1, 2, 3]), fold([3, 2, 2.5, 3, 4])]  # best after 3, 1 and 2 epochs
+    assert training.refit_epochs(fits, "best") == 2
+    assert training.refit_epochs(fits, "last") == 4
+
+
+def test_the_inner_validation_part_is_a_fifth_of_each_class_and_apart():
+    labels = np.repeat(CLASSES, [40, 25, 10, 1])
+    indices = np.random.default_rng(0).permutation(76)
+    fit_idx, valid_idx = training.split_off(labels, indices, seed=1)
+    assert sorted([*fit_idx, *valid_idx]) == list(range(76))
+    assert [int((labels[valid_idx] == name).sum()) for name in CLASSES] == [8, 5, 2, 0]
+
+
+# --- folds, kept across a kill ----------------------------------------------------------------------------------------
+
+
+class FixedTrial(SimpleNamespace):
+    """A trial with given parameters, in slot 0."""
+
+    def suggest_float(self, name, *_, **__):
+        return self.params[name]
+
+    suggest_categorical = suggest_float
+
+
+def test_a_finished_fold_is_kept_and_a_killed_run_gives_the_same(tmp_path, monkeypatch):
+    x, labels = cohort_of(48)
+    folds = [(np.arange(0, 32), np.arange(32, 48)), (np.arange(16, 48), np.arange(0, 16))]
+    base = tiny(max_epochs=2, learning_rate=2e-3)
+    trial = FixedTrial(params=training.first_params(base), user_attrs={"slot": 0}, number=5)
+    whole = training.fold_objective(x, labels, base, folds, 1, tmp_path / "whole")
+    expected = [whole(trial, fold) for fold in (0, 1)]
+
+    first = training.fold_objective(x, labels, base, folds, 1, tmp_path / "killed")
+    assert first(trial, 0) == expected[0]
+    again = training.fold_objective(x, labels, base, folds, 1, tmp_path / "killed")  # a second start
+    later = FixedTrial(params=trial.params, user_attrs={"slot": 0}, number=6)  # another number, the same slot
+    with monkeypatch.context() as patch:
+        patch.setattr("stslib.training.crossval.train", lambda *_: pytest.fail("a finished fold was fitted again"))
+        assert again(later, 0) == expected[0]
+    assert again(later, 1) == expected[1]
+    stored = [training.read_fold(tmp_path / "killed", 0, fold) for fold in (0, 1)]
+    assert stored == [training.read_fold(tmp_path / "whole", 0, fold) for fold in (0, 1)]
+    table = training.history_table("resnet18", stored)
+    assert table.groupby("fold")["epoch"].max().tolist() == [2, 2] and table["valid_loss"].notna().all()
+
+    (tmp_path / "killed" / "slot-0000_fold-1.json").write_text("{")
+    with pytest.raises(DamagedFile, match="missing or damaged"):
+        again(later, 1)
+
+
+# --- freeze, batches, augmentation ------------------------------------------------------------------------------------
+
+
+def test_freeze_changes_nothing_but_the_new_layer():
+    x, labels = cohort_of(16)
+    model = networks.build("resnet18", freeze=True)
+    before = {key: value.clone() for key, value in model.state_dict().items()}
+    transform = InputTransform.fit(x, np.arange(16), "resnet18")
+    training.fit(model, transform, x, labels, np.arange(16), NONE, FitConfig(max_epochs=2, batch_size=8), 1)
+    changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
+    assert changed == {"fc.1.weight", "fc.1.bias"}
+
+
+@pytest.mark.parametrize("n", [2, 9, 17])
+def test_no_batch_is_left_with_a_single_cell(n):
+    """Batch normalisation of a 1 x 1 map fails on one cell; 9 and 17 cells in batches of 8 would leave one."""
+    x, labels = cohort_of(n)
+    batch_size = min(8, n)
+    history = training.train(tiny(batch_size=batch_size), x, labels, np.arange(n), NONE, 1).history
+    assert np.isfinite(history.train_loss).all()
+
+
+def test_augmentation_shifts_both_sweeps_alike_and_repeats_the_ends():
+    z = torch.arange(8.0).expand(50, 2, 3, 8).clone()
+    transform = InputTransform(3, 8, "none", True, (1, 1), (0, 0), (1, 1))
+    moved = augment(z, transform, FitConfig(jitter_columns=2), np.random.default_rng(0))
+    assert torch.equal(moved[:, 0], moved[:, 1])
+    shifts = {tuple(row.tolist()) for row in moved[:, 0, 0]}
+    assert shifts == {tuple(float(np.clip(c - s, 0, 7)) for c in range(8)) for s in (-2, -1, 0, 1, 2)}
+    scaled = augment(z, transform, FitConfig(gain_sd=0.1), np.random.default_rng(0))
+    factors = scaled[:, 0, 0, 1:] / z[:, 0, 0, 1:]
+    assert torch.allclose(factors, factors[:, :1].expand_as(factors)) and 0.05 < float(factors[:, 0].std()) < 0.2
+    assert torch.equal(augment(z, transform, FitConfig(), np.random.default_rng(0)), z)
+
+
+def test_class_weights_lift_the_recall_of_a_rare_class_to_the_same_loss():
+    from stslib.training.loop import class_weights
+
+    weights = class_weights(torch.tensor([0] * 6 + [1] * 2))
+    assert weights.tolist() == pytest.approx([8 / 12, 2.0, 0.0, 0.0])
+
+
+# --- what a user can get wrong ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"batch_size": 64}, "batch_size is 64, and there are 16 training cells"),
+        ({"batch_size": 1}, "batch_size is 1"),
+        ({"learning_rate": 0.0}, "learning_rate is 0.0"),
+        ({"schedule": "cosine"}, "schedule is 'cosine'"),
+        ({"label_smoothing": 1.0}, "label_smoothing is 1.0"),
+        ({"warmth": 1}, "no 'warmth'"),
+        ({"height": 16, "width": 16}, "needs images of at least 32 x 32 px, not 16 x 16"),
+    ],
+)
+def test_a_setting_that_makes_no_sense_is_one_line(change, said):
+    x, labels = cohort_of(16)
+    with pytest.raises(ParameterError, match=said) as caught:
+        training.train(tiny(**change), x, labels, np.arange(16), NONE, 1)
+    assert "\n" not in str(caught.value)
+
+
+def test_cuda_asked_for_where_there_is_none_is_one_line():
+    if torch.cuda.is_available():
+        pytest.skip("there is a CUDA device")
+    with pytest.raises(ParameterError, match="no CUDA device"):
+        FitConfig(device="cuda")
+
+
+def test_one_class_or_an_unknown_class_is_refused():
+    x, labels = cohort_of(16)
+    with pytest.raises(StsError, match="all 8 training cells are of class Sst"):
+        training.train(tiny(), x, np.array(["Sst"] * 16), np.arange(8), NONE, 1)
+    with pytest.raises(StsError, match="class 'Chandelier' is unknown"):
+        training.train(tiny(), x, np.array(["Chandelier", *labels[1:]]), np.arange(8), NONE, 1)
+
+
+def test_a_fit_that_diverges_ends_and_says_so(tmp_path):
+    x, labels = cohort_of(16)
+    wild = tiny(learning_rate=1e30, max_epochs=4)
+    fitted = training.train(wild, x, labels, np.arange(12), np.arange(12, 16), 1)
+    assert fitted.history.stopped == "diverged"
+    assert np.isfinite(training.predict_proba(fitted.model, fitted.transform, x)).all()
+    with pytest.raises(StsError, match=r"diverged in epoch .* lower learning_rate"):
+        training.refit(wild, 4, x, labels, np.arange(16), 1, tmp_path)
+    assert not (tmp_path / "model.json").exists()
+
+
+def test_too_little_memory_says_what_to_lower(monkeypatch):
+    x, labels = cohort_of(16)
+
+    def full(*_, **__):
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 GB")
+
+    monkeypatch.setattr(torch.nn.CrossEntropyLoss, "forward", full)
+    with pytest.raises(StsError, match="lower batch_size or the image size"):
+        training.train(tiny(), x, labels, np.arange(16), NONE, 1)
+
+
+@pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
+@pytest.mark.parametrize("protocol", training.PROTOCOLS)
+def test_every_recipe_fits_its_network_and_takes_changes(architecture, protocol):
+    base = training.recipe(architecture, protocol, max_epochs=0, batch_size=0, threads=2)
+    networks.check_size(architecture, base.height, base.width)
+    assert base.fit.max_epochs > 0 and base.fit.batch_size > 0 and base.fit.threads == 2
+    assert training.recipe(architecture, protocol, max_epochs=3, height=80, width=80).fit.max_epochs == 3
+    assert dataclasses.replace(base).fit == base.fit
