@@ -46,7 +46,7 @@ def test_the_plan_runs_nothing(checkout):
 def test_help_starts_fast_and_names_the_commands():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    for command in ("run", "book"):
+    for command in ("book", "data", "predict", "run", "tune"):
         assert command in result.output
     loaded = (
         "import sys, stslib.cli; print(*(m for m in ('torch', 'papermill', 'allensdk', 'pandas') if m in sys.modules))"
