@@ -15,6 +15,7 @@ import sys
 from pathlib import Path
 
 import nbformat
+from tqdm import tqdm
 
 from stslib import bookpages, files, provenance, runs
 from stslib.errors import DamagedFile, MissingInput, StsError
@@ -108,16 +109,13 @@ def build(run: str, output: Path | None = None) -> Path:
         assemble(run, work / "source")
         command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(work / "source"), "--path-output", str(work)]
         command += ["-W", "-n", "--keep-going", "--all"]
-        done = subprocess.run(
-            command, capture_output=True, text=True, env={**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore"}
-        )
-        log = _plain_text(done.stdout + done.stderr)
+        status, log = _run(command)
         (output / "book.log").write_text(log, encoding="utf-8")
         page = work / "_build" / "html"
         # Jupyter Book returns 0 for some warnings of its own, so its words are read as well.
         bad = [line for line in log.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
-        if done.returncode != 0 or bad or not (page / "index.html").is_file():
-            first = bad[0].replace(str(work / "source") + os.sep, "") if bad else f"exit status {done.returncode}"
+        if status != 0 or bad or not (page / "index.html").is_file():
+            first = bad[0].replace(str(work / "source") + os.sep, "") if bad else f"exit status {status}"
             raise StsError(f"the book did not build: {first.strip()} (whole log: {output / 'book.log'})")
         shutil.rmtree(output / "html", ignore_errors=True)
         os.replace(page, output / "html")
@@ -128,8 +126,24 @@ def build(run: str, output: Path | None = None) -> Path:
     return output / "html" / "index.html"
 
 
-def _plain_text(text: str) -> str:
-    return re.sub(r"\x1b\[[0-9;]*m", "", text)
+def _run(command: list[str]) -> tuple[int, str]:
+    """Run Jupyter Book, show how far it is, and return its exit status and what it said."""
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
+    lines: list[str] = []
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process,
+        tqdm(total=200, desc="  building the book", leave=False, disable=not sys.stderr.isatty()) as bar,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line))
+            # Sphinx goes through the pages twice: "reading sources... [ 40%]", then "writing output... [ 40%]".
+            if found := re.search(r"(reading sources|writing output)\.* *\[ *(\d+)%\]", lines[-1]):
+                bar.n = int(found.group(2)) + (100 if found.group(1) == "writing output" else 0)
+                bar.refresh()
+    return process.returncode, "".join(lines)
 
 
 def check_pages(html: Path) -> dict[str, int]:
