@@ -20,7 +20,7 @@ from stslib.scalograms import Bank, cwt_resized
 
 #: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
 SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
-IMAGE_KEYS = ("output", "padding", "backend", "height", "width")
+IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
 BANK_KEYS = (
     "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
 )  # fmt: skip
