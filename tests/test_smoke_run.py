@@ -173,7 +173,7 @@ def test_papermill_alone_runs_a_notebook_with_another_parameter(smoke, tmp_path)
 @pytest.mark.parametrize(
     ("module", "reruns"),
     [
-        ("explain", {"06_explainability"}),
+        ("explain/gradients", {"06_explainability"}),
         ("training/loop", {"05_deep_models", "06_explainability"}),
         ("runs", set(NOTEBOOKS)),
     ],

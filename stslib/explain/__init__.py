@@ -1,0 +1,58 @@
+"""What the models look at: saliency of a network, SHAP of the baseline, and checks of both (paper sections III.E, IV.B)."""
+
+from stslib.explain.cells import PAPER_CELLS, representative_cells, shap_values, top_features
+from stslib.explain.gradients import (
+    CHANNELS,
+    RESPECTS,
+    choose_network,
+    random_maps,
+    randomisation_check,
+    randomised,
+    saliency,
+    similarity,
+    winning,
+)
+from stslib.explain.where import (
+    AROUND_S,
+    BANDS,
+    STATEMENTS,
+    WINDOWS_S,
+    by_class,
+    enrichment,
+    image_axes,
+    mean_interval,
+    measures,
+    normalised,
+    shares,
+    spike_marks,
+    statements,
+)
+
+__all__ = [
+    "AROUND_S",
+    "BANDS",
+    "CHANNELS",
+    "PAPER_CELLS",
+    "RESPECTS",
+    "STATEMENTS",
+    "WINDOWS_S",
+    "by_class",
+    "choose_network",
+    "enrichment",
+    "image_axes",
+    "mean_interval",
+    "measures",
+    "normalised",
+    "random_maps",
+    "randomisation_check",
+    "randomised",
+    "representative_cells",
+    "saliency",
+    "shap_values",
+    "shares",
+    "similarity",
+    "spike_marks",
+    "statements",
+    "top_features",
+    "winning",
+]
