@@ -40,7 +40,10 @@ def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: 
         if cell.cell_type != "code":
             continue
         twin = ran.get(cell.id)
-        if twin is None or twin.source != cell.source:
+        is_parameters = "parameters" in cell.metadata.get(
+            "tags", []
+        )  # its values count, and they are in the fingerprint
+        if twin is None or (twin.source != cell.source and not is_parameters):
             raise StsError(f"the code of {name} is not the one that was run; run it first: sts run {name}")
         cell.outputs, cell.execution_count = twin.outputs, twin.execution_count
     injected = next((c for c in executed.cells if "injected-parameters" in c.metadata.get("tags", [])), None)
