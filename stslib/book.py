@@ -50,7 +50,24 @@ def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: 
     if injected is not None:  # a reader must see what the run really used
         at = next(i for i, c in enumerate(merged.cells) if "parameters" in c.metadata.get("tags", []))
         merged.cells.insert(at + 1, injected)
+    merged.cells = [part for cell in merged.cells for part in _figure_apart(cell)]
     return merged
+
+
+def _figure_apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """A cell that prints a sentence and shows a figure, as two: its caption belongs to the picture alone."""
+    if cell.cell_type != "code" or "mystnb" not in cell.metadata:
+        return [cell]
+    pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+    if len(pictures) == len(cell.outputs):
+        return [cell]
+    figure = nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-figure", metadata=dict(cell.metadata))
+    figure.metadata["tags"] = [*cell.metadata.get("tags", []), "remove-input"]
+    figure.outputs, figure.execution_count = pictures, cell.execution_count
+    said = nbformat.from_dict(cell)
+    said.outputs = [o for o in cell.outputs if o not in pictures]
+    del said.metadata["mystnb"]
+    return [said, figure]
 
 
 def assemble(run: str, folder: Path) -> list[str]:
