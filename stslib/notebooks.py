@@ -244,13 +244,14 @@ def _execute_one(task: Task, run: str) -> None:
                     progress_bar=False, extra_arguments=["--log-level=50"], cwd=str(provenance.project_root()),
                 )  # fmt: skip
         except (PapermillExecutionError, CellExecutionError) as error:
-            with contextlib.suppress(OSError):
-                shutil.copy(executed, failed)
+            with contextlib.suppress(StsError), files.atomic(failed) as path:  # a full disk must not hide the error
+                shutil.copyfile(executed, path)
             count = getattr(error, "exec_count", None)
             where = f"cell {count}" if count else "a cell"
             what = f"{getattr(error, 'ename', 'error')}: {getattr(error, 'evalue', '')}".strip()
             what = " ".join(what.removeprefix("StsError: ").split())
-            raise StsError(f"{task.name} failed in {where}: {what} (traceback: {failed})") from None
+            trace = f" (traceback: {failed})" if failed.is_file() else ""
+            raise StsError(f"{task.name} failed in {where}: {what}{trace}") from None
         except DeadKernelError:
             raise StsError(f"{task.name}: its kernel died, most often for want of memory; run it again") from None
         if runs.read_manifest(folder) is None:
