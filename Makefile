@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book test lint smoke published bench clean help
+.PHONY: book test lint smoke published clean help
 
 book: $(READY)  ## set up, run the six notebooks on simulated cells, build the book
 	$(BIN)/sts run --profile default
@@ -20,9 +20,6 @@ smoke: $(READY)  ## the six notebooks on a few cells, in minutes
 
 published: $(READY)  ## the baseline on the authors' real tables
 	$(BIN)/sts run --profile published
-
-bench: $(READY)  ## measure; writes results/bench.json
-	$(BIN)/python -m pytest tests/bench --benchmark-only
 
 clean:  ## remove results and the book, keep .venv
 	rm -rf results _build
