@@ -69,8 +69,8 @@ _SMALL = {
     "resnet18": {"height": 48, "width": 48, "learning_rate": 2e-3, "batch_size": 32, "max_epochs": 20},
     "densenet121": {"height": 32, "width": 32, "learning_rate": 2e-3, "batch_size": 32, "max_epochs": 20},
     "inception_v3": {
-        "height": 75, "width": 75, "learning_rate": 1.5e-3, "batch_size": 16, "max_epochs": 30, "dropout": 0.3,
-        "jitter_columns": 1, "gain_sd": 0.03,
+        "height": 75, "width": 75, "learning_rate": 4e-3, "batch_size": 16, "max_epochs": 25, "jitter_columns": 1,
+        "gain_sd": 0.03,
     },
 }  # fmt: skip
 
