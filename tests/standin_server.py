@@ -56,6 +56,7 @@ class Archives:
     def __post_init__(self) -> None:
         self.log: list[tuple[str, str, int, int]] = []
         self.n_faults = 0
+        self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
         self.dice = random.Random(self.misbehaviour.seed)
         self.bytes: dict[Path, bytes] = {}
@@ -110,8 +111,18 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         a = self.archives
-        if a.latency_s:
+        with a.lock:
+            a.in_flight += 1
+            a.most_in_flight = max(a.most_in_flight, a.in_flight)
+        try:
             time.sleep(a.latency_s)
+            self.respond()
+        finally:
+            with a.lock:
+                a.in_flight -= 1
+
+    def respond(self) -> None:
+        a = self.archives
         url = urlsplit(self.path)
         kind = a.fault(self.path)
         if kind in ("500", "503"):
