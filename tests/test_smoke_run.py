@@ -44,13 +44,6 @@ def test_every_notebook_ran_and_nothing_would_run_again(smoke):
     assert {t.reason for t in tasks} == {""}
 
 
-def test_the_smoke_profile_is_quick(smoke):
-    """Asked: within 4 minutes. The bound here is wide, since machines are shared; the real figure is printed."""
-    seconds = sum(json.loads((smoke / n / "manifest.json").read_text())["duration_s"] for n in NOTEBOOKS)
-    print(f"smoke profile: {seconds:.0f} s inside the notebooks")
-    assert seconds < 600
-
-
 @pytest.mark.parametrize("name", NOTEBOOKS)
 def test_the_figures_are_pictures(smoke, name):
     figures = sorted((smoke / name).glob("*.png"))
