@@ -18,6 +18,7 @@ from click.testing import CliRunner
 from stslib import evaluation, provenance, runs
 from stslib.bookpages import claims, evidence, markup, tables, write
 from stslib.cli import main
+from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, StsError
 
 NETWORKS = claims.NETWORKS
@@ -278,7 +279,7 @@ def test_the_landing_picture_is_the_runs_own_and_says_simulated(book):
 
 def test_every_metric_of_every_model_is_on_the_results_page(book):
     labels = pd.Series(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"] * 5)
-    proba = pd.get_dummies(labels)[list(evaluation.CLASSES)].to_numpy(float)
+    proba = pd.get_dummies(labels)[list(CLASSES)].to_numpy(float)
     made = [
         r
         for m in ("lightgbm", "lightgbm:aligned")

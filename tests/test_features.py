@@ -14,6 +14,7 @@ import pytest
 
 from stslib import features
 from stslib.errors import ParameterError, StsError
+from stslib.features import measurement
 from stslib.recordings import Recording, Sweep
 
 PAPERS_15 = {
@@ -272,6 +273,6 @@ def test_real_sweeps_agree_with_the_published_row_of_the_same_cell(mirror: Path)
         )
         assert got["fast_trough_v_long_square"] == pytest.approx(published["fast_trough_v_long_square"], abs=2)
         assert got["threshold_v_long_square"] == pytest.approx(published["threshold_v_long_square"], abs=6)
-        train = features._train(features._extractor(step))
+        train = measurement._train(measurement._extractor(step))
         assert train["latency"] < published["latency"]
         assert train["avg_isi"] < published["avg_isi"]

@@ -1,0 +1,102 @@
+"""Metrics of predicted classes, all of them functions of the confusion matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stslib.cohort import CLASSES
+from stslib.errors import StsError, one_of
+
+METRICS = ("balanced_accuracy", "weighted_f1", "accuracy", *(f"f1:{c}" for c in CLASSES))
+
+#: Words for the metrics, for tables and axes.
+METRIC_NAMES = {
+    "balanced_accuracy": "balanced accuracy",
+    "weighted_f1": "weighted F1",
+    "accuracy": "accuracy",
+    **{f"f1:{c}": f"F1 of {c}" for c in CLASSES},
+}
+
+
+def predicted(proba: np.ndarray) -> np.ndarray:
+    """Class of the highest probability, `(n,)` of str, from probabilities `(n, 4)` in the order of `CLASSES`."""
+    return np.asarray(CLASSES, dtype=object)[np.argmax(proba, axis=1)]
+
+
+def check_proba(labels: Sequence[str] | np.ndarray | pd.Series, proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Labels as class numbers `(n,)` and probabilities `(n, 4)`, or one line on what is wrong with them."""
+    y = _numbers(labels, "label")
+    p = np.asarray(proba, dtype=float)
+    if p.shape != (len(y), len(CLASSES)):
+        raise StsError(f"probabilities have shape {p.shape}; they must be ({len(y)}, {len(CLASSES)}), one row a cell")
+    if not np.isfinite(p).all() or (p < -1e-6).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
+        raise StsError("probabilities must be numbers from 0 to 1 that add up to 1 in each row")
+    return y, p
+
+
+def _numbers(labels: Sequence[str] | np.ndarray | pd.Series, what: str) -> np.ndarray:
+    values = np.asarray(labels, dtype=object)
+    if values.ndim != 1 or len(values) == 0:
+        raise StsError(f"{what}s have shape {values.shape}; give one a cell, and at least one")
+    index = {c: k for k, c in enumerate(CLASSES)}
+    unknown = [v for v in values if v not in index]
+    if unknown:
+        raise StsError(f"{what} {unknown[0]!r} is unknown ({len(unknown)} of {len(values)}); use: {', '.join(CLASSES)}")
+    return np.array([index[v] for v in values])
+
+
+def label_pairs(labels: Any, *predictions: Any) -> list[np.ndarray]:
+    """Labels and predictions of the same cells as class numbers `(n,)` each, or one line on what does not fit."""
+    y = _numbers(labels, "label")
+    out = [y]
+    for prediction in predictions:
+        p = _numbers(prediction, "prediction")
+        if len(p) != len(y):
+            raise StsError(f"{len(p)} predictions for {len(y)} cells; give one a cell, in the same order")
+        out.append(p)
+    return out
+
+
+def confusion(labels: Any, predictions: Any) -> np.ndarray:
+    """Confusion matrix `(4, 4)` of counts: rows are true classes, columns predicted ones, in the order of `CLASSES`."""
+    y, p = label_pairs(labels, predictions)
+    k = len(CLASSES)
+    return np.bincount(y * k + p, minlength=k * k).reshape(k, k)
+
+
+def scores_of(matrices: np.ndarray) -> dict[str, np.ndarray]:
+    """All `METRICS` of confusion matrices.
+
+    Parameters
+    ----------
+    matrices : (..., 4, 4) array
+        Counts, rows true.
+
+    Returns
+    -------
+    dict of metric to (...) array
+        As scikit-learn defines them: balanced accuracy is the mean recall of the classes that occur among the true
+        labels; weighted F1 weighs each class's F1 by its true count; the F1 of a class that neither occurs nor is
+        predicted is 0.
+    """
+    m = np.asarray(matrices, dtype=float)
+    hits = np.diagonal(m, axis1=-2, axis2=-1)
+    true, said, n = m.sum(axis=-1), m.sum(axis=-2), m.sum(axis=(-2, -1))
+    recall = hits / np.maximum(true, 1)
+    f1 = 2 * hits / np.maximum(true + said, 1)
+    found = {
+        "balanced_accuracy": recall.sum(axis=-1) / np.maximum((true > 0).sum(axis=-1), 1),
+        "weighted_f1": (f1 * true).sum(axis=-1) / n,
+        "accuracy": hits.sum(axis=-1) / n,
+    }
+    return found | {f"f1:{c}": f1[..., k] for k, c in enumerate(CLASSES)}
+
+
+def score(metric: str, labels: Any, predictions: Any) -> float:
+    """One metric (a name of `METRICS`) of predicted classes."""
+    one_of("metric", metric, METRICS)
+    return float(scores_of(confusion(labels, predictions))[metric])

@@ -1,0 +1,204 @@
+"""Features measured on a `Recording` by AllenSDK, so that they have the very definitions behind the published values.
+
+The first action potential of the rheobase sweep gives the `*_long_square` columns, the first sweep 39 to 61 pA above it
+("hero sweep") gives `adaptation`, `avg_isi` and `latency` [1]_.
+
+References
+----------
+.. [1] Allen Institute, technical white paper "Cell Types Database: electrophysiology overview"; `allensdk.ephys`.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Mapping, Sized
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stslib.errors import StsError
+from stslib.features.sets import FIRST_AP, MEASURED
+from stslib.progress import progress
+from stslib.recordings import Recording, Sweep
+
+_HERO_PA = (39.0, 61.0)  # above rheobase, as AllenSDK defines the hero sweep
+_RESISTANCE_PA = (-100.0, 0.0)  # steps that AllenSDK takes for input resistance and time constant
+_SAG_TARGET_MV = -100.0  # sag is read where the deflection comes nearest to this
+_MARGIN_S = 0.15  # kept of a sweep before and after the step; AllenSDK's baseline is the last 0.1 s before it
+
+
+def extract(
+    recordings: Iterable[Recording], n_jobs: int = 1, total: int | None = None, passive: bool = True
+) -> pd.DataFrame:
+    """Features of recordings, as the published tables define them.
+
+    Parameters
+    ----------
+    recordings : iterable of Recording
+        Each needs a long square with an action potential; the f-I slope needs two, `adaptation`, `avg_isi` and
+        `latency` need one 39 to 61 pA above rheobase, `ri`, `sag`, `tau` need hyperpolarising steps. What a recording
+        does not allow is empty (NaN).
+    n_jobs : int
+        Processes (joblib).
+    total : int, optional
+        Number of recordings, for the progress bar.
+    passive : bool
+        Measure `ri`, `sag`, `tau`, `vm_for_sag` and `vrest` too, which reads the hyperpolarising sweeps; no feature set
+        that recordings can fill needs them.
+
+    Returns
+    -------
+    DataFrame
+        `cell_id`, `dataset`, `onset_s`, then the columns `MEASURED`, one row a recording in their order.
+
+    Raises
+    ------
+    StsError
+        AllenSDK is not installed, or a sweep cannot be read.
+    """
+    _allensdk()
+    if isinstance(recordings, Sized):
+        total = len(recordings)
+    if n_jobs == 1:
+        rows: Iterable[dict[str, Any]] = (extract_one(r, passive) for r in recordings)
+    else:
+        import joblib
+
+        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+        rows = parallel(joblib.delayed(extract_one)(r, passive) for r in recordings)
+    columns = ["cell_id", "dataset", "onset_s", *MEASURED]
+    return pd.DataFrame(list(progress(rows, "features", total)), columns=columns)
+
+
+def _allensdk() -> tuple[Any, Any]:
+    try:
+        from allensdk.ephys import ephys_extractor, ephys_features
+    except ImportError as error:
+        raise StsError('features need AllenSDK, which is not installed: pip install "stslib[allen]"') from error
+    return ephys_extractor, ephys_features
+
+
+def extract_one(recording: Recording, passive: bool = True) -> dict[str, Any]:
+    """Features of one recording (see `extract`), with its `cell_id`, `dataset` and `onset_s`."""
+    row: dict[str, Any] = dict.fromkeys(MEASURED, np.nan)
+    row |= {"cell_id": recording.cell_id, "dataset": recording.dataset, "onset_s": np.nan}
+    if recording.sweeps:
+        row["onset_s"] = recording.sweeps[0].onset_s
+    with warnings.catch_warnings():
+        # AllenSDK warns on every missing trough, on its own use of numpy, and fits time constants beyond their range.
+        warnings.simplefilter("ignore")
+        rates = _Rates(recording)
+        if (rheobase := rates.rheobase()) is None:
+            return row
+        row |= _first_spike(rates.extractor(rheobase)) | {"f_i_curve_slope": rates.slope()}
+        if (hero := rates.hero(rheobase)) is not None:
+            row |= _train(rates.extractor(hero))
+        if not passive:
+            return row
+        baselines = [rates.extractor(s).sweep_feature("v_baseline") for s in (rheobase, hero) if s is not None]
+        row |= _passive(recording, baselines)
+    return row
+
+
+def _extractor(sweep: Sweep, spikes: bool = True) -> Any:
+    """AllenSDK's extractor of one sweep, with its spikes found; times stay those from the start of the sweep."""
+    module, _ = _allensdk()
+    v_mv, i_pa = sweep.load()
+    end_s = sweep.onset_s + sweep.duration_s
+    first = max(int((sweep.onset_s - _MARGIN_S) * sweep.rate_hz), 0)
+    last = min(int((end_s + _MARGIN_S) * sweep.rate_hz), len(v_mv))
+    t_s = np.arange(first, last) / sweep.rate_hz
+    # The 10 kHz Bessel filter of AllenSDK needs a sampling rate above 20 kHz; slower sweeps go unfiltered.
+    extractor = module.EphysSweepFeatureExtractor(
+        t=t_s,
+        v=np.asarray(v_mv[first:last], dtype=float),
+        i=np.asarray(i_pa[first:last], dtype=float),
+        start=sweep.onset_s,
+        end=min(end_s, float(t_s[-1])),
+        filter=10.0 if sweep.rate_hz > 20_000 else None,
+        id=sweep.number,
+    )
+    if spikes:
+        extractor.process_spikes()
+    return extractor
+
+
+class _Rates:
+    """Which sweeps of a recording spike, reading as few of them as can be."""
+
+    def __init__(self, recording: Recording) -> None:
+        self._sweeps = sorted(recording.sweeps, key=lambda s: (s.stimulus_pa, s.number))
+        self._extractors: dict[int, Any] = {}
+
+    def extractor(self, sweep: Sweep) -> Any:
+        if sweep.number not in self._extractors:
+            self._extractors[sweep.number] = _extractor(sweep)
+        return self._extractors[sweep.number]
+
+    def _n_spikes(self, sweep: Sweep) -> int:
+        if sweep.stimulus_pa <= 0:
+            return 0
+        if sweep.n_spikes is not None:
+            return sweep.n_spikes
+        return len(self.extractor(sweep).spikes())
+
+    def _spiking(self) -> list[Sweep]:
+        return [s for s in self._sweeps if self._n_spikes(s) > 0]
+
+    def rheobase(self) -> Sweep | None:
+        """The spiking sweep of the smallest current; the source's own count is checked on the trace."""
+        return next((s for s in self._spiking() if len(self.extractor(s).spikes()) > 0), None)
+
+    def hero(self, rheobase: Sweep) -> Sweep | None:
+        low, high = (rheobase.stimulus_pa + offset for offset in _HERO_PA)
+        return next((s for s in self._spiking() if low < s.stimulus_pa < high), None)
+
+    def slope(self) -> float:
+        """Least-squares slope of rate (Hz) against current (pA) over the spiking sweeps; NaN for a single current."""
+        spiking = self._spiking()
+        current = np.array([s.stimulus_pa for s in spiking])
+        rate = np.array([self._n_spikes(s) / s.duration_s for s in spiking])
+        if len(np.unique(current)) < 2:
+            return float("nan")
+        return float(np.polyfit(current, rate, 1)[0])
+
+
+def _first_spike(extractor: Any) -> dict[str, float]:
+    spike: Mapping[str, Any] = extractor.spikes()[0]
+    return {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP}
+
+
+def _train(extractor: Any) -> dict[str, float]:
+    if not len(extractor.spikes()):
+        return {}
+    found = {k: _number(extractor.sweep_feature(k)) for k in ("adapt", "latency", "mean_isi")}
+    return {"adaptation": found["adapt"], "latency": found["latency"], "avg_isi": 1e3 * found["mean_isi"]}
+
+
+def _passive(recording: Recording, baselines: list[float]) -> dict[str, float]:
+    """Resting potential, and what hyperpolarising steps tell: input resistance, time constant, sag."""
+    module, features = _allensdk()
+    low, high = _RESISTANCE_PA
+    steps = [_extractor(s, spikes=False) for s in recording.sweeps if s.stimulus_pa < 0]
+    row = {"vrest": float(np.nanmean([*baselines, *(s.sweep_feature("v_baseline") for s in steps)]))}
+    if not steps:
+        return row
+    levels = np.array([s.voltage_deflection("min")[0] for s in steps])
+    nearest = int(np.argmin(np.abs(levels - _SAG_TARGET_MV)))
+    row |= {"vm_for_sag": float(levels[nearest]), "sag": _number(steps[nearest].sweep_feature("sag"))}
+    passive = [s for s in steps if low < float(np.median(s.i[(s.t > s.start) & (s.t < s.end)])) < high]
+    if not passive:
+        return row
+    grouped = module.EphysSweepSetFeatureExtractor.from_sweeps(passive)
+    for name, function, factor in (("ri", "input_resistance", 1.0), ("tau", "membrane_time_constant", 1e3)):
+        try:
+            row[name] = factor * _number(getattr(module, function)(grouped))
+        except (features.FeatureError, ValueError, RuntimeError):
+            row[name] = float("nan")  # a trace on which the fit has no solution has no such feature
+    return row
+
+
+def _number(value: Any) -> float:
+    number = float("nan") if value is None else float(value)
+    return number if np.isfinite(number) else float("nan")
