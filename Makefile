@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book test lint smoke published clean help
+.PHONY: book test lint smoke published bench clean help
 
 book: $(READY)  ## set up, run the six notebooks on simulated cells, build the book
 	$(BIN)/sts run --profile default
@@ -20,6 +20,11 @@ smoke: $(READY)  ## the six notebooks on a few cells, in minutes
 
 published: $(READY)  ## the baseline on the authors' real tables
 	$(BIN)/sts run --profile published
+
+BENCH ?= tests/bench
+
+bench: $(READY)  ## measure times and memory into results/bench.json; one file of them: make bench BENCH=tests/bench/bench_transform.py
+	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(BENCH) -o addopts= -o python_files='bench_*.py' -o python_functions='bench_*' -p no:cacheprovider --timeout 0 --benchmark-quiet -rs
 
 clean:  ## remove results and the book, keep .venv
 	rm -rf results _build

@@ -1,0 +1,146 @@
+"""Fixtures for benchmarks: `tests/bench/bench_*.py`, run by `make bench` and never by `make test`.
+
+A benchmark is a function `bench_...` that asks for the fixture `measure`:
+
+    def inputs():                       # at the top of the module: a fresh process imports it to measure memory
+        return (np.zeros(1000),)
+
+    def bench_sum(measure):
+        measure("stslib", "sum of 1,000 numbers", np.sum, inputs, error=lambda result: abs(result))
+
+Time is the median of the rounds (pytest-benchmark, one call a round, one call before them not counted). Memory is how far
+the resident memory of a fresh process rises above what it held with its libraries and inputs loaded, in one call, the
+result included; processes that the call starts count as well (the largest of them).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import platform
+import resource
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from stslib import benchmarks, provenance
+
+MEGABYTE = 2**20
+
+
+@pytest.fixture
+def measure(benchmark) -> Callable[..., Any]:
+    """Measure one piece of work and put its record into results/bench.json; gives back what the work returned."""
+
+    def run(
+        name: str,
+        work: str,
+        function: Callable[..., Any],
+        inputs: Callable[[], tuple] = tuple,
+        *,
+        rounds: int = 5,
+        error: Callable[[Any], float] | None = None,
+        note: str = "",
+        memory: bool = True,
+    ) -> Any:
+        """`function(*inputs())`; both are functions at the top of a module (or functools.partial of such).
+
+        `error` takes the result and gives its relative error. Fewer than five `rounds` are said in the record.
+        """
+        peak_mb = peak_of(function, inputs) if memory else None
+        result = benchmark.pedantic(function, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 5))
+        record = {
+            "name": name,
+            "work": work,
+            "seconds": benchmark.stats.stats.median,
+            "peak_mb": None if peak_mb is None else round(peak_mb, 1),
+            "relative_error": None if error is None else float(error(result)),
+            "rounds": rounds,
+            "note": note,
+            "commit": provenance.git_commit(provenance.project_root()),
+            "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
+            "measured": datetime.now(UTC).isoformat(timespec="minutes"),
+        }
+        benchmarks.add(record)
+        benchmarks.remove(name, work, benchmarks.left_out_path())
+        return result
+
+    return run
+
+
+@pytest.fixture
+def library() -> Callable[..., Any]:
+    """Import a library to compare with; where it cannot be, the benchmark is left out and the reason written down."""
+
+    def load(module: str, name: str, work: str) -> Any:
+        try:
+            return import_module(module)
+        except Exception as error:
+            reason = " ".join(f"{type(error).__name__}: {error}".split())
+            benchmarks.add({"name": name, "work": work, "reason": reason}, benchmarks.left_out_path())
+            pytest.skip(f"{name} left out: {reason}")
+
+    return load
+
+
+def peak_of(function: Callable[..., Any], inputs: Callable[[], tuple]) -> float:
+    """Megabytes that one call adds to a fresh process."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_report_peak, args=(there, function, inputs))
+    process.start()
+    there.close()
+    try:
+        return here.recv()
+    except EOFError:
+        raise RuntimeError(
+            f"the process that measures the memory of {function} ended early (its error is above)"
+        ) from None
+    finally:
+        process.join()
+
+
+def _report_peak(pipe: Any, function: Callable[..., Any], inputs: Callable[[], tuple]) -> None:
+    arguments = inputs()
+    children = _largest_child_mb()
+    with contextlib.suppress(OSError):  # not Linux: then a higher peak while loading would hide this one
+        Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew from here
+    before = _resident_mb("VmRSS")
+    result = function(*arguments)
+    after = _resident_mb("VmHWM")
+    del result
+    pipe.send(max(after - before, 0.0) + max(_largest_child_mb() - children, 0.0))
+
+
+def _resident_mb(field: str) -> float:
+    try:
+        lines = Path("/proc/self/status").read_text().splitlines()
+    except OSError:  # not Linux
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
+    return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def _largest_child_mb() -> float:
+    return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.machine()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    """The table of all records, those of earlier runs too."""
+    if records := benchmarks.read():
+        terminalreporter.section("benchmarks (results/bench.json)")
+        terminalreporter.write_line(benchmarks.text(records))
+    for entry in benchmarks.read(benchmarks.left_out_path()):
+        terminalreporter.write_line(f"left out: {entry['name']} ({entry['work']}): {entry['reason']}")
