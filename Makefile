@@ -35,5 +35,5 @@ help:  ## this list
 $(READY): constraints.txt pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"make: Python 3.11 is needed, and $(PYTHON) is {sys.version.split()[0]}; say make PYTHON=/path/to/python3.11")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[allen,files,cluster,book,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[allen,files,cluster,postgres,book,dev]'
 	@touch $@

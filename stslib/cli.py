@@ -101,21 +101,49 @@ def book(run_name: str, output: Path | None, results: Path | None) -> None:
 @click.option(
     "--run", "run_name", default="default", show_default=True, help="Run whose cells and scalograms are used."
 )
-@click.option("--study", required=True, type=click.Path(path_type=Path, file_okay=False), help="Folder of the search.")
+@click.option(
+    "--storage",
+    required=True,
+    metavar="FILE|URL",
+    help="What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines "
+    "(its password in ~/.pgpass or PGPASSWORD).",
+)
+@click.option("--study", default="", help="Name of the search in its storage [default: the architecture].")
+@click.option(
+    "--folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Where this machine keeps finished folds [default: beside the journal, or searches/ of the run].",
+)
 @click.option("--n-trials", default=50, show_default=True, type=click.IntRange(1), help="Finished trials in all.")
 @click.option("--n-folds", default=3, show_default=True, type=click.IntRange(2, 10))
 @click.option("--protocol", default="corrected", show_default=True, help="Search space: small, published or corrected.")
 @click.option("--weights", default="none", show_default=True, help="none, imagenet, or a .safetensors or .npz file.")
 @click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads of this worker.")
+@click.option("--image-px", default=0, type=click.IntRange(0, 512), help="Image side [default: the protocol's].")
+@click.option("--max-epochs", default=0, type=click.IntRange(0, 1000), help="Epochs at most [default: the protocol's].")
+@click.option("--batch-size", default=0, type=click.IntRange(0, 512), help="Cells a batch [default: the protocol's].")
+@click.option("--prune/--no-prune", default=True, show_default=True, help="Give hopeless trials up after a fold.")
+@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--seed", default=2026, show_default=True, type=click.IntRange(0))
 @_results_option
-def tune(run_name: str, study: Path, architecture: str, results: Path | None, **options: Any) -> None:
-    """Search hyperparameters of a network; start it as often as you like on one --study folder, the workers share it."""
+def tune(run_name: str, architecture: str, storage: str, results: Path | None, **options: Any) -> None:
+    """Search hyperparameters of a network. Start it as often as you like on one --storage: the workers share the search.
+
+    All end when --n-trials trials are finished, over all workers. A worker that was killed loses nothing but the fold
+    it was in; the others take its trial over. Notebook 05 takes over the best trial: -p 05_deep_models.storage=...
+    """
     from stslib import searches
 
     _use_results(results)
-    best = searches.tune_network(run_name, architecture, study, **options)
+    best, counts = searches.tune_network(run_name, architecture, storage, **options)
     click.echo(best.to_string(index=False))
+    finished = counts["complete"] + counts["pruned"]
+    click.echo(
+        f"{finished} trials finished: {counts['complete']} complete, {counts['pruned']} given up as hopeless; "
+        f"{counts['failed']} taken over from workers that died",
+        err=True,
+    )
 
 
 @main.command()

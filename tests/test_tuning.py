@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import math
 import os
+import pwd
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import optuna
 import pytest
+import sqlalchemy
 from optuna.trial import TrialState
 
 from stslib import tuning
 from stslib.errors import DamagedFile, ParameterError, StsError
 
+PASSWORD = "s3cret-Pa55"
 N_TRIALS = 14  # more than the sampler's 10 random start-up trials, so that history matters
 
 
@@ -46,14 +54,17 @@ def slow(trial, fold):
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 
-study = tuning.run_study(slow, N_TRIALS, folder, "probe", seed=7)
+study = tuning.run_study(slow, N_TRIALS, sys.argv[5], "probe", seed=7, prune=len(sys.argv) > 6)
 print(tuning.trial_table(study).to_json())
 """
 
 
-def start(folder: Path, wait: float = 0.0, die_at: str = "-") -> subprocess.Popen[str]:
+def start(
+    folder: Path, wait: float = 0.0, die_at: str = "-", storage: str | Path = "", prune: bool = False
+) -> subprocess.Popen[str]:
     folder.mkdir(exist_ok=True)
     command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(folder), str(wait), die_at]
+    command += [str(storage or folder), *(["prune"] if prune else [])]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
 
@@ -163,7 +174,7 @@ def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
 
 def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path: Path) -> None:
     tuning.run_study(objective, 2, tmp_path, "s", seed=7)
-    with pytest.raises(ParameterError, match=r"was made with .*use another folder"):
+    with pytest.raises(ParameterError, match=r"was made with .*use another storage"):
         tuning.run_study(objective, 2, tmp_path, "s", seed=8)
     with pytest.raises(ParameterError, match="holds 2 finished trials"):
         tuning.run_study(objective, 1, tmp_path, "s", seed=7)
@@ -175,3 +186,171 @@ def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_lin
     with pytest.raises(DamagedFile, match="remove it to start") as caught:
         tuning.run_study(objective, 2, tmp_path, "s", seed=7)
     assert "\n" not in str(caught.value)
+
+
+def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) -> None:
+    """Every fold counts the same, so a trial whose first fold is far below the best cannot win any more."""
+    calls: list[tuple[int, int]] = []
+    level = {0: 0.5, 1: 0.6, 2: 0.7, 3: 0.6, 4: 0.65, 5: 0.2, 6: 0.9, 7: 0.69, 8: 0.4}
+
+    def scored(trial: optuna.Trial, fold: int) -> float:
+        trial.suggest_float("x", 0, 1)
+        calls.append((tuning.slot_of(trial), fold))
+        return level[tuning.slot_of(trial)] + (0.01, 0.05, 0.0)[fold]
+
+    study = tuning.run_study(scored, 9, tmp_path, "s", seed=1, prune=True)
+    table = tuning.trial_table(study).set_index("slot")
+    # Five complete ones first; 5 and 8 cannot win any more after a fold, 7 (against the 0.9 of slot 6) neither.
+    assert list(table.index[table["state"] == "pruned"]) == [5, 7, 8]
+    assert [fold for slot, fold in calls if slot == 5] == [0]
+    assert table.loc[5, "mean"] != table.loc[5, "mean"] and table.loc[5, "fold:0"] == pytest.approx(0.21)
+    assert tuning.slot_of(tuning.best_trial(study)) == 6
+    assert tuning.count_states(study) == {"complete": 6, "pruned": 3, "failed": 0}
+    # The winner is the one of a search without pruning.
+    assert tuning.slot_of(tuning.best_trial(tuning.run_study(scored, 9, tmp_path / "all", "s", seed=1))) == 6
+
+
+# --- PostgreSQL -------------------------------------------------------------------------------------------------------
+
+
+def run_as(user: str | None, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True, user=user, cwd="/", **options)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Address, with a password that no message may show, of a PostgreSQL server of our own in a temporary folder."""
+    on_path = shutil.which("initdb")
+    programs = (
+        [Path(on_path).parent] if on_path else [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    )
+    if not programs and os.environ.get("STS_NEED_POSTGRES"):
+        pytest.fail("STS_NEED_POSTGRES is set, and no PostgreSQL server is installed here")
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed here (apt-get install postgresql)")
+    user = None
+    if os.getuid() == 0:  # the server refuses root
+        user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
+    folder = Path(tempfile.mkdtemp(prefix="sts-pg-"))
+    folder.chmod(0o755)
+    (folder / "secret").write_text(PASSWORD)
+    if user is not None:
+        for path in (folder, folder / "secret"):
+            shutil.chown(path, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    pg_ctl = str(programs[0] / "pg_ctl")
+    try:
+        run_as(user, [str(programs[0] / "initdb"), "-D", data, "-U", "tuner", "-A", "scram-sha-256",
+                      "--pwfile", str(folder / "secret"), "--no-sync"])  # fmt: skip
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        run_as(user, [pg_ctl, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+        try:
+            yield f"postgresql://tuner:{PASSWORD}@127.0.0.1:{port}/postgres"
+        finally:
+            run_as(user, [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def database(server: str, name: str) -> str:
+    """An empty database of the server: its address."""
+    engine = sqlalchemy.create_engine(
+        server.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + "/" + name
+
+
+def test_postgres_two_workers_and_one_that_is_killed_fill_every_slot_once(tmp_path: Path, postgres: str) -> None:
+    address = database(postgres, "shared")
+    doomed = start(tmp_path, wait=0.05, die_at="1.1", storage=address)
+    deadline = time.monotonic() + 60
+    while not (tmp_path / "calls.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)  # it takes slots 0 and 1, and no one else does
+    workers = [start(tmp_path, wait=0.05, storage=address) for _ in range(2)]
+    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0]
+    assert outputs[0] == outputs[1]
+    study = tuning.run_study(objective, N_TRIALS, address, "probe", seed=7)
+    complete = sorted(tuning.slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
+    assert complete == list(range(N_TRIALS))
+    if doomed.wait(60) == -signal.SIGKILL:  # else another worker was first at slot 1
+        assert tuning.count_states(study) == {"complete": N_TRIALS, "pruned": 0, "failed": 1}
+        assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
+
+
+def test_postgres_killed_in_mid_trial_and_resumed_equals_uninterrupted(
+    tmp_path: Path, postgres: str, uninterrupted: optuna.Study
+) -> None:
+    address = database(postgres, "resumed")
+    for die_at in ("0.0", "5.1", "12.2"):
+        assert start(tmp_path, die_at=die_at, storage=address).wait(60) == -signal.SIGKILL
+    study = tuning.run_study(objective, N_TRIALS, address, "probe", seed=7)
+    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+    assert tuning.count_states(study)["failed"] == 3
+    calls = (tmp_path / "calls.txt").read_text().split()
+    assert calls.count("5.0") == 1 and calls.count("12.1") == 1
+
+
+def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str, uninterrupted: optuna.Study) -> None:
+    """The server drops all connections in the middle of a fold, as a restart does; the search goes on by itself."""
+    address = database(postgres, "restarted")
+    engine = sqlalchemy.create_engine(
+        address.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
+    )
+
+    def cut_off(trial: optuna.Trial, fold: int) -> float:
+        if (tuning.slot_of(trial), fold) == (3, 2):
+            with engine.connect() as connection:
+                connection.execute(sqlalchemy.text(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                    "WHERE datname = 'restarted' AND pid <> pg_backend_pid()"))  # fmt: skip
+        return objective(trial, fold)
+
+    study = tuning.run_study(cut_off, N_TRIALS, address, "probe", seed=7)
+    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+
+
+def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgres: str) -> None:
+    said = []
+    for wrong in (
+        postgres.replace(PASSWORD, "Wr0ng-Passw0rd"),
+        postgres.replace("127.0.0.1", "no-such-host.invalid"),
+        postgres.rsplit(":", 1)[0] + ":1/postgres",
+        postgres.replace("/postgres", "/nothing"),
+        f"mysql://me:{PASSWORD}@localhost/x",
+        f"postgresql://me:a@{PASSWORD}@localhost/x",
+        f"postgresql://me:{PASSWORD}@localhost:port/x",
+        f"postgresql://me:{PASSWORD}@localhost",
+    ):
+        with pytest.raises(StsError) as caught:
+            tuning.run_study(objective, 1, wrong, "probe", seed=7)
+        said.append(str(caught.value))
+        assert "\n" not in said[-1] and PASSWORD not in said[-1] and "Wr0ng" not in said[-1], said[-1]
+    for text, part in zip(
+        said,
+        ("refuses this user and password", "host name is not known", "no server answers", "no such user or database",
+         "'mysql'; use postgresql", "write it as %40", "cannot be read", "names no database"),
+        strict=True,
+    ):  # fmt: skip
+        assert part in text
+
+
+def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    (tmp_path / "folder.journal").mkdir()
+    for storage in (tmp_path / "file", tmp_path / "folder.journal"):
+        with pytest.raises(StsError, match=r"the storage .* cannot be used: .*; give another path"):
+            tuning.run_study(objective, 1, storage, "probe", seed=7)
+
+
+def test_an_address_with_a_password_is_recognised() -> None:
+    assert tuning.address_with_password("postgresql://me:pw@host/x")
+    assert tuning.address_with_password("postgresql://me@host/x?password=pw")
+    assert not tuning.address_with_password("postgresql://me@host/x")
+    assert not tuning.address_with_password("search.journal")

@@ -4,6 +4,7 @@ from stslib.training.config import FitConfig, History
 from stslib.training.crossval import (
     Fitted,
     FoldFit,
+    cells_sha256,
     fold_objective,
     history_table,
     read_fold,
@@ -22,6 +23,7 @@ __all__ = [
     "FoldFit",
     "History",
     "Recipe",
+    "cells_sha256",
     "class_indices",
     "first_params",
     "fit",

@@ -174,6 +174,17 @@ def fold_objective(
     return objective
 
 
+def cells_sha256(x: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> str:
+    """Hash of the cells `indices`: their positions, their labels and their scalograms."""
+    digest = hashlib.sha256()
+    digest.update(
+        json.dumps([np.asarray(indices).tolist(), np.asarray(labels)[indices].tolist(), x.shape[1:]]).encode()
+    )
+    for part in np.array_split(np.asarray(indices), max(1, len(indices) // 64)):
+        digest.update(np.ascontiguousarray(x[part]).tobytes())
+    return digest.hexdigest()
+
+
 def history_table(model: str, fits: Sequence[FoldFit]) -> pd.DataFrame:
     """The folds' histories, one row an epoch: model, fold, epoch (from 1), losses, accuracy, learning rate."""
     tables = []
@@ -227,8 +238,7 @@ def refit(
     """
     settings = what.with_changes({"max_epochs": n_epochs, "patience": 0, "keep": "last"})
     names = np.asarray(labels).astype(str)
-    cells = hashlib.sha256(json.dumps([np.asarray(train_idx).tolist(), names[train_idx].tolist()]).encode()).hexdigest()
-    made_with = {"recipe": asdict(settings), "seed": seed, "cells_sha256": cells}
+    made_with = {"recipe": asdict(settings), "seed": seed, "cells_sha256": cells_sha256(x, names, train_idx)}
     if (Path(folder) / "model.json").is_file():
         model, transform, known = networks.load(folder)
         if known.get("made_with") == made_with:

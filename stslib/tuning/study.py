@@ -1,7 +1,6 @@
-"""The search for hyperparameters (paper section III.C): Bayesian, each trial scored by cross-validation.
+"""A study: numbered slots that workers fill, with a result that does not depend on who was killed when.
 
-A study asks for `n_trials` trials, which fill numbered slots 0..n_trials-1. Its journal is a file, so that it survives
-`kill -9`, and several workers may fill slots of one journal at once. Two things make a resumed study equal to one that
+A study asks for `n_trials` trials, which fill slots 0..n_trials-1. Two things make a resumed study equal to one that
 was never interrupted: the sampler of slot k is seeded with `(seed, k)` alone, and sees the finished slots only; and a
 trial whose worker died is marked as failed and its slot is filled again, keeping the folds that were already scored.
 """
@@ -11,41 +10,40 @@ from __future__ import annotations
 import contextlib
 import json
 import math
-import os
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 import optuna
 import pandas as pd
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from stslib.errors import DamagedFile, ParameterError, StsError
 from stslib.progress import progress
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover (Windows)
-    fcntl = None  # type: ignore[assignment]
+from stslib.tuning.places import place_of
 
 Objective = Callable[[optuna.Trial, int], float]
 _SECONDS_BETWEEN_LOOKS = 0.2
+_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
+
+#: So many complete trials must be there before one is given up.
+_COMPLETE_BEFORE_PRUNING = 5
 
 
 def run_study(
     objective: Objective,
     n_trials: int,
-    folder: str | Path,
+    storage: str | Path,
     name: str,
     seed: int,
     n_folds: int = 3,
     first_params: Mapping[str, Any] | None = None,
     setup: Mapping[str, Any] | None = None,
+    prune: bool = False,
 ) -> optuna.Study:
     """Fill the slots of a study, from where it was left; return it when all `n_trials` are finished.
 
@@ -56,11 +54,11 @@ def run_study(
         score to maximise. For its own randomness use `seed_of(trial, fold)`, never `trial.number`: after a kill the
         number of a slot's trial is another one.
     n_trials : int
-        Number of finished trials at the end, over all workers.
-    folder : path
-        Where the journal `<name>.journal` lives; made if absent.
+        Number of finished trials at the end, over all workers; a pruned one counts.
+    storage : path or str
+        Folder for `<name>.journal` (made if absent), the path of a `.journal` file, or `postgresql://user@host/database`.
     name : str
-        Name of the study.
+        Name of the study; workers that name the same storage and study share it.
     seed : int
         Base seed.
     n_folds : int
@@ -68,7 +66,11 @@ def run_study(
     first_params : mapping, optional
         Parameters to try in slot 0.
     setup : mapping of plain values, optional
-        What else the study depends on. A journal made under another setup, seed or number of folds is refused.
+        What else the study depends on. A study made under another setup, seed or number of folds is refused.
+    prune : bool
+        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score that a complete
+        trial has on it, its mean would stay below the best one. So no trial is given up that could have won by what is
+        known. Starts after 5 complete trials.
 
     Returns
     -------
@@ -78,11 +80,12 @@ def run_study(
     Raises
     ------
     ParameterError
-        `n_trials` or `n_folds` below 1, or a journal of another setup.
+        `n_trials` or `n_folds` below 1, or a study of another setup.
     DamagedFile
         The journal cannot be read.
     StsError
-        A score that is not a finite number. What the objective itself raises is passed on; its slot stays open.
+        The storage cannot be reached, or a score is not a finite number. What the objective itself raises is passed on;
+        its slot stays open.
 
     Notes
     -----
@@ -95,11 +98,12 @@ def run_study(
     for what, value in (("n_trials", n_trials), ("n_folds", n_folds)):
         if value < 1:
             raise ParameterError(f"{what} is {value}; it must be at least 1")
-    worker = _Worker(Path(folder), name, seed, n_folds, dict(first_params or {}), dict(setup or {}))
-    with _quiet_optuna(), worker:
-        for _ in progress(worker.fill(objective, n_trials), f"search {name}", total=n_trials):
-            pass
-        return worker.study
+    with _quiet_optuna():
+        worker = _Worker(storage, name, seed, n_folds, dict(first_params or {}), dict(setup or {}), prune)
+        with worker:
+            for _ in progress(worker.fill(objective, n_trials), f"search {name}", total=n_trials):
+                pass
+            return worker.study
 
 
 def slot_of(trial: optuna.Trial | FrozenTrial) -> int:
@@ -113,29 +117,50 @@ def seed_of(trial: optuna.Trial | FrozenTrial, fold: int) -> int:
 
 
 def fold_scores(trial: optuna.Trial | FrozenTrial) -> list[float]:
-    """Scores of a trial's folds, in the order of the folds."""
+    """Scores of a trial's folds, in the order of the folds; of a pruned trial those that it came to."""
     found = {int(k[5:]): float(v) for k, v in trial.user_attrs.items() if k.startswith("fold:")}
     return [found[k] for k in sorted(found)]
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The finished trial of the highest mean score; of equal ones the lowest slot."""
-    finished = [t for t in study.trials if t.state == TrialState.COMPLETE]
-    if not finished:
+    """The complete trial of the highest mean score; of equal ones the lowest slot."""
+    complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
+    if not complete:
         raise StsError(f"study {study.study_name} has no finished trial; run it with n_trials of at least 1")
-    return max(finished, key=lambda t: (t.value, -slot_of(t)))
+    return max(complete, key=lambda t: (t.value, -slot_of(t)))
 
 
 def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """Finished trials, one row a slot: `slot`, `mean`, `sd` (over folds, divisor n), `fold:0`..., the parameters."""
+    """Finished trials, one row a slot.
+
+    Returns
+    -------
+    DataFrame
+        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` (over folds, divisor n; missing for a pruned trial),
+        `fold:0`..., the parameters.
+    """
     rows = []
     for trial in study.trials:
-        if trial.state == TrialState.COMPLETE:
+        if trial.state in _FINISHED:
             scores = fold_scores(trial)
-            folds = {f"fold:{k}": s for k, s in enumerate(scores)}
-            rows.append({"slot": slot_of(trial), "mean": trial.value, "sd": np.std(scores), **folds, **trial.params})
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "mean", "sd"])
+            complete = trial.state == TrialState.COMPLETE
+            whole = (trial.value, np.std(scores)) if complete else (np.nan, np.nan)
+            row = {
+                "slot": slot_of(trial),
+                "state": "complete" if complete else "pruned",
+                "mean": whole[0],
+                "sd": whole[1],
+            }
+            rows.append({**row, **{f"fold:{k}": s for k, s in enumerate(scores)}, **trial.params})
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "state", "mean", "sd"])
     return table.sort_values("slot", ignore_index=True)
+
+
+def count_states(study: optuna.Study) -> dict[str, int]:
+    """Number of trials that are `complete`, `pruned`, and `failed` (their worker died, and the slot was filled again)."""
+    states = [trial.state for trial in study.get_trials(deepcopy=False)]
+    names = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
+    return {name: states.count(state) for name, state in names.items()}
 
 
 def _mix(*numbers: int) -> int:
@@ -152,54 +177,6 @@ def _quiet_optuna() -> Iterator[None]:
         optuna.logging.set_verbosity(before)
 
 
-class _KernelLock:
-    """A lock that the operating system drops when its holder dies, however it dies (`flock`).
-
-    Optuna's own lock is a file that stays behind after `kill -9` and holds everyone up for 30 s.
-    """
-
-    def __init__(self, path: Path, journal: Path | None = None) -> None:
-        self._path, self._journal = path, journal
-        self._stream: IO[bytes] | None = None
-
-    def acquire(self, wait: bool = True) -> bool:
-        if fcntl is None:  # pragma: no cover (Windows)
-            raise StsError("a search needs POSIX file locks; on Windows run it in WSL")
-        stream = self._path.open("ab")
-        try:
-            fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError:
-            stream.close()
-            return False
-        self._stream = stream
-        if self._journal is not None:
-            _cut_torn_line(self._journal)
-        return True
-
-    def release(self) -> None:
-        if self._stream is not None:
-            self._stream.close()
-            self._stream = None
-
-    def __enter__(self) -> _KernelLock:
-        self.acquire()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-
-def _cut_torn_line(journal: Path) -> None:
-    """Drop a last line without its end: its writer was killed within the write, and nobody has read it."""
-    if not journal.exists() or journal.stat().st_size == 0:
-        return
-    with journal.open("rb+") as stream:
-        stream.seek(-1, os.SEEK_END)
-        if stream.read(1) != b"\n":
-            stream.seek(0)
-            stream.truncate(stream.read().rfind(b"\n") + 1)
-
-
 class _SlotSampler(optuna.samplers.TPESampler):
     """TPE for one slot, with parameters that are already settled (`fixed`)."""
 
@@ -214,58 +191,51 @@ class _SlotSampler(optuna.samplers.TPESampler):
 
 
 class _Worker:
-    """One process (or thread) that fills slots of a study; alive as long as it holds the lock on its own file."""
+    """One process (or thread) that fills slots of a study; alive as long as its place says so."""
 
     def __init__(
-        self, folder: Path, name: str, seed: int, n_folds: int, first: dict[str, Any], setup: dict[str, Any]
-    ) -> None:
-        self.folder, self.name, self.seed, self.n_folds, self.first = folder, name, seed, n_folds, first
+        self, storage: str | Path, name: str, seed: int, n_folds: int, first: dict[str, Any], setup: dict[str, Any],
+        prune: bool,
+    ) -> None:  # fmt: skip
+        self.name, self.seed, self.n_folds, self.first, self.prune = name, seed, n_folds, first, prune
         self.setup = {"seed": seed, "n_folds": n_folds, "first_params": first, **setup}
+        if prune:
+            self.setup["prune"] = True
         self.token = uuid.uuid4().hex[:12]
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise StsError(f"cannot make the folder {folder} of the search: {error.strerror}") from error
-        self.journal = folder / f"{name}.journal"
-        self._claim = _KernelLock(folder / f"{name}.claim.lock")
-        self._life = _KernelLock(self._life_file(self.token))
+        self.place = place_of(storage, name)
         self.study: optuna.Study
 
-    def _life_file(self, token: str) -> Path:
-        return self.folder / f"{self.name}.worker-{token}.lock"
-
     def __enter__(self) -> _Worker:
-        self._life.acquire()
+        self.place.join(self.token)
         try:
-            with self._claim:
+            with self.place.claim():
                 self.study = self._open()
         except BaseException:
-            self.__exit__()
+            self.place.leave()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._life.release()
-        self._life_file(self.token).unlink(missing_ok=True)
+        self.place.leave()
 
     def _open(self) -> optuna.Study:
-        append_lock = _KernelLock(self.folder / f"{self.name}.append.lock", self.journal)
-        with append_lock:
-            pass  # mends a torn last line before the first read
+        storage = self.place.open()
         try:
-            storage = JournalStorage(JournalFileBackend(str(self.journal), lock_obj=append_lock))  # type: ignore[arg-type]
             study = optuna.create_study(
                 storage=storage, study_name=self.name, direction="maximize", load_if_exists=True
             )
             made_with = study.user_attrs.get("setup")
         except (ValueError, KeyError, AssertionError, TypeError) as error:
-            raise DamagedFile(f"{self.journal} is damaged; remove it to start the search again") from error
+            raise DamagedFile(f"{self.place.shown} is damaged; remove it to start the search again") from error
         wanted = json.dumps(self.setup, sort_keys=True, default=str)
         if made_with is None:
             study.set_user_attr("setup", wanted)
         elif made_with != wanted:
+            theirs, ours = json.loads(made_with), json.loads(wanted)
+            names = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
+            differs = "; ".join(f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}" for key in names)
             raise ParameterError(
-                f"{self.journal} was made with {made_with}, not {wanted}; use another folder or remove it"
+                f"study {self.name} in {self.place.shown} was made with {differs}; use another storage or study"
             )
         return study
 
@@ -273,7 +243,7 @@ class _Worker:
         """Fill slots until all are finished, by whichever worker; yields once a finished slot."""
         told = 0
         while True:
-            with self._claim:
+            with self.place.claim():
                 trial, n_finished = self._take(n_trials)
             yield from range(told, n_finished)
             told = max(told, n_finished)
@@ -296,14 +266,16 @@ class _Worker:
             if "slot" not in known.user_attrs:
                 continue  # its worker died while it took the slot
             slot = slot_of(known)
-            if known.state == TrialState.COMPLETE:
+            if known.state in _FINISHED:
                 finished.add(slot)
             elif known.state == TrialState.RUNNING:
                 running.add(slot)
             elif fold_scores(known):
                 left_over[slot] = known
         if any(slot >= n_trials for slot in finished):
-            raise ParameterError(f"{self.journal} holds {len(finished)} finished trials; ask for at least that many")
+            raise ParameterError(
+                f"{self.place.shown} holds {len(finished)} finished trials of study {self.name}; ask for at least that many"
+            )
         free = next((k for k in range(n_trials) if k not in finished | running), None)
         if free is None:
             return None, len(finished)
@@ -323,29 +295,38 @@ class _Worker:
 
     def _alive(self, trial: FrozenTrial) -> bool:
         token = trial.user_attrs.get("worker")
-        if token == self.token:
-            return True
         # A trial gets its worker's name under the claim lock, which we hold: without one, its worker died right there.
-        path = self._life_file(token) if token else None
-        if path is None or not path.exists():
-            return False
-        probe = _KernelLock(path)
-        if not probe.acquire(wait=False):
-            return True
-        probe.release()
-        path.unlink(missing_ok=True)
-        return False
+        return token == self.token or bool(token and self.place.alive(token))
 
     def _score(self, objective: Objective, trial: optuna.Trial) -> None:
         try:
             for fold in range(self.n_folds):
-                if f"fold:{fold}" in trial.user_attrs:
-                    continue
-                score = float(objective(trial, fold))
-                if not math.isfinite(score):
-                    raise StsError(f"slot {slot_of(trial)}, fold {fold}: the score is {score}; it must be a number")
-                trial.set_user_attr(f"fold:{fold}", score)
+                if f"fold:{fold}" not in trial.user_attrs:
+                    score = float(objective(trial, fold))
+                    if not math.isfinite(score):
+                        raise StsError(f"slot {slot_of(trial)}, fold {fold}: the score is {score}; it must be a number")
+                    with self.place.errors():
+                        trial.set_user_attr(f"fold:{fold}", score)
+                scores = fold_scores(trial)[: fold + 1]
+                with self.place.errors():
+                    if self.prune and fold + 1 < self.n_folds and self._hopeless(scores):
+                        trial.report(float(np.mean(scores)), fold)  # what the sampler learns from it
+                        self.study.tell(trial, state=TrialState.PRUNED)
+                        return
+            with self.place.errors():
+                self.study.tell(trial, float(np.mean(fold_scores(trial))))
+        except UpdateFinishedTrialError:
+            return  # our connection was lost for a while, and another worker has taken the slot over
         except BaseException:
-            self.study.tell(trial, state=TrialState.FAIL)
+            with contextlib.suppress(Exception):  # also when the storage itself is what went wrong
+                self.study.tell(trial, state=TrialState.FAIL, skip_if_finished=True)
             raise
-        self.study.tell(trial, float(np.mean(fold_scores(trial))))
+
+    def _hopeless(self, scores: list[float]) -> bool:
+        """Whether a trial with these first fold scores could not become the best one, however good its other folds were."""
+        complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
+        if len(complete) < _COMPLETE_BEFORE_PRUNING:
+            return False
+        by_fold = np.array([fold_scores(trial) for trial in complete])
+        highest = scores + by_fold.max(axis=0)[len(scores) :].tolist()
+        return float(np.mean(highest)) < float(by_fold.mean(axis=1).max())
