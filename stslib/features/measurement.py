@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.errors import StsError
-from stslib.features.sets import FIRST_AP, MEASURED
+from stslib.features.names import FIRST_AP, MEASURED
 from stslib.progress import progress
 from stslib.recordings import Recording, Sweep
 

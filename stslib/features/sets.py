@@ -9,31 +9,8 @@ from __future__ import annotations
 import pandas as pd
 
 from stslib.errors import one_of
-
-#: Points of an action potential whose time and voltage are features.
-POINTS = ("threshold", "peak", "fast_trough", "trough", "slow_trough")
-
-#: The twelve columns of the first action potential under one stimulus, by the stimulus's suffix.
-FIRST_AP = tuple(
-    sorted([f"{p}_{q}" for p in POINTS for q in "tv"] + ["threshold_i", "upstroke_downstroke_ratio"])
-)  # fmt: skip
-STIMULI = ("long_square", "ramp", "short_square")
-LONG_SQUARE = tuple(f"{c}_long_square" for c in FIRST_AP)
-
-#: Columns that the authors' code ends up with: those common to both tables whose name holds one of its words, less
-#: `avg_isi` and `has_*`, which it renames before it looks for them (protocol: 15 columns).
-PUBLISHED = tuple(sorted(("adaptation", "f_i_curve_slope", "latency", *LONG_SQUARE)))
-#: What the paper's text names (section III.D) and both tables hold; bursts, pauses and delays are in one table only.
-INTENDED = tuple(sorted((*PUBLISHED, "avg_isi")))
-#: Every feature that the two published tables share.
-SHARED = tuple(
-    sorted(
-        (*INTENDED, *(f"{c}_{s}" for c in FIRST_AP for s in STIMULI[1:]), "ri", "sag", "tau", "vm_for_sag", "vrest"),
-    )
-)
-
-#: Columns that `extract` measures: all that long squares can give.
-MEASURED = tuple(sorted((*INTENDED, "ri", "sag", "tau", "vm_for_sag", "vrest")))
+from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
+from stslib.features.relative import meanings
 
 
 def aligned_name(column: str) -> str:
@@ -46,18 +23,22 @@ def aligned_name(column: str) -> str:
     return column
 
 
+_RELATIVE = meanings(["onset_s", *SHARED])
+
 #: The sets of columns that can be asked for, in their order. `"published"`: what the authors' code uses in effect;
 #: `"intended"`: what its text names; `"stimulus_aligned"`: the same, with times from the onset of the stimulus (of the
 #: threshold) or from the threshold (of the rest), so that they do not carry the rig's onset; `"all"`: every shared
-#: feature, aligned.
+#: feature, aligned; `"relative"`: these and what `stslib.features.relative` works out from them.
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "published": PUBLISHED,
     "intended": INTENDED,
     "stimulus_aligned": tuple(sorted(aligned_name(c) for c in INTENDED)),
-    "all": tuple(sorted(aligned_name(c) for c in SHARED)),
+    "all": (_ALL := tuple(sorted(aligned_name(c) for c in SHARED))),
+    "relative": (*_ALL, *_RELATIVE),
 }
 
-ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED}
+#: The published columns that a set with aligned times is worked out from.
+ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED, "relative": SHARED}
 
 _MEANINGS = {
     "adaptation": ("1", "mean relative change from one interspike interval to the next, in the sweep above rheobase"),
@@ -94,6 +75,8 @@ def describe(feature_set: str) -> pd.DataFrame:
 
 
 def _describe(column: str) -> tuple[str, str, str]:
+    if column in _RELATIVE:
+        return column, *_RELATIVE[column]
     stimulus = next((s for s in STIMULI if column.endswith(f"_{s}")), "")
     base = column.removesuffix(f"_{stimulus}") if stimulus else column
     under = {"": "", "long_square": ", rheobase sweep", "ramp": ", ramp", "short_square": ", short square"}

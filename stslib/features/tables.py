@@ -10,7 +10,9 @@ import pandas as pd
 
 from stslib.errors import ParameterError, StsError, one_of
 from stslib.features.measurement import extract
-from stslib.features.sets import ALIGNED_FROM, FEATURE_SETS, POINTS, STIMULI, aligned_name
+from stslib.features.names import POINTS, STIMULI
+from stslib.features.relative import relative
+from stslib.features.sets import ALIGNED_FROM, FEATURE_SETS, aligned_name
 
 if TYPE_CHECKING:
     from stslib.sources import Source
@@ -83,7 +85,9 @@ def select(table: pd.DataFrame, feature_set: str = "published", allow_empty: boo
     check_table(table, (*needed, "onset_s") if feature_set in ALIGNED_FROM else needed, allow_empty)
     out = table.set_index("cell_id")
     if feature_set in ALIGNED_FROM:
+        more = relative(out) if feature_set == "relative" else None
         out = _align(out)
+        out = out if more is None else pd.concat([out, more], axis=1)
     return out[list(FEATURE_SETS[feature_set])].astype(float)
 
 
@@ -135,8 +139,8 @@ def from_source(source: Source, cell_ids: Sequence[str], feature_set: str, n_job
         if absent:
             raise StsError(f"the feature tables of source {source.name} lack cell {absent[0]} ({len(absent)} cells)")
         return table.loc[list(cell_ids)].reset_index()
-    if feature_set == "all":
+    if feature_set in ("all", "relative"):
         raise ParameterError(
-            "features is 'all', which needs ramps and short squares; recordings give 'stimulus_aligned'"
+            f"features is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
         )
     return extract(source.recordings(cell_ids), n_jobs, len(cell_ids), passive=False)

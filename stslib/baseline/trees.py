@@ -1,4 +1,4 @@
-"""The baseline: gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
+"""Gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
 
 Training is deterministic: the same table, parameters and seed give the same trees, whatever the number of threads. A
 fitted model is kept as LightGBM's own text and a JSON card; nothing is pickled.
@@ -11,18 +11,14 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import lightgbm
 import numpy as np
 import pandas as pd
 
-from stslib import cohort, evaluation
 from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
-
-if TYPE_CHECKING:
-    import optuna
 
 MODEL_FILE = "model.txt"
 CARD_FILE = "model.json"
@@ -52,25 +48,6 @@ _LIGHTGBM_NAMES = {
     "reg_alpha": "lambda_l1",
     "reg_lambda": "lambda_l2",
 }
-
-
-def search_space(trial: optuna.Trial) -> dict[str, Any]:
-    """Parameters of a trial, from the authors' search space (protocol, Baseline).
-
-    `subsample` is in their space, but LightGBM ignores it as long as `subsample_freq` is 0, its default, which they
-    leave as it is. It is kept for a faithful search.
-    """
-    return {
-        "num_leaves": trial.suggest_int("num_leaves", 10, 100),
-        "max_depth": trial.suggest_int("max_depth", 3, 12),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.2, log=True),
-        "n_estimators": trial.suggest_int("n_estimators", 50, 300),
-        "min_child_samples": trial.suggest_int("min_child_samples", 5, 30),
-        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1.0),
-        "reg_alpha": trial.suggest_float("reg_alpha", 0.0, 1.0),
-        "reg_lambda": trial.suggest_float("reg_lambda", 0.0, 1.0),
-    }
 
 
 @dataclass(frozen=True)
@@ -141,7 +118,7 @@ def fit(
     labels = np.asarray(y, dtype=object)
     if len(labels) != len(x):
         raise StsError(f"{len(labels)} labels for {len(x)} rows of features; give one a cell")
-    numbers = _class_numbers(labels)
+    numbers = class_numbers(labels)
     if len(set(labels)) < 2:
         raise StsError(f"only class {labels[0]!r} among {len(labels)} cells; a classifier needs at least two")
     weight = None
@@ -159,14 +136,15 @@ def fit(
         "verbosity": -1,
     }
     try:
-        data = lightgbm.Dataset(_matrix(x), numbers, weight=weight, feature_name=list(x.columns), free_raw_data=True)
+        data = lightgbm.Dataset(matrix(x), numbers, weight=weight, feature_name=list(x.columns), free_raw_data=True)
         booster = lightgbm.train(options, data, num_boost_round=int(settings["n_estimators"]))
     except lightgbm.basic.LightGBMError as error:
         raise ParameterError(f"LightGBM refuses its parameters: {str(error).splitlines()[0]}") from error
     return Model(booster, tuple(map(str, x.columns)), CLASSES, settings, seed)
 
 
-def _class_numbers(labels: np.ndarray) -> np.ndarray:
+def class_numbers(labels: np.ndarray) -> np.ndarray:
+    """Places of the labels in `CLASSES`, `(n,)`; an unknown class is one line."""
     index = {c: k for k, c in enumerate(CLASSES)}
     unknown = [v for v in labels if v not in index]
     if unknown:
@@ -174,7 +152,8 @@ def _class_numbers(labels: np.ndarray) -> np.ndarray:
     return np.array([index[v] for v in labels])
 
 
-def _matrix(x: pd.DataFrame) -> np.ndarray:
+def matrix(x: pd.DataFrame) -> np.ndarray:
+    """Features as floats `(n_cells, n_features)`; a value that is not a number is one line."""
     try:
         return x.to_numpy(dtype=float)
     except (ValueError, TypeError) as error:
@@ -192,63 +171,7 @@ def predict_proba(model: Model, x: pd.DataFrame, threads: int = 1) -> np.ndarray
     missing = [c for c in model.features if c not in x.columns]
     if missing:
         raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
-    return np.asarray(model.booster.predict(_matrix(x[list(model.features)]), num_threads=threads))
-
-
-def cross_validate(
-    x: pd.DataFrame,
-    y: Sequence[str] | np.ndarray | pd.Series,
-    params: Mapping[str, Any],
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    seed: int = 2026,
-    threads: int = 1,
-) -> np.ndarray:
-    """Probabilities `(n_cells, 4)` of cells while they were held out: each fold's cells by a model that never saw them."""
-    labels = np.asarray(y, dtype=object)
-    proba = np.full((len(labels), len(CLASSES)), np.nan)
-    for fit_idx, out_idx in folds:
-        model = fit(x.iloc[fit_idx], labels[fit_idx], params, seed, threads)
-        proba[out_idx] = predict_proba(model, x.iloc[out_idx], threads)
-    return proba
-
-
-def objective(
-    x: pd.DataFrame,
-    y: Sequence[str] | np.ndarray | pd.Series,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    seed: int = 2026,
-    threads: int = 1,
-) -> Any:
-    """Objective for `stslib.tuning.run_study`: balanced accuracy of a fold's held-out cells (paper section III.C)."""
-    labels = np.asarray(y, dtype=object)
-
-    def score(trial: optuna.Trial, fold: int) -> float:
-        fit_idx, out_idx = folds[fold]
-        model = fit(x.iloc[fit_idx], labels[fit_idx], search_space(trial), seed, threads)
-        said = evaluation.predicted(predict_proba(model, x.iloc[out_idx], threads))
-        return evaluation.score("balanced_accuracy", labels[out_idx], said)
-
-    return score
-
-
-def shuffled_scores(
-    x: pd.DataFrame,
-    y: Sequence[str] | np.ndarray | pd.Series,
-    params: Mapping[str, Any],
-    n_shuffles: int = 5,
-    n_folds: int = 3,
-    seed: int = 2026,
-    threads: int = 1,
-) -> np.ndarray:
-    """Cross-validated balanced accuracy on shuffled labels, `(n_shuffles,)`: chance, 1/4, unless something leaks."""
-    rng = np.random.default_rng(seed)
-    found = []
-    for k in range(n_shuffles):
-        shuffled = rng.permutation(np.asarray(y, dtype=object))
-        parts = cohort.folds(shuffled, n_folds, seed + k)
-        said = evaluation.predicted(cross_validate(x, shuffled, params, parts, seed, threads))
-        found.append(evaluation.score("balanced_accuracy", shuffled, said))
-    return np.array(found)
+    return np.asarray(model.booster.predict(matrix(x[list(model.features)]), num_threads=threads))
 
 
 # --- files ----------------------------------------------------------------------------------------------------------
