@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import math
 from dataclasses import asdict, dataclass
-from functools import lru_cache
 
 import numpy as np
 
 from stslib.errors import ParameterError, one_of
-from stslib.scalograms.wavelets import Wavelet, wavelet
+from stslib.scalograms.wavelets import Wavelet, reaches, wavelet
 
 SPACINGS = ("linear", "log")
 NORMALISATIONS = ("L2", "L1")
@@ -140,14 +139,17 @@ def cone_of_influence(bank: Bank, n_samples: int) -> np.ndarray:
     return to_nearest_end[None, :] < bank.edge_reach_s[:, None]
 
 
-def half_support(bank: Bank) -> float:
-    """Samples from its centre beyond which the longest wavelet of the bank is negligible (may be infinite)."""
-    return bank.mother.half_support * float(bank.scales.max())
+def longest_reach(bank: Bank, rows: slice, floor: float) -> float:
+    """Samples from its centre beyond which the longest wavelet of `rows` stays below `floor` of its largest value.
+
+    Infinite for a wavelet that has no such end (shan, fbsp).
+    """
+    in_time = reaches(bank.wavelet, floor)[0] if bank.mother.spectrum else math.inf
+    return in_time * float(bank.scales[rows].max())
 
 
-@lru_cache(maxsize=8)
-def spectra(bank: Bank, n_fft: int, max_lag: int) -> np.ndarray:
-    """What the spectrum of a sweep is multiplied by: the conjugate DFT of each row's sampled wavelet.
+def spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) -> np.ndarray:
+    """What the spectrum of a sweep is multiplied by: the conjugate DFT of the sampled wavelet of each of `rows`.
 
     The DFT of the SAMPLED wavelet is the analytic spectrum summed over its aliases. Where a wavelet is longer than the
     sweep, or has no spectrum that ends, it is sampled at the lags that occur (`-max_lag` to `max_lag`) and transformed.
@@ -158,21 +160,22 @@ def spectra(bank: Bank, n_fft: int, max_lag: int) -> np.ndarray:
         Length of the transform, more than twice `max_lag` or longer than `max_lag` and the wavelet's half support.
     max_lag : int
         Largest distance in samples between a sample of the sweep and a coefficient.
+    floor : float
+        Of a wavelet's largest value: what may wrap around the transform's ends.
 
     Returns
     -------
-    ndarray, shape (n_frequencies, n_bins)
-        Complex128, read-only; `n_bins` is `n_fft // 2 + 1` for a real wavelet, `n_fft` for a complex one.
+    ndarray, shape (n_rows, n_bins)
+        Complex128; `n_bins` is `n_fft // 2 + 1` for a real wavelet, `n_fft` for a complex one.
     """
-    mother, scales = bank.mother, bank.scales
+    mother, scales = bank.mother, bank.scales[rows]
     n_bins = n_fft if mother.is_complex else n_fft // 2 + 1
     rad = 2 * np.pi * (np.fft.fftfreq(n_fft, 1.0) if mother.is_complex else np.fft.rfftfreq(n_fft, 1.0))
     result = np.empty((len(scales), n_bins), np.complex128)
+    fits = n_fft - max_lag > longest_reach(bank, rows, floor)
     for row, scale in enumerate(scales):
-        fits = n_fft - max_lag > mother.half_support * scale
-        values = _aliased(mother, scale, rad) if mother.spectrum and fits else _sampled(mother, scale, n_fft, max_lag)
+        values = _aliased(mother, scale, rad) if fits else _sampled(mother, scale, n_fft, max_lag)
         result[row] = np.conj(values) / (math.sqrt(scale) if bank.normalisation == "L2" else scale)
-    result.flags.writeable = False
     return result
 
 

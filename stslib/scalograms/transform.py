@@ -11,15 +11,20 @@ from typing import Any, NamedTuple
 import numpy as np
 import pywt
 import torch
-from scipy.fft import next_fast_len
 
 from stslib.errors import ParameterError, one_of
 from stslib.progress import progress
-from stslib.scalograms.bank import Bank, half_support, spectra
+from stslib.scalograms.bank import Bank, longest_reach, spectra
 
 OUTPUTS = ("coefficients", "magnitude", "energy")
 PADDINGS = ("zero", "edge", "reflect", "symmetric")
 BACKENDS = ("fft", "pywt")
+
+N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
+CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
+#: Of the largest value of a wavelet or a spectrum: what is taken to have ended, by precision.
+NEGLIGIBLE = {torch.complex64: 1e-9, torch.complex128: 1e-16}
+_COPIED_BY_TORCH = (np.float16, np.float32, np.float64, np.complex64, np.complex128)
 
 Array = Any  # np.ndarray or torch.Tensor: what comes in goes out
 
@@ -33,8 +38,20 @@ class Plan(NamedTuple):
 
     n_samples: int
     pad: int  # samples put before and after the sweep
-    n_fft: int
-    max_lag: int
+
+    @property
+    def max_lag(self) -> int:
+        """Largest distance between a sample and a coefficient."""
+        return self.n_samples + self.pad - 1
+
+
+class Band(NamedTuple):
+    """Neighbouring rows that are transformed together."""
+
+    rows: slice
+    n_fft: int  # long enough for the longest of their wavelets not to wrap around
+    bins: slice  # outside of these their wavelets are negligible
+    wavelets: torch.Tensor  # (n_rows, bins), what the sweep's spectrum is multiplied by; real where it can be
 
 
 def cwt(
@@ -88,9 +105,8 @@ def cwt(
     """
     sweeps, plan = check(x, bank, output, padding, backend)
     result = result_array(x, sweeps, out, (bank.n_frequencies, plan.n_samples), output, bank)
-    for part in chunks(sweeps, 24 * bank.n_frequencies * plan.n_fft, chunk_mb, label):
-        values = full(load(sweeps, part), bank, plan, padding, backend)
-        store(result, part, measure(values, output))
+    for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
+        store(result, (part, rows), measure(values, output))
     return result.reshape(*x.shape[:-1], *result.shape[1:]) if out is None else out
 
 
@@ -120,12 +136,9 @@ def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tupl
             ScalogramWarning,
             stacklevel=3,
         )
-    reach = half_support(bank)
+    reach = longest_reach(bank, slice(None), NEGLIGIBLE[torch.complex128])
     pad = 0 if padding == "zero" else math.ceil(min(reach, n_samples))
-    max_lag = n_samples + pad - 1
-    # Beyond the lags that occur and one half support more, nothing can wrap around.
-    n_fft = next_fast_len(max_lag + math.ceil(min(reach, max_lag)) + 1, real=not bank.mother.is_complex)
-    return x.reshape(-1, n_samples), Plan(n_samples, pad, n_fft, max_lag)
+    return x.reshape(-1, n_samples), Plan(n_samples, pad)
 
 
 def working_type(sweeps: Array) -> torch.dtype:
@@ -177,46 +190,89 @@ def load(sweeps: Array, part: slice) -> torch.Tensor:
     return chunk
 
 
-def store(result: Array, part: slice, values: torch.Tensor) -> None:
+def store(result: Array, part: slice | tuple[slice, slice], values: torch.Tensor) -> None:
     """Write one chunk's values where they belong."""
-    result[part] = values if isinstance(result, torch.Tensor) else values.cpu().numpy()
+    target = result[part]
+    if isinstance(target, np.ndarray) and target.dtype in _COPIED_BY_TORCH and target.flags.writeable:
+        target = torch.from_numpy(target)  # torch copies on all cores, and transposes by blocks
+    if isinstance(target, torch.Tensor):
+        target.copy_(values)
+    else:
+        target[...] = values.cpu().numpy()
 
 
 # --- the transform --------------------------------------------------------------------------------------------------
 
 
-def _extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
+def extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
     """The sweeps with what is taken to lie before and after them: `(n, n_samples + 2 pad)`."""
     if plan.pad == 0:
         return chunk
     return chunk[:, torch.from_numpy(np.pad(np.arange(plan.n_samples), plan.pad, mode=padding)).to(chunk.device)]  # type: ignore[call-overload]
 
 
-def spectrum_of(chunk: torch.Tensor, bank: Bank, plan: Plan, padding: str) -> torch.Tensor:
-    """Spectrum of the padded sweeps: `(n, n_bins)`."""
-    transform = torch.fft.fft if bank.mother.is_complex else torch.fft.rfft
-    return transform(_extend(chunk, plan, padding), n=plan.n_fft)
+@lru_cache(maxsize=4)
+def _bands(bank: Bank, plan: Plan, dtype: torch.dtype, device: str) -> tuple[Band, ...]:
+    """All rows in `N_BANDS` bands. `dtype` is the complex type of the spectra."""
+    negligible = NEGLIGIBLE[dtype]
+    bands = []
+    for members in np.array_split(np.arange(bank.n_frequencies), min(N_BANDS, bank.n_frequencies)):
+        rows = slice(int(members[0]), int(members[-1]) + 1)
+        # Beyond the lags that occur and the wavelet's reach, nothing can wrap around.
+        reach = math.ceil(min(longest_reach(bank, rows, negligible), plan.max_lag))
+        n_fft = _fast_length(plan.max_lag + reach + 2)
+        values = spectra(bank, rows, n_fft, plan.max_lag, negligible)
+        size = np.abs(values)
+        seen = np.flatnonzero((size > negligible * size.max(axis=1, keepdims=True)).any(axis=0))
+        bins = slice(int(seen[0]), int(seen[-1]) + 1)
+        is_real = np.abs(values.imag).max() <= 1e-17 * np.abs(values.real).max()
+        kept = torch.from_numpy((values.real if is_real else values)[:, bins].copy())
+        bands.append(Band(rows, n_fft, bins, kept.to(device, dtype.to_real() if is_real else dtype)))
+    return tuple(bands)
 
 
-@lru_cache(maxsize=8)
-def filters(bank: Bank, plan: Plan, dtype: torch.dtype, device: str) -> torch.Tensor:
-    """The wavelets' spectra as a tensor `(n_frequencies, n_bins)`, real where they are (half the work)."""
-    values = spectra(bank, plan.n_fft, plan.max_lag)
-    if np.abs(values.imag).max() <= 1e-17 * np.abs(values.real).max():
-        return torch.from_numpy(values.real.copy()).to(device, dtype.to_real())
-    return torch.from_numpy(np.array(values)).to(device, dtype)
+def coefficients(
+    sweeps: Array, bank: Bank, plan: Plan, padding: str, backend: str, chunk_mb: float, label: str
+) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+    """All coefficients, piece by piece: which sweeps, which rows, and their values `(n, n_rows, n_samples)`.
 
-
-def full(chunk: torch.Tensor, bank: Bank, plan: Plan, padding: str, backend: str) -> torch.Tensor:
-    """Coefficients of a chunk: `(n, n_frequencies, n_samples)`."""
+    The rows of a chunk come one group after another, and all groups before the next chunk. Only the bins that a group's
+    wavelets see are multiplied; the others stay zero in a product that is used again for every chunk.
+    """
     inside = slice(plan.pad, plan.pad + plan.n_samples)
     if backend == "pywt":
-        values = _pywt(_extend(chunk, plan, padding).cpu().numpy(), bank)
-        return torch.from_numpy(values[..., inside]).to(chunk.device)
-    spectrum = spectrum_of(chunk, bank, plan, padding)
-    product = spectrum[:, None] * filters(bank, plan, spectrum.dtype, str(chunk.device))
-    inverse = torch.fft.ifft if bank.mother.is_complex else torch.fft.irfft
-    return inverse(product, n=plan.n_fft)[..., inside]
+        for part in chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), chunk_mb, label):
+            chunk = load(sweeps, part)
+            values = _pywt(extend(chunk, plan, padding).cpu().numpy(), bank)
+            yield part, slice(0, bank.n_frequencies), torch.from_numpy(values[..., inside]).to(chunk.device)
+        return
+    is_complex = bank.mother.is_complex
+    forward, inverse = (torch.fft.fft, torch.fft.ifft) if is_complex else (torch.fft.rfft, torch.fft.irfft)
+    dtype = torch.complex128 if working_type(sweeps) == torch.float64 else torch.complex64
+    device = str(sweeps.device) if isinstance(sweeps, torch.Tensor) else "cpu"
+    bands = _bands(bank, plan, dtype, device)
+    products: list[torch.Tensor] = []
+    a_sweep = max(band.n_fft * (band.rows.stop - band.rows.start + 2) for band in bands) * (24 if is_complex else 16)
+    for part in chunks(sweeps, a_sweep, min(chunk_mb, CACHE_MB), label):
+        extended = extend(load(sweeps, part), plan, padding)
+        if not products or len(products[0]) != len(extended):
+            products = [
+                extended.new_zeros((len(extended), *_product_shape(band, is_complex)), dtype=dtype) for band in bands
+            ]
+        for band, product in zip(bands, products, strict=True):
+            spectrum = forward(extended, n=band.n_fft)
+            torch.mul(spectrum[:, None, band.bins], band.wavelets, out=product[..., band.bins])
+            yield part, band.rows, inverse(product, n=band.n_fft)[..., inside]
+
+
+def _fast_length(n: int) -> int:
+    """A length of at least `n` that FFTs are fast at: a large power of two times a number of small factors."""
+    unit = 2 ** max(n.bit_length() - 5, 0)
+    return unit * next(m for m in (1, 2, 4, 8, 16, 18, 20, 21, 24, 25, 27, 28, 30, 32) if unit * m >= n)
+
+
+def _product_shape(band: Band, is_complex: bool) -> tuple[int, int]:
+    return band.rows.stop - band.rows.start, band.n_fft if is_complex else band.n_fft // 2 + 1
 
 
 def _pywt(extended: np.ndarray, bank: Bank) -> np.ndarray:

@@ -113,6 +113,19 @@ def wavelet(name: str) -> Wavelet:
     raise ParameterError(f"wavelet is {name!r}; use one of: {', '.join(NAMES)}")
 
 
+@lru_cache(maxsize=64)
+def reaches(name: str, floor: float) -> tuple[float, float]:
+    """Time from the centre, and angular frequency, beyond which a wavelet stays below `floor` of its largest value.
+
+    `floor` lies above 1e-16, where `Wavelet.half_support` and `spectral_reach_rad` end. Both are rounded up.
+    """
+    mother = wavelet(name)
+    assert mother.spectrum is not None
+    times = np.linspace(0, mother.half_support, 20001)
+    rad = np.linspace(-mother.spectral_reach_rad, mother.spectral_reach_rad, 40001)
+    return _reach(mother.psi, times, floor) + times[1], _reach(mother.spectrum, rad, floor) + rad[1] - rad[0]
+
+
 def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, peak_rad: float, width: float) -> Wavelet:
     """Fill in the reaches of a wavelet whose envelope is a polynomial times `exp(-(t / width)**2)`."""
     times = np.linspace(0, 12 * width, 12001)

@@ -1,0 +1,226 @@
+"""Scalogram pixels from decimated sweeps: a few tens of multiplications each.
+
+A row's wavelet is short in time and narrow in frequency, so a coefficient needs only what the sweep holds in that band, and
+only near its moment. Rows of a similar scale form a group. For a group the sweep is brought to about the lowest rate that
+holds its band (its spectrum, cut off and transformed back at a shorter length); each column then reads one window of that
+grid, and all rows of the column are one small matrix product. The grid's step divides the distance of two columns, so the
+windows lie at equal distances and need not be copied.
+
+The sum over the grid equals the sum over the samples: both bands end below half the grid's rate, so nothing is aliased.
+Rows whose wavelets reach beyond the Nyquist frequency are summed over the samples themselves.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.fft import next_fast_len
+
+from stslib.scalograms.bank import Bank
+from stslib.scalograms.blend import Blend
+from stslib.scalograms.transform import Plan
+from stslib.scalograms.wavelets import reaches
+
+#: Highest over lowest scale of a group. A group reads windows as long as its longest wavelet needs, at the rate that its
+#: shortest needs: fewer groups, more multiplications.
+GROUP_RATIO = 1.5
+#: Of a wavelet's or a spectrum's largest value: what is left out in time and in frequency.
+LEFT_OUT = {"float32": 1e-7, "float64": 1e-13}
+#: Largest kernels that are kept, in megabytes; wider images are cheaper by FFT anyway.
+KERNELS_MB = 256
+
+
+class Group(NamedTuple):
+    """Some rows of the result and what they are made of."""
+
+    rows: slice
+    n_grid: int  # length of the decimated sweep
+    bins: slice  # of the sweep's spectrum: those that the rows' wavelets see
+    first: int  # where on the grid the first column's window begins
+    step: int  # and how much further on each next one does
+    samples: torch.Tensor | None  # (width, window): windows of the sweep itself, where it is not decimated
+    kernel: torch.Tensor  # (width, window, values): see `_kernel`
+
+
+class Design(NamedTuple):
+    """How all pixels are computed."""
+
+    n_fft: int
+    before: int  # zeros put before the (padded) sweep, so that the first window begins on the grid
+    groups: tuple[Group, ...]
+
+    @property
+    def products(self) -> int:
+        """Multiplications for one sweep, those of the FFTs left out."""
+        return sum(group.kernel.numel() for group in self.groups)
+
+    @property
+    def bytes_a_sweep(self) -> int:
+        """Working memory for one sweep in float32."""
+        values = [group.kernel[:, 0].numel() for group in self.groups]
+        windows = [group.samples.numel() for group in self.groups if group.samples is not None]
+        return 4 * (3 * self.n_fft + 3 * max(group.n_grid for group in self.groups) + sum(windows) + 3 * sum(values))
+
+
+class _Task(NamedTuple):
+    """What all groups have in common."""
+
+    bank: Bank
+    rows: Blend
+    columns: Blend
+    linear: bool
+    n_fft: int
+    offset: int  # where the sweep's first sample lies in what is transformed
+    in_time: float
+    in_rad: float
+    dtype: torch.dtype
+    device: str
+
+
+@lru_cache(maxsize=4)
+def design(
+    bank: Bank, plan: Plan, rows: Blend, columns: Blend, linear: bool, dtype: torch.dtype, device: str
+) -> Design | None:
+    """How to compute `columns.n_out` x `rows.n_out` pixels; None where this way does not suit.
+
+    It does not suit a wavelet without a spectrum that ends, one longer than the sweep, an average over all samples of a
+    pixel (`antialias`), or an image nearly as wide as the sweep is long.
+
+    Parameters
+    ----------
+    linear : bool
+        Whether pixels are the coefficients themselves. Then both resizes are part of the kernels. Otherwise the kernels
+        give the coefficients of every row at both samples of each column's pair.
+    """
+    mother, width = bank.mother, columns.n_out
+    if mother.spectrum is None or columns.antialias or 2 * width > plan.n_samples:
+        return None
+    in_time, in_rad = reaches(bank.wavelet, LEFT_OUT[columns.dtype])
+    longest = float(bank.scales.max())
+    values = (rows.n_out if linear else 2 * bank.n_frequencies) * (2 if mother.is_complex else 1) * width
+    window = 2 * in_time * in_rad / np.pi * GROUP_RATIO
+    if in_time * longest >= plan.n_samples or values * window * dtype.itemsize > KERNELS_MB * 2**20:
+        return None
+    before = 0 if plan.pad else math.ceil(in_time * longest) + 2
+    # The period must be a whole number of grid steps, so it is a multiple of the samples after which columns repeat.
+    unit = plan.n_samples // math.gcd(plan.n_samples, width)
+    shortest_period = plan.n_samples + 2 * max(before, plan.pad) + 2
+    n_fft = unit * next_fast_len(math.ceil(shortest_period / unit), real=True)
+    task = _Task(bank, rows, columns, linear, n_fft, plan.pad + before, in_time, in_rad, dtype, device)
+    return Design(n_fft, before, tuple(_group(task, part) for part in _parts(task)))
+
+
+def _sources(task: _Task) -> np.ndarray:
+    """Rows of the full scalogram that each row of the result is made of: `(n_rows, 2)` or `(n_rows, 1)`."""
+    if task.linear:
+        return np.stack(task.rows.arrays()[:2], axis=1)
+    return np.arange(task.bank.n_frequencies)[:, None]
+
+
+def _parts(task: _Task) -> Iterator[slice]:
+    """Neighbouring rows whose scales lie within `GROUP_RATIO`, those beyond the Nyquist frequency apart."""
+    scales = task.bank.scales[_sources(task)]
+    ratio = float(scales.max() / scales.min())
+    n_groups = max(1, math.ceil(math.log(ratio) / math.log(GROUP_RATIO) - 1e-9))
+    octaves = np.log(scales.max() / scales.max(axis=1)) / max(math.log(ratio), 1e-12)
+    group_of = np.minimum((octaves * n_groups).astype(int), n_groups - 1)
+    group_of += np.where(_reaches_nyquist(task, scales), n_groups, 0)
+    for group in np.unique(group_of):
+        members = np.flatnonzero(group_of == group)
+        yield slice(int(members[0]), int(members[-1]) + 1)
+
+
+def _reaches_nyquist(task: _Task, scales: np.ndarray) -> np.ndarray:
+    return task.in_rad / scales.min(axis=1) > np.pi
+
+
+def _group(task: _Task, part: slice) -> Group:
+    sources = _sources(task)[part]
+    scales = task.bank.scales[sources]
+    width, spacing = task.columns.n_out, task.columns.n_in / task.columns.n_out
+    low, high, _ = task.columns.arrays()
+    reach = task.in_time * float(scales.max())
+    if _reaches_nyquist(task, scales).any():
+        step, n_grid, grid, first = 0, task.n_fft, 1.0, 0
+        starts = low - math.ceil(reach)
+        window = 2 * math.ceil(reach) + 2
+        samples = torch.from_numpy((starts + task.offset)[:, None] + np.arange(window)).to(task.device)
+    else:
+        # Sweep and wavelet end at the same frequency, which must lie below half the grid's rate.
+        step = max(1, math.ceil(spacing * task.in_rad / scales.min() / np.pi))
+        n_grid = round(task.n_fft / spacing * step)
+        grid = spacing / step  # samples between two points of the grid
+        columns = np.arange(width) * spacing  # the pairs of samples lie at most a column beside these
+        first = math.floor((task.offset + (low - columns).min() - reach) / grid)
+        window = math.ceil((task.offset + (high - columns).max() + reach) / grid) - first + 1
+        starts = first * grid - task.offset + columns
+        samples = None
+    kernel = torch.from_numpy(grid * _kernel(task, part, starts, np.arange(window) * grid))
+    kernel = torch.view_as_real(kernel).flatten(-2) if kernel.is_complex() else kernel
+    last_bin = math.ceil(task.in_rad / scales.min() * task.n_fft / (2 * np.pi)) + 1
+    assert task.bank.mother.spectrum is not None
+    sees_constant = bool(np.abs(task.bank.mother.spectrum(np.zeros(1)))[0] > 0)
+    bins = slice(0 if sees_constant else 1, min(last_bin, n_grid // 2 + 1))
+    return Group(part, n_grid, bins, first, step, samples, kernel.to(task.device, task.dtype).contiguous())
+
+
+def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> np.ndarray:
+    """What the columns' windows are multiplied by.
+
+    Linear: `(width, window, n_rows)`, resized in both directions. Otherwise `(width, window, 2 * n_rows)`, the rows at the
+    first samples of the pairs and then at the second ones.
+
+    Parameters
+    ----------
+    starts : ndarray, shape (width,)
+        Where each column's window begins, in samples of the sweep.
+    along : ndarray, shape (window,)
+        Where the points of a window lie, from its beginning on.
+    """
+    low, high, weight = task.columns.arrays()
+    sources = _sources(task)[part]
+    needed, where = np.unique(sources, return_inverse=True)
+    where = where.reshape(sources.shape)
+    ends = []
+    for at in (low, high):
+        # Seen from its sample, a column's window begins at one of few times, for the columns repeat.
+        _, one, which = np.unique(np.round(starts - at, 6), return_index=True, return_inverse=True)
+        times = (starts - at)[one][:, None] + along
+        psi = np.stack([_wavelet(task.bank, times, scale) for scale in task.bank.scales[needed]], axis=-1)
+        if task.linear:
+            share = task.rows.arrays()[2][part].astype(float)
+            psi = psi[..., where[:, 0]] * (1 - share) + psi[..., where[:, 1]] * share
+        ends.append(psi[which])
+    if not task.linear:
+        return np.concatenate(ends, axis=-1)
+    share = weight.astype(float)[:, None, None]
+    return ends[0] * (1 - share) + ends[1] * share
+
+
+def _wavelet(bank: Bank, times: np.ndarray, scale: float) -> np.ndarray:
+    return np.conj(bank.mother.psi(times / scale)) / (math.sqrt(scale) if bank.normalisation == "L2" else scale)
+
+
+def windows(extended: torch.Tensor, plan: Design) -> Iterator[tuple[Group, torch.Tensor]]:
+    """The groups, each with what the columns read: `(width, n, window)`, a view of the decimated sweeps."""
+    count = len(extended)
+    padded = torch.nn.functional.pad(extended, (plan.before, plan.n_fft - plan.before - extended.shape[-1]))
+    spectrum = torch.fft.rfft(padded)
+    for group in plan.groups:
+        if group.samples is not None:
+            yield group, padded[:, group.samples].transpose(0, 1)
+            continue
+        width, window, _ = group.kernel.shape
+        kept = spectrum.new_zeros((count, group.n_grid // 2 + 1))
+        kept[:, group.bins] = spectrum[:, group.bins]
+        # irfft divides by its own length, the decimated sweep wants that of the sweep's transform.
+        decimated = torch.fft.irfft(kept, n=group.n_grid) * (group.n_grid / plan.n_fft)
+        # The grid is a circle: windows that run over its end go on at its beginning.
+        end = group.first + (width - 1) * group.step + window
+        around = torch.cat([decimated[:, group.first :], decimated[:, : max(end - group.n_grid, 0)]], dim=1)
+        yield group, around.as_strided((width, count, window), (group.step, around.shape[1], 1))
