@@ -32,6 +32,7 @@ REASONS = {
     "no_long_square": "no long-square sweep",
     "no_spiking_sweep": "no long-square sweep with an action potential",
     "no_partner_sweep": "no sweep at rheobase + 40 pA",
+    "no_action_potential": "no sweep of a single action potential",
     "short_step": "the current step or the sweep around it is too short",
     "low_rate": "the sampling rate is too low",
     "bad_trace": "the trace is damaged",

@@ -77,7 +77,7 @@ def test_metrics_have_every_model_in_cv_and_holdout(smoke):
     records = pd.DataFrame(json.loads((smoke / "metrics.json").read_text()))
     assert list(records.columns) == list(runs.METRIC_KEYS)
     assert set(records.data) == {"simulated"}
-    for model in (*networks.ARCHITECTURES, "lightgbm"):
+    for model in (*networks.PAPER_ARCHITECTURES, "lightgbm"):
         for split in ("cv", "holdout"):
             found = records.query("model == @model and split == @split and metric == 'balanced_accuracy'")
             assert len(found) == 1, (model, split)
@@ -110,7 +110,7 @@ def test_saved_models_give_the_saved_predictions(smoke):
     cells = stage("01_data").load_table("cells").query("status == 'kept'").reset_index(drop=True)
     scalograms = stage("03_scalograms").load_array("scalograms")
     torch.set_num_threads(1)
-    for architecture in networks.ARCHITECTURES:
+    for architecture in networks.PAPER_ARCHITECTURES:
         rows = predictions[(predictions.model == architecture) & (predictions.split == "test")].iloc[:4]
         from stslib import training
 
@@ -188,7 +188,7 @@ def test_a_changed_parameter_reruns_exactly_its_dependents(smoke):
 
 def test_no_network_trained_beside_the_baseline_was_left_out(smoke):
     history = stage("05_deep_models").load_table("history")
-    assert set(history.model if "model" in history else history.architecture) == set(networks.ARCHITECTURES)
+    assert set(history.model if "model" in history else history.architecture) == set(networks.PAPER_ARCHITECTURES)
     assert evaluation.PAPER_RESULTS is not None
 
 

@@ -4,9 +4,10 @@ import h5py
 import numpy as np
 import pytest
 
+from stslib.cohort import account
 from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.sources import Source, open_source
-from stslib.sweeps import NoPair, choose_pair
+from stslib.sweeps import NoPair, choose_pair, extract
 
 
 def write_sweeps(path, cells=("1", "2"), **file_attributes):
@@ -58,6 +59,67 @@ def test_sweeps_layout(tmp_path):
     assert (i_pa.max(), i_pa[1999], i_pa[2000], i_pa[12000]) == (130.0, 0.0, 130.0, 0.0)
     assert [r.cell_id for r in source.recordings()] == ["1", "2"]
     assert [r.cell_id for r in source.recordings(["2"])] == ["2"]
+
+
+def test_a_cell_without_a_class_can_be_read_but_not_learnt_from(tmp_path):
+    path = write_sweeps(tmp_path / "cells.h5")
+    with h5py.File(path, "r+") as file:
+        del file["1"].attrs["label"]
+    source = open_source("store", store_path=str(path))
+    assert source.recording("1").label is None
+    cells = account(source.cells(), {})
+    assert list(cells.reason) == ["unsure_label", ""]
+
+
+def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
+    path = write_sweeps(tmp_path / "cells.h5")
+    with h5py.File(path, "r+") as file:
+        for name in ("rheobase_plus_80",):
+            for cell_id, amplitude_pa in (("1", 160.0), ("2", 170.0)):
+                given = file[f"{cell_id}/rheobase"]
+                dataset = file[cell_id].create_dataset(name, data=given[()] * np.float32(0.01))
+                dataset.attrs.update({k: v for k, v in given.attrs.items() if k not in ("mv_per_count", "n_spikes")})
+                dataset.attrs["stimulus_pa"] = amplitude_pa
+    recordings = list(open_source("store", store_path=str(path)).recordings())
+    third = recordings[0].sweeps[2]
+    assert third.load()[0] == pytest.approx(recordings[0].sweeps[0].load()[0], abs=1e-3)
+    assert third.n_spikes is None  # not said in the file: counted from the voltage
+    for n_sweeps in (1, 2, 3):
+        array, table = extract(recordings, n_sweeps=n_sweeps)
+        assert array.shape == (2, n_sweeps, 4800)
+        assert list(table.reason) == ["", ""]
+    with pytest.raises(ParameterError, match="n_sweeps is 4"):
+        extract(recordings, n_sweeps=4)
+
+
+def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
+    source = open_source("store", store_path=str(write_peaks(tmp_path / "peaks.h5")))
+    options = {
+        "rate_hz": 50_000.0,
+        "before_s": 0.001,
+        "after_s": 0.002,
+        "baseline": "keep",
+        "n_sweeps": 1,
+        "step_s": 0.0,
+    }
+    array, table = extract(source.recordings(), **options)
+    assert array.shape == (2, 1, 150)
+    assert list(table.reason) == ["", ""]
+    assert (array.argmax(axis=2) == 50).all()
+    assert array[:, 0, 50] == pytest.approx(30, abs=1)
+    _, table = extract(source.recordings(), **{**options, "rate_hz": 100_000.0})
+    assert list(table.reason) == ["low_rate", ""]
+    with pytest.raises(ParameterError, match="one a cell"):
+        extract(source.recordings(), **{**options, "n_sweeps": 2})
+
+
+def test_a_file_of_the_mirror_needs_a_mirror(tmp_path, monkeypatch):
+    write_sweeps(tmp_path / "cells.h5")
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path))
+    assert len(open_source("store", store_path="mirror:cells.h5").cells()) == 2
+    monkeypatch.delenv("STS_DATA_MIRROR")
+    with pytest.raises(MissingInput, match="set STS_DATA_MIRROR"):
+        open_source("store", store_path="mirror:cells.h5")
 
 
 def test_the_file_may_say_what_it_holds(tmp_path):
@@ -130,7 +192,7 @@ def _without(name):
         (_no_cells, "no cells"),
         (_without("rate_hz"), "cell 2, rheobase: attribute 'rate_hz' is missing"),
         (_without("mv_per_count"), "'mv_per_count' is missing"),
-        (_changed(lambda f: f["1"].attrs.__delitem__("label")), "cell 1: attribute 'label' is missing"),
+        (_changed(lambda f: [f["1"].move(n, f"other_{n}") for n in list(f["1"])]), "cell 1 has 0 sweeps"),
         (_changed(lambda f: f["2/rheobase"].attrs.__setitem__("rate_hz", "fast")), "'rate_hz' is 'fast'"),
         (_changed(lambda f: f["2/rheobase"].attrs.__setitem__("rate_hz", -1.0)), "makes sense"),
         (_changed(lambda f: f.create_dataset("3", data=np.zeros(9))), "cell 3 has another layout"),

@@ -16,7 +16,7 @@ from stslib.errors import DamagedFile, ParameterError, StsError
 from stslib.networks import InputTransform
 from stslib.training import FitConfig, Recipe
 from stslib.training.config import EarlyStopping
-from stslib.training.loop import augment
+from stslib.training.loop import augment, mix
 
 NONE = np.array([], dtype=np.int64)
 
@@ -114,6 +114,34 @@ def test_a_refitted_model_predicts_the_same_after_loading(tmp_path):
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
     training.refit(tiny(), 2, x, labels, np.arange(20), 3, tmp_path)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns != before
+
+
+def test_seeds_answer_together_and_survive_the_file(tmp_path):
+    x, labels = cohort_of(24)
+    what = tiny("compact").with_changes({"n_seeds": 3})
+    fitted = training.refit(what, 2, x, labels, np.arange(24), 3, tmp_path)
+    proba = training.predict_proba(fitted.model, fitted.transform, x)
+    alone = [training.predict_proba(member, fitted.transform, x) for member in fitted.model.members]
+    assert np.allclose(proba, np.mean(alone, axis=0), atol=1e-6)
+    assert not np.allclose(alone[0], alone[1], atol=1e-3)
+    first = training.train(what.with_changes({"n_seeds": 1}), x, labels, np.arange(24), NONE, 3)
+    again = training.train(what, x, labels, np.arange(24), NONE, 3)
+    assert np.array_equal(
+        training.predict_proba(again.model.members[0], again.transform, x),
+        training.predict_proba(first.model, first.transform, x),
+    )
+    model, transform, _ = networks.load(tmp_path)
+    assert np.array_equal(training.predict_proba(model, transform, x), proba)
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3])
+def test_one_to_three_sweeps_can_be_learnt(channels):
+    x, labels = cohort_of(48)
+    x = np.concatenate([x, x], axis=1)[:, :channels]
+    fitted = training.train(tiny("compact", max_epochs=15, learning_rate=3e-3), x, labels, np.arange(32), NONE, 1)
+    assert fitted.transform.channels == channels
+    proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(32, 48))
+    assert (proba.argmax(1) == training.class_indices(labels)[32:]).mean() > 0.8
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------
@@ -272,6 +300,15 @@ def test_augmentation_shifts_both_sweeps_alike_and_repeats_the_ends():
     factors = scaled[:, 0, 0, 1:] / z[:, 0, 0, 1:]
     assert torch.allclose(factors, factors[:, :1].expand_as(factors)) and 0.05 < float(factors[:, 0].std()) < 0.2
     assert torch.equal(augment(z, transform, FitConfig(), np.random.default_rng(0)), z)
+
+
+def test_mixup_blends_an_image_with_another_and_is_off_by_default():
+    z = torch.arange(8.0).view(8, 1, 1, 1).expand(8, 2, 4, 4)
+    same, _, share = mix(z, FitConfig(), np.random.default_rng(0))
+    assert same is z and share == 1
+    blended, partners, share = mix(z, FitConfig(mixup=1.0), np.random.default_rng(0))
+    assert 0 < share < 1 and sorted(partners) == list(range(8))
+    assert torch.allclose(blended[:, 0, 0, 0], share * torch.arange(8.0) + (1 - share) * torch.tensor(partners).float())
 
 
 def test_class_weights_lift_the_recall_of_a_rare_class_to_the_same_loss():

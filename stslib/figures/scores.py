@@ -23,7 +23,7 @@ from stslib.figures import style
 P = ParamSpec("P")
 
 #: Order of the models in the figures; models that are not here follow by name.
-MODEL_ORDER = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3", "lightgbm")
+MODEL_ORDER = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3", "compact", "lightgbm")
 _CHANCE = 1 / len(CLASSES)
 _NEUTRAL = "#6E6E6E"
 

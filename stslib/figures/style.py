@@ -14,6 +14,7 @@ MODEL_COLOURS = {
     "resnet18": "#56B4E9",
     "densenet121": "#009E73",
     "inception_v3": "#CC79A7",
+    "compact": "#D55E00",
     "lightgbm": "#E69F00",
 }
 
@@ -23,6 +24,7 @@ MODEL_NAMES = {
     "resnet18": "ResNet18",
     "densenet121": "DenseNet121",
     "inception_v3": "InceptionV3",
+    "compact": "Compact CNN",
     "lightgbm": "LightGBM",
 }
 

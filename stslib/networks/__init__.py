@@ -1,7 +1,8 @@
-"""The four networks (paper, section III.B): torchvision architectures with a four-class head, their input, their files."""
+"""The paper's four networks (section III.B) and a small one of ours, with a four-class head, their input, their files."""
 
 from stslib.networks.architectures import (
     ARCHITECTURES,
+    PAPER_ARCHITECTURES,
     Architecture,
     batch_norms,
     build,
@@ -10,6 +11,8 @@ from stslib.networks.architectures import (
     has_folded_batch_norm,
     recalibrate_batch_norm,
 )
+from stslib.networks.compact import Compact
+from stslib.networks.ensemble import Ensemble
 from stslib.networks.inputs import COMPRESSIONS, NORMALISATIONS, InputTransform
 from stslib.networks.storage import load, save
 
@@ -17,7 +20,10 @@ __all__ = [
     "ARCHITECTURES",
     "COMPRESSIONS",
     "NORMALISATIONS",
+    "PAPER_ARCHITECTURES",
     "Architecture",
+    "Compact",
+    "Ensemble",
     "InputTransform",
     "batch_norms",
     "build",

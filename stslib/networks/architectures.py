@@ -10,6 +10,7 @@ import sys
 import zipfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.error import URLError
@@ -22,6 +23,7 @@ from torch import Tensor, nn
 
 from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, ParameterError, one_of
+from stslib.networks.compact import Compact
 
 
 def _import_torchvision() -> None:
@@ -77,13 +79,18 @@ class Architecture:
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-#: The paper's four networks (section III.B.b).
+#: The paper's four networks (section III.B.b), and a small one of ours.
 ARCHITECTURES = {
     "mobilenet_v2": Architecture("mobilenet_v2", 32, 224, _MEAN, _STD, "classifier.1"),
     "resnet18": Architecture("resnet18", 32, 224, _MEAN, _STD, "fc"),
     "densenet121": Architecture("densenet121", 32, 224, _MEAN, _STD, "classifier"),
     "inception_v3": Architecture("inception_v3", 75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc"),
+    "compact": Architecture("compact", 32, 64, _MEAN, _STD, "fc"),
 }
+
+
+#: The paper's four networks (section III.B.b); `compact` is ours.
+PAPER_ARCHITECTURES = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3")
 
 
 def check_size(architecture: str, height: int, width: int) -> None:
@@ -138,18 +145,19 @@ def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none",
     if not 0 <= dropout < 1:
         raise ParameterError(f"dropout is {dropout}; use a value from 0 to below 1")
     extra: dict[str, Any] = {"aux_logits": False, "init_weights": False} if architecture == "inception_v3" else {}
-    model: nn.Module = getattr(models, architecture)(weights=None, **extra)
+    make = Compact if architecture == "compact" else partial(getattr(models, architecture), weights=None)
+    model: nn.Module = make(**extra)
     state = {} if str(weights) == "none" else _weights_state(architecture, weights)
     head_path = ARCHITECTURES[architecture].head
     own_head = f"{head_path}.1.weight" in state
     if state and not own_head:
-        _load_state(model, state, str(weights))
+        load_state(model, state, str(weights))
     old = model.get_submodule(head_path)
     head = nn.Sequential(nn.Dropout(dropout), nn.Linear(int(old.in_features), len(CLASSES)))  # type: ignore[arg-type]
     parent, _, attribute = head_path.rpartition(".")
     setattr(model.get_submodule(parent), attribute, head)
     if own_head:
-        _load_state(model, state, str(weights))
+        load_state(model, state, str(weights))
     if freeze:
         model.requires_grad_(False)
         head.requires_grad_(True)
@@ -165,6 +173,8 @@ def count_parameters(model: nn.Module) -> tuple[int, int]:
 def _weights_state(architecture: str, weights: str | Path) -> dict[str, Tensor]:
     """Read the state dict that `weights` names."""
     if str(weights) == "imagenet":
+        if architecture not in PAPER_ARCHITECTURES:
+            raise ParameterError(f'there are no ImageNet weights of {architecture}; use weights="none" or a file')
         try:
             state = models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=False, check_hash=True)
         except (URLError, OSError, RuntimeError) as error:
@@ -188,7 +198,7 @@ def _weights_state(architecture: str, weights: str | Path) -> dict[str, Tensor]:
     raise ParameterError(f"weights is {path}; use a file that ends in .safetensors or .npz")
 
 
-def _load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load `state` after naming the first key that does not fit; counters of batches may be missing."""
     own = model.state_dict()
     for key, value in own.items():

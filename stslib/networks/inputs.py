@@ -20,15 +20,21 @@ NORMALISATIONS = ("own", "pretrained", "none")
 #: At most so many training cells are read to measure a transform.
 _SAMPLE_CELLS = 512
 
+#: Which stored channel each of the three that a network sees is, by how many are stored. Two are the paper's case: the
+#: rheobase channel comes again as the third (section III.B.b).
+SEEN = {1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 1, 2)}
+
 
 @dataclass(frozen=True)
 class InputTransform:
-    """What happens to stored scalograms `(n, 2, h, w)` before a network sees them as `(n, 3, height, width)`.
+    """What happens to stored scalograms `(n, c, h, w)` before a network sees them as `(n, 3, height, width)`.
+
+    The paper stores two channels, its two sweeps; one to three are taken.
 
     1. `shrink`: per channel `f(x / scale)`, where f is asinh (it tames the few very large coefficients and keeps signs) or
        the identity; then a bilinear resize if the size differs, which averages over what a pixel covers (`antialias`) or
        reads single points. Averaging after asinh keeps the envelope of a fast spike train, which single points lose.
-    2. `finish`: per channel `(z - mean) / std`; the rheobase channel again as the third (paper section III.B.b); then
+    2. `finish`: per channel `(z - mean) / std`; the first channel again for those that are missing of three (`SEEN`); then
        `z * gain + offset`, which is what a pre-trained network asks for, or nothing (1 and 0).
 
     Attributes
@@ -39,8 +45,8 @@ class InputTransform:
         "asinh" or "none".
     antialias : bool
         Whether the resize averages.
-    scale, mean, std : tuple of 2 floats
-        Numbers of the two stored channels.
+    scale, mean, std : tuple of c floats
+        Numbers of the stored channels.
     gain, offset : tuple of 3 floats
         Numbers of the three channels that the network sees.
     """
@@ -49,9 +55,9 @@ class InputTransform:
     width: int
     compress: str
     antialias: bool
-    scale: tuple[float, float]
-    mean: tuple[float, float]
-    std: tuple[float, float]
+    scale: tuple[float, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
     gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
     offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
 
@@ -71,7 +77,7 @@ class InputTransform:
 
         Parameters
         ----------
-        x : array (n_cells, 2, h, w)
+        x : array (n_cells, c, h, w)
             Stored scalograms, also a memory map.
         indices : int array
             Training cells. At most 512 of them, evenly chosen, are read.
@@ -97,8 +103,9 @@ class InputTransform:
         """
         one_of("compress", compress, COMPRESSIONS)
         one_of("normalise", normalise, NORMALISATIONS)
-        if x.ndim != 4 or x.shape[1] != 2:
-            raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 2, height, width)")
+        if x.ndim != 4 or x.shape[1] not in SEEN:
+            raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 1 to 3 channels, height, width)")
+        channels = x.shape[1]
         height, width = height or x.shape[2], width or x.shape[3]
         check_size(architecture, height, width)
         chosen = np.sort(np.asarray(indices))
@@ -106,15 +113,15 @@ class InputTransform:
         sample = np.asarray(x[chosen], dtype=np.float32)
         if not np.isfinite(sample).all():
             raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
-        for channel in range(2):
+        for channel in range(channels):
             if float(np.ptp(sample[:, channel])) == 0:
                 raise StsError(f"channel {channel} of the training scalograms is constant; there is nothing to learn")
-        scale = (1.0, 1.0)
+        scale: tuple[float, ...] = (1.0,) * channels
         if compress == "asinh":
             # Of a recording that is silent nearly everywhere the percentile is 0; its largest value then sets the scale.
-            sizes = [np.abs(sample[:, channel]) for channel in range(2)]
-            scale = tuple(float(np.quantile(size, 0.9)) or float(size.max()) for size in sizes)  # type: ignore[assignment]
-        transform = cls(height, width, compress, antialias, scale, (0.0, 0.0), (1.0, 1.0))
+            sizes = [np.abs(sample[:, channel]) for channel in range(channels)]
+            scale = tuple(float(np.quantile(size, 0.9)) or float(size.max()) for size in sizes)
+        transform = cls(height, width, compress, antialias, scale, (0.0,) * channels, (1.0,) * channels)
         if normalise == "none":
             return transform
         z = torch.cat([transform.shrink(part) for part in np.array_split(sample, -(-len(sample) // 64))]).double()
@@ -135,7 +142,7 @@ class InputTransform:
         )
 
     def shrink(self, x: np.ndarray | Tensor) -> Tensor:
-        """First half, done once a fit: `(n, 2, h, w)` of any float type to `(n, 2, height, width)` float32."""
+        """First half, done once a fit: `(n, c, h, w)` of any float type to `(n, c, height, width)` float32."""
         z = torch.as_tensor(np.asarray(x) if isinstance(x, np.ndarray) else x).float() / self._column(self.scale)
         if self.compress == "asinh":
             z = torch.asinh(z)
@@ -146,14 +153,19 @@ class InputTransform:
         return z
 
     def finish(self, z: Tensor) -> Tensor:
-        """Second half, done on each batch: `(n, 2, height, width)` to `(n, 3, height, width)`, channels last."""
+        """Second half, done on each batch: `(n, c, height, width)` to `(n, 3, height, width)`, channels last."""
         z = (z - self._column(self.mean, z)) / self._column(self.std, z)
-        z = z[:, [0, 1, 0]] * self._column(self.gain, z) + self._column(self.offset, z)
+        z = z[:, SEEN[self.channels]] * self._column(self.gain, z) + self._column(self.offset, z)
         return z.contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: np.ndarray | Tensor) -> Tensor:
-        """Both halves: `(n, 2, h, w)` to `(n, 3, height, width)` float32."""
+        """Both halves: `(n, c, h, w)` to `(n, 3, height, width)` float32."""
         return self.finish(self.shrink(x))
+
+    @property
+    def channels(self) -> int:
+        """Number of stored channels, `c`."""
+        return len(self.scale)
 
     @staticmethod
     def _column(values: tuple[float, ...], like: Tensor | None = None) -> Tensor:
@@ -172,13 +184,14 @@ class InputTransform:
         DamagedFile
             When a field is missing, unknown, or not what it should be.
         """
-        lengths = {"scale": 2, "mean": 2, "std": 2, "gain": 3, "offset": 3}
         try:
+            channels = len(fields["scale"])
+            lengths = {"scale": channels, "mean": channels, "std": channels, "gain": 3, "offset": 3}
             values: dict[str, Any] = {
                 key: tuple(map(float, fields[key])) if key in lengths else fields[key] for key in fields
             }
             transform = cls(**values)
-            whole = all(
+            whole = channels in SEEN and all(
                 len(values[key]) == length and np.isfinite(values[key]).all() for key, length in lengths.items()
             )
             sizes = all(isinstance(size, int) and size > 0 for size in (transform.height, transform.width))

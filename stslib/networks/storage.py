@@ -8,16 +8,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, one_of
 from stslib.files import atomic
-from stslib.networks.architectures import ARCHITECTURES, build, check_size
+from stslib.networks.architectures import ARCHITECTURES, build, check_size, load_state
+from stslib.networks.ensemble import Ensemble
 from stslib.networks.inputs import InputTransform
 
 FORMAT = 1
+MAX_MEMBERS = 100
 
 
 def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: Mapping[str, Any]) -> None:
@@ -28,7 +30,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
     folder : path
         Created if needed.
     model : nn.Module
-        From `build`.
+        From `build`, or an `Ensemble` of such: all its members go into the one file.
     transform : InputTransform
         What makes its input.
     card : mapping
@@ -36,6 +38,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
     """
     one_of("architecture", card.get("architecture"), ARCHITECTURES)
     folder = Path(folder)
+    members = len(model.members) if isinstance(model, Ensemble) else 1
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic(folder / "model.safetensors") as path:
         save_file(tensors, path)
@@ -44,6 +47,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
         "format": FORMAT,
         "classes": list(CLASSES),
         "tensors_sha256": digest,
+        "members": members,
         "transform": transform.to_json(),
         "card": dict(card),
     }
@@ -69,9 +73,11 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
     try:
         fields = json.loads(description.read_text(encoding="utf-8"))
         found = (fields["format"], fields["classes"], fields["card"]["architecture"], fields["tensors_sha256"])
-        transform_fields = dict(fields["transform"])
+        transform_fields, members = dict(fields["transform"]), int(fields.get("members", 1))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{description} is damaged ({error!r}); make the model again (05_deep_models)") from error
+    if not 1 <= members <= MAX_MEMBERS:
+        raise DamagedFile(f"{description} speaks of {members} networks; make the model again (05_deep_models)")
     if found[0] != FORMAT or found[1] != list(CLASSES) or found[2] not in ARCHITECTURES:
         raise DamagedFile(
             f"{description} is of another kind of model {found[:3]}; use one of format {FORMAT} for {CLASSES}"
@@ -82,5 +88,9 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
         )
     transform = InputTransform.from_json(transform_fields)
     check_size(found[2], transform.height, transform.width)
-    model = build(found[2], weights=tensors)
+    if members == 1:
+        model = build(found[2], weights=tensors)
+    else:
+        model = Ensemble(build(found[2]) for _ in range(members))
+        load_state(model, load_file(tensors), str(tensors))
     return model.eval(), transform, dict(fields["card"])

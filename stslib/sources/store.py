@@ -1,18 +1,29 @@
 """Cells from one HDF5 file, in one of two layouts.
 
-*Sweeps*: a group a cell, named by its id, with the attribute `label`; in it the datasets `rheobase` and
-`rheobase_plus_40`, whole numbers of shape `(n_samples,)` that are mV after multiplication with the attribute
-`mv_per_count`; further attributes of each: `rate_hz`, `stimulus_pa`, `stimulus_onset_s`, `stimulus_duration_s`, `n_spikes`.
+*Sweeps*: a group a cell, named by its id; in it one to three datasets, a long-square sweep each, of shape `(n_samples,)`.
+They are called `rheobase`, `rheobase_plus_40`, `rheobase_plus_80`, but what counts is the current that each gives.
+Attributes of each dataset:
 
-*Action potentials*: a dataset a cell, named by its id, in mV, shape `(n_samples,)`; attributes `label`, `rate_hz`,
-`peak_index` (sample of the peak). One action potential of a short step each: for showing, not a pair of sweeps.
+| attribute | unit | meaning |
+|---|---|---|
+| `mv_per_count` | mV | what to multiply the numbers with; may be left out where they are not whole numbers but mV |
+| `rate_hz` | Hz | sampling rate |
+| `stimulus_pa` | pA | current of the step |
+| `stimulus_onset_s`, `stimulus_duration_s` | s | start of the step from the start of the sweep, and its length |
+| `n_spikes` | | action potentials during the step; where it is left out they are counted from the voltage |
 
-The file may say what it holds in the attributes `kind` (`simulated`, `hybrid`, `real`) and `dataset`. Without them, sweeps
-are taken to be `hybrid` and action potentials `real`, both of the dataset `Clamp`.
+*Action potentials*: a dataset a cell, named by its id, in mV, shape `(n_samples,)`; attributes `rate_hz` and `peak_index`
+(sample of the peak). One action potential of a short step each: no pair of sweeps, but an image of one channel.
+
+A cell's group or dataset may have the attributes `label` (its class; needed to train, not to predict), `donor` and `split`
+(`train` or anything else). The file may say what it holds in the attributes `kind` (`simulated`, `hybrid`, `real`) and
+`dataset`. Without them, sweeps are taken to be `hybrid` and action potentials `real`, both of the dataset `Clamp`.
 """
 
 from __future__ import annotations
 
+import os
+import re
 from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
@@ -21,12 +32,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from stslib.cohort import UNSURE
 from stslib.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.recordings import KINDS, Recording, Sweep
+from stslib.sources.real_sweeps import MIRROR_ENVIRONMENT
 
-#: Layout: name of each sweep dataset, in order of acquisition.
-SWEEP_NAMES = ("rheobase", "rheobase_plus_40")
-SWEEP_ATTRIBUTES = ("mv_per_count", "rate_hz", "stimulus_pa", "stimulus_onset_s", "stimulus_duration_s", "n_spikes")
+MIRROR_PREFIX = "mirror:"
+#: Layout: names of the sweep datasets; whatever else lies beside them is left alone.
+SWEEP_NAME = re.compile(r"rheobase(_plus_\d+)?")
+MAX_SWEEPS = 3
+SWEEP_ATTRIBUTES = ("rate_hz", "stimulus_pa", "stimulus_onset_s", "stimulus_duration_s")
 PEAK_ATTRIBUTES = ("rate_hz", "peak_index")
 
 
@@ -36,7 +51,7 @@ class Store:
     Parameters
     ----------
     store_path : str
-        The file.
+        The file. `mirror:NAME` is the file NAME of the data mirror that `STS_DATA_MIRROR` names.
 
     Attributes
     ----------
@@ -56,7 +71,7 @@ class Store:
     name = "store"
 
     def __init__(self, store_path: str) -> None:
-        self.path = Path(store_path)
+        self.path = _path(str(store_path))
         if not str(store_path) or not self.path.is_file():
             raise MissingInput(
                 f"there is no file {str(store_path)!r}; give store_path the path of an HDF5 file of cells"
@@ -81,13 +96,13 @@ class Store:
         for cell_id, entry in file.items():
             if isinstance(entry, h5py.Group) != (self.layout == "sweeps"):
                 raise DamagedFile(f"{self.path.name}: cell {cell_id} has another layout than the first; keep to one")
-            label = str(_attributes(entry, ("label",), f"{self.path.name}: cell {cell_id}")["label"])
+            label = str(entry.attrs.get("label", ""))
             sweeps = self._sweeps(cell_id, entry) if self.layout == "sweeps" else self._peak(cell_id, entry)
-            self._recordings[cell_id] = Recording(cell_id, dataset, self.kind, sweeps, label)
+            self._recordings[cell_id] = Recording(cell_id, dataset, self.kind, sweeps, label or None)
             rows.append(
                 {
                     "cell_id": cell_id,
-                    "label": label,
+                    "label": label or UNSURE,
                     "dataset": dataset,
                     "donor": str(entry.attrs.get("donor", "")),
                     "split": "",  # the attribute `split` is of another cohort: it says only which cells are not test cells
@@ -98,11 +113,16 @@ class Store:
 
     def _sweeps(self, cell_id: str, group: h5py.Group) -> tuple[Sweep, ...]:
         found = []
-        for number, name in enumerate(SWEEP_NAMES):
+        names = [name for name in group if SWEEP_NAME.fullmatch(name)]
+        if not 1 <= len(names) <= MAX_SWEEPS:
+            raise DamagedFile(f"{self.path.name}: cell {cell_id} has {len(names)} sweeps; give 1 to {MAX_SWEEPS}")
+        # A cell that lacks the one at a wanted current is left out with a reason: see `sweeps.choose_sweeps`.
+        for number, name in enumerate(sorted(names)):
             where = f"{self.path.name}: cell {cell_id}, {name}"
-            if name not in group:
-                continue  # a cell without it has no pair; `sweeps.choose_pair` says so
-            values = _attributes(_flat(group[name], where), SWEEP_ATTRIBUTES, where)
+            dataset = _flat(group[name], where)
+            needed = ("mv_per_count", *SWEEP_ATTRIBUTES) if dataset.dtype.kind in "iu" else SWEEP_ATTRIBUTES
+            values = _attributes(dataset, needed, where)
+            values |= {key: dataset.attrs[key] for key in ("mv_per_count", "n_spikes") if key in dataset.attrs}
             reader = partial(_read_counts, str(self.path), f"{cell_id}/{name}")
             numbers = {key: _number(value, where, key) for key, value in values.items()}
             found.append(
@@ -113,7 +133,7 @@ class Store:
                     duration_s=numbers["stimulus_duration_s"],
                     rate_hz=numbers["rate_hz"],
                     reader=reader,
-                    n_spikes=int(numbers["n_spikes"]),
+                    n_spikes=int(numbers["n_spikes"]) if "n_spikes" in numbers else None,
                 )
             )
         return tuple(found)
@@ -149,6 +169,18 @@ class Store:
         """The recordings of `cell_ids` (all cells by default), one at a time."""
         for cell_id in self._cells["cell_id"] if cell_ids is None else cell_ids:
             yield self.recording(cell_id)
+
+
+def _path(store_path: str) -> Path:
+    """The path itself, or a file of the data mirror."""
+    if not store_path.startswith(MIRROR_PREFIX):
+        return Path(store_path)
+    mirror = os.environ.get(MIRROR_ENVIRONMENT, "")
+    if not mirror:
+        raise MissingInput(
+            f"these cells are not part of the project; set {MIRROR_ENVIRONMENT} to a data folder, or give store_path a file"
+        )
+    return Path(mirror) / store_path.removeprefix(MIRROR_PREFIX)
 
 
 def _flat(dataset: h5py.Dataset, where: str) -> h5py.Dataset:
@@ -195,7 +227,7 @@ def _read_counts(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     stop = start + round(about["stimulus_duration_s"] * about["rate_hz"])
     i_pa = np.zeros(len(counts))
     i_pa[start:stop] = about["stimulus_pa"]
-    return counts * about["mv_per_count"], i_pa
+    return counts * about.get("mv_per_count", 1.0), i_pa
 
 
 def _read_millivolts(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:

@@ -7,6 +7,7 @@ from stslib.sweeps.choice import (
     NoPair,
     SweepPair,
     choose_pair,
+    choose_sweeps,
     count_spikes,
     spike_times,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "SweepPair",
     "band_share",
     "choose_pair",
+    "choose_sweeps",
     "count_partners",
     "count_spikes",
     "extract",

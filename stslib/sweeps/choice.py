@@ -20,6 +20,7 @@ REASON_TEXT = {
     "bad_trace": "the voltage cannot be read or holds values that are not numbers",
     "no_spiking_sweep": "no sweep holds an action potential",
     "no_partner_sweep": "no sweep at the wanted current above the rheobase",
+    "no_action_potential": "it has no sweep of one action potential",
 }
 REASONS = tuple(REASON_TEXT)
 REPEATS = ("first", "average")
@@ -107,32 +108,57 @@ def choose_pair(
     rate_hz: float = 4000.0,
     step_s: float = STEP_S,
 ) -> SweepPair:
+    """`choose_sweeps` for two sweeps: the paper's pair."""
+    return SweepPair(*choose_sweeps(recording, 2, offset_pa, tolerance_pa, repeats, rate_hz, step_s))
+
+
+def choose_sweeps(
+    recording: Recording,
+    n_sweeps: int = 2,
+    offset_pa: float = 40.0,
+    tolerance_pa: float = 5.0,
+    repeats: str = "first",
+    rate_hz: float = 4000.0,
+    step_s: float = STEP_S,
+) -> tuple[Sweep, ...]:
     """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B).
 
     The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
-    nearest to the rheobase plus `offset_pa`, the lower of two equally near. Spikes are counted from the voltage only where
+    nearest to the rheobase plus `offset_pa`, the lower of two equally near. A third sweep is sought another `offset_pa`
+    higher, in the same way. Spikes are counted from the voltage only where
     a sweep does not say how many it has.
 
     Parameters
     ----------
     recording : Recording
         The cell.
+    n_sweeps : int
+        1: the rheobase sweep alone; 2: with its partner, as in the paper; 3: with a third one.
     offset_pa, tolerance_pa : float
         Current above the rheobase, and how far the partner may be from it, in pA.
     repeats : str
         Where a current was given more than once: `"first"` takes the first sweep (of those that spike, at the rheobase),
         `"average"` their mean voltage.
     rate_hz, step_s : float
-        Sampling rate in Hz and length of the step in s that a sweep must at least have.
+        Sampling rate in Hz and length of the step in s that a sweep must at least have. With a step of 0 s the cell's
+        sweeps are single action potentials, and its first one is taken: no current is looked at.
+
+    Returns
+    -------
+    tuple of Sweep
+        Rheobase first.
 
     Raises
     ------
     NoPair
-        With one of `REASONS`, when the cell has no such pair.
+        With one of `REASONS`, when the cell has no such sweeps.
     ParameterError
         When an option makes no sense.
     """
     one_of("repeats", repeats, REPEATS)
+    if n_sweeps not in (1, 2, 3) or (step_s == 0 and n_sweeps != 1):
+        most = "1, for action potentials come one a cell" if step_s == 0 else "1 to 3"
+        raise ParameterError(f"n_sweeps is {n_sweeps}; use {most}")
     if not tolerance_pa >= 0:
         raise ParameterError(f"tolerance_pa is {tolerance_pa}; give 0 pA or more")
     if not offset_pa > tolerance_pa:
@@ -144,6 +170,8 @@ def choose_pair(
     def refuse(reason: str, detail: str) -> NoPair:
         return NoPair(reason, f"{cell} is left out: {detail} ({reason})")
 
+    if step_s == 0:
+        return (_action_potential(recording, rate_hz),)
     if not (sweeps := [s for s in recording.sweeps if s.stimulus_pa > 0]):
         raise refuse("no_long_square", REASON_TEXT["no_long_square"])
     fastest_hz = max(s.rate_hz for s in sweeps)
@@ -157,14 +185,30 @@ def choose_pair(
     if not (spiking := [s for s in counted if s.n_spikes]):
         raise refuse("no_spiking_sweep", f"no spike in {len(counted)} sweeps up to {counted[-1].stimulus_pa:g} pA")
     rheobase_pa = spiking[0].stimulus_pa
-    wanted_pa = rheobase_pa + offset_pa
-    partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= tolerance_pa + 1e-9]
-    if not partners:
-        raise refuse(
-            "no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep within {tolerance_pa:g} of {wanted_pa:g} pA"
+    chosen = [_one(spiking, rheobase_pa, repeats)]
+    for above in range(1, n_sweeps):
+        wanted_pa = rheobase_pa + above * offset_pa
+        partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= tolerance_pa + 1e-9]
+        if not partners:
+            raise refuse(
+                "no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep within {tolerance_pa:g} of {wanted_pa:g} pA"
+            )
+        nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
+        chosen.append(_one(partners, nearest_pa, repeats))
+    return tuple(chosen)
+
+
+def _action_potential(recording: Recording, rate_hz: float) -> Sweep:
+    """The first of the cell's single action potentials: sweeps without a step, whose onset is the peak."""
+    cell = f"cell {recording.cell_id}"
+    if not (found := [s for s in recording.sweeps if s.duration_s == 0]):
+        raise NoPair(
+            "no_action_potential", f"{cell} is left out: it has no sweep of one action potential (no_action_potential)"
         )
-    nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
-    return SweepPair(_one(spiking, rheobase_pa, repeats), _one(partners, nearest_pa, repeats))
+    if not (fast := [s for s in found if fast_enough(s.rate_hz, rate_hz)]):
+        text = f"its sampling rate is {max(s.rate_hz for s in found):g} Hz, below {rate_hz:g} Hz"
+        raise NoPair("low_rate", f"{cell} is left out: {text} (low_rate)")
+    return fast[0]
 
 
 def _counted(sweeps: Iterable[Sweep]) -> list[Sweep]:

@@ -11,7 +11,7 @@ from joblib import Parallel, delayed
 from stslib.errors import ParameterError, StsError
 from stslib.progress import progress
 from stslib.recordings import Recording
-from stslib.sweeps.choice import NoPair, choose_pair
+from stslib.sweeps.choice import NoPair, choose_sweeps
 from stslib.sweeps.resampling import STEP_S, prepare_and_tell
 
 
@@ -26,26 +26,32 @@ def extract(
     baseline: str = "subtract",
     n_jobs: int = 1,
     total: int | None = None,
+    n_sweeps: int = 2,
+    step_s: float = STEP_S,
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """The two sweeps of every cell, and what became of each cell.
+    """The two sweeps of every cell (or one, or three), and what became of each cell.
 
     Parameters
     ----------
     recordings : iterable of Recording
         The cells.
     offset_pa, tolerance_pa, repeats
-        As for `choose_pair`.
+        As for `choose_sweeps`.
     rate_hz, before_s, after_s, baseline
         As for `prepare`.
     n_jobs : int
         Worker processes (joblib; -1 is all cores). The result does not depend on it.
     total : int, optional
         Number of cells for the progress bar, where `recordings` has no length.
+    n_sweeps : int
+        Sweeps of each cell, 1 to 3 (`choose_sweeps`).
+    step_s : float
+        Length of the step that is kept, in s; 0 for single action potentials, which are cut out around their peak.
 
     Returns
     -------
-    sweeps : ndarray of float32, shape (n_kept, 2, n_samples)
-        Rheobase and partner in mV, of the cells that have both.
+    sweeps : ndarray of float32, shape (n_kept, n_sweeps, n_samples)
+        Rheobase and partner in mV, of the cells that have them.
     table : DataFrame
         One row a cell, in order: cell_id, reason ("" if kept, else one of `REASONS`), detail, rheobase_pa, partner_pa,
         rheobase_sweep, partner_sweep, rheobase_spikes, partner_spikes, raw_rate_hz, onset_s, rest_mv, partner_rest_mv
@@ -56,8 +62,10 @@ def extract(
     ParameterError
         When a parameter makes no sense.
     """
-    n_samples = round((before_s + STEP_S + after_s) * rate_hz)
-    options = (offset_pa, tolerance_pa, repeats, rate_hz, before_s, after_s, baseline)
+    n_samples = round((before_s + step_s + after_s) * rate_hz)
+    if n_samples < 2:
+        raise ParameterError(f"{before_s + step_s + after_s:g} s at {rate_hz:g} Hz are no sweep; keep more time")
+    options = (offset_pa, tolerance_pa, repeats, rate_hz, before_s, after_s, baseline, n_sweeps, step_s)
     if n_jobs == 1:
         results: Iterable[tuple[np.ndarray | None, dict[str, object]]] = (_one_cell(r, *options) for r in recordings)
     else:
@@ -69,7 +77,7 @@ def extract(
         rows.append(row)
         if pair is not None:
             pairs.append(pair)
-    array = np.stack(pairs) if pairs else np.empty((0, 2, n_samples), np.float32)
+    array = np.stack(pairs) if pairs else np.empty((0, n_sweeps, n_samples), np.float32)
     return array, pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
@@ -100,13 +108,13 @@ def _one_cell(
     before_s: float,
     after_s: float,
     baseline: str,
+    n_sweeps: int,
+    step_s: float,
 ) -> tuple[np.ndarray | None, dict[str, object]]:
     row: dict[str, object] = {"cell_id": recording.cell_id, "reason": "", "detail": ""}
     try:
-        pair = choose_pair(recording, offset_pa, tolerance_pa, repeats, rate_hz)
-        prepared = [
-            prepare_and_tell(s, rate_hz, before_s, after_s, baseline, STEP_S) for s in (pair.rheobase, pair.partner)
-        ]
+        chosen = choose_sweeps(recording, n_sweeps, offset_pa, tolerance_pa, repeats, rate_hz, step_s)
+        prepared = [prepare_and_tell(s, rate_hz, before_s, after_s, baseline, step_s) for s in chosen]
     except ParameterError:
         raise
     except NoPair as error:
@@ -116,9 +124,9 @@ def _one_cell(
             "reason": "bad_trace",
             "detail": f"cell {recording.cell_id} is left out: {error} (bad_trace)",
         }
-    for name, sweep in (("rheobase", pair.rheobase), ("partner", pair.partner)):
+    for name, sweep in zip(("rheobase", "partner"), chosen, strict=False):
         row |= {f"{name}_pa": sweep.stimulus_pa, f"{name}_sweep": sweep.number, f"{name}_spikes": sweep.n_spikes}
-    row |= {"raw_rate_hz": pair.rheobase.rate_hz, "onset_s": pair.rheobase.onset_s}
-    row |= {"rest_mv": prepared[0].rest_mv, "partner_rest_mv": prepared[1].rest_mv}
+    row |= {"raw_rate_hz": chosen[0].rate_hz, "onset_s": chosen[0].onset_s}
+    row |= {name: one.rest_mv for name, one in zip(("rest_mv", "partner_rest_mv"), prepared, strict=False)}
     row["padded_s"] = max(one.padded_s for one in prepared)
     return np.stack([one.v_mv for one in prepared]), row

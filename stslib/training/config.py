@@ -50,6 +50,9 @@ class FitConfig:
     jitter_columns, gain_sd, noise_sd : int, float, float
         Light augmentation of training images, off by default: a shift in time by up to so many pixel columns (both sweeps
         alike), a factor of standard deviation `gain_sd`, and noise of `noise_sd` times the images' own standard deviation.
+    mixup : float
+        Parameter of a symmetric beta distribution that draws, for each batch, how far its images and their targets are
+        blended with those of another order of the batch [2]_; 0 is off, 1 any blend alike.
     threads : int
         Of torch while this fits; 0 leaves them as they are. Results are identical for the same number only.
     device : str
@@ -58,6 +61,7 @@ class FitConfig:
     References
     ----------
     .. [1] Smith & Topin 2019, Super-convergence, Proc. SPIE 11006.
+    .. [2] Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, ICLR.
     """
 
     learning_rate: float = 1e-3
@@ -75,6 +79,7 @@ class FitConfig:
     jitter_columns: int = 0
     gain_sd: float = 0.0
     noise_sd: float = 0.0
+    mixup: float = 0.0
     threads: int = 0
     device: str = "cpu"
 
@@ -85,7 +90,16 @@ class FitConfig:
         for name, low in (("batch_size", 2), ("max_epochs", 1), ("decay_every", 1)):
             if getattr(self, name) < low:
                 raise ParameterError(f"{name} is {getattr(self, name)}; use at least {low}")
-        for name in ("decay_factor", "patience", "weight_decay", "jitter_columns", "gain_sd", "noise_sd", "threads"):
+        for name in (
+            "decay_factor",
+            "patience",
+            "weight_decay",
+            "jitter_columns",
+            "gain_sd",
+            "noise_sd",
+            "mixup",
+            "threads",
+        ):
             if getattr(self, name) < 0:
                 raise ParameterError(f"{name} is {getattr(self, name)}; use 0 or more")
         for name in ("label_smoothing", "min_improvement"):

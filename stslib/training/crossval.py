@@ -25,13 +25,10 @@ from stslib.files import atomic
 from stslib.networks import InputTransform
 from stslib.training.config import History
 from stslib.training.loop import class_indices, fit, predict_proba, seeded, threads
-from stslib.training.recipes import Recipe, search_space
+from stslib.training.recipes import VALID_FRACTION, Recipe, search_space
 
 if TYPE_CHECKING:
     import optuna
-
-#: Share of a fold's fitted part that is set aside for validation (protocol of the paper's code).
-VALID_FRACTION = 0.2
 
 
 @dataclass(frozen=True)
@@ -54,8 +51,25 @@ def train(
 ) -> Fitted:
     """Build a network by its recipe and fit it; see `loop.fit` for `x`, `labels`, the indices and errors.
 
-    Weights whose batch normalisation was folded into them are recalibrated on training cells first.
+    Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
+    the model is a `networks.Ensemble`; the history is that of its first member, which is fitted as a single network would be.
     """
+    seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(what.n_seeds - 1))]
+    fits = [_train_one(what, x, labels, fit_idx, valid_idx, own, label) for own in seeds]
+    if len(fits) == 1:
+        return fits[0]
+    return Fitted(networks.Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
+
+
+def _train_one(
+    what: Recipe,
+    x: np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    fit_idx: np.ndarray,
+    valid_idx: np.ndarray,
+    seed: int,
+    label: str,
+) -> Fitted:
     with seeded(seed), threads(what.fit.threads):
         model = networks.build(what.architecture, what.dropout, what.weights, what.freeze)
         transform = InputTransform.fit(
@@ -160,7 +174,7 @@ def fold_objective(
         done = read_fold(folder, slot, fold) if path.is_file() else None
         if done is None or done.made_with != made_with:
             fitted_part, held_out = folds[fold]
-            fit_idx, valid_idx = split_off(names, fitted_part, own_seed)
+            fit_idx, valid_idx = split_off(names, fitted_part, own_seed, what.valid_fraction)
             label = f"{what.architecture} fold {fold + 1}/{len(folds)}"
             fitted = train(what, x, names, fit_idx, valid_idx, own_seed, label)
             with threads(what.fit.threads):

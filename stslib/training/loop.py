@@ -54,7 +54,7 @@ def fit(
         From `networks.build`. Layers that `freeze` holds fast also keep their batch-norm statistics.
     transform : InputTransform
         Fitted on these training cells.
-    x : array (n_cells, 2, h, w)
+    x : array (n_cells, c, h, w)
         Stored scalograms, for example a float16 memory map. Only the cells asked for are read, once.
     labels : (n_cells,) of str
         Class of each cell.
@@ -84,7 +84,7 @@ def fit(
     with seeded(seed), threads(config.threads), memory_errors():
         device = torch.device(config.device)
         model.to(device)
-        # The dear half of the transform happens once; it leaves 2 x height x width half-precision numbers a cell.
+        # The dear half of the transform happens once; it leaves c x height x width half-precision numbers a cell.
         images, y = shrink(transform, x, fit_idx), targets[fit_idx].to(device)
         valid_images, valid_y = shrink(transform, x, valid_idx), targets[valid_idx].to(device)
 
@@ -104,7 +104,11 @@ def fit(
             total = 0.0
             for batch in np.array_split(rng.permutation(len(y)), n_batches):
                 z = augment(images[batch].to(device).float(), transform, config, rng)
-                loss = criterion(model(transform.finish(z)), y[batch])
+                z, other, share = mix(z, config, rng)
+                scores = model(transform.finish(z))
+                loss = criterion(scores, y[batch])
+                if share < 1:
+                    loss = share * loss + (1 - share) * criterion(scores, y[batch[other]])
                 optimizer.zero_grad(set_to_none=True)
                 loss.backward()
                 optimizer.step()
@@ -123,10 +127,10 @@ def fit(
             # --- validate ------------------------------------------------------------------------------------------
             if not len(valid_idx):
                 continue
-            scores = _scores(model, transform, valid_images, device)
-            valid_loss = nn.functional.cross_entropy(scores, valid_y).item()
+            valid_scores = _scores(model, transform, valid_images, device)
+            valid_loss = nn.functional.cross_entropy(valid_scores, valid_y).item()
             history.valid_loss.append(valid_loss)
-            history.valid_accuracy.append((scores.argmax(1) == valid_y).float().mean().item())
+            history.valid_accuracy.append((valid_scores.argmax(1) == valid_y).float().mean().item())
             if valid_loss < best_loss:
                 best_loss, best = valid_loss, _copy(model)
             if stopping.should_stop(valid_loss):
@@ -148,7 +152,7 @@ def predict_proba(
     ----------
     model, transform
         A fitted network and its input transform.
-    x : array (n_cells, 2, h, w)
+    x : array (n_cells, c, h, w)
         Stored scalograms.
     indices : int array, optional
         Which cells, in this order; all by default.
@@ -167,8 +171,8 @@ def predict_proba(
 
 
 def shrink(transform: InputTransform, x: np.ndarray, indices: np.ndarray) -> Tensor:
-    """The cells `indices` at the network's size: `(n, 2, height, width)` float16, read in chunks of 64."""
-    images = torch.empty((len(indices), 2, transform.height, transform.width), dtype=torch.float16)
+    """The cells `indices` at the network's size: `(n, c, height, width)` float16, read in chunks of 64."""
+    images = torch.empty((len(indices), transform.channels, transform.height, transform.width), dtype=torch.float16)
     for start in range(0, len(indices), 64):
         part = np.asarray(indices)[start : start + 64]
         order = np.argsort(part)  # a memory map is read fastest from front to back
@@ -177,7 +181,7 @@ def shrink(transform: InputTransform, x: np.ndarray, indices: np.ndarray) -> Ten
 
 
 def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.random.Generator) -> Tensor:
-    """Vary shrunk images `(n, 2, H, W)` as recordings of the same cell vary: in time, in gain, by noise (see `FitConfig`)."""
+    """Vary shrunk images `(n, c, H, W)` as recordings of the same cell vary: in time, in gain, by noise (see `FitConfig`)."""
     n, width = len(z), z.shape[-1]
     if config.jitter_columns:
         shift = torch.from_numpy(rng.integers(-config.jitter_columns, config.jitter_columns + 1, n)).to(z.device)
@@ -188,8 +192,19 @@ def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.ran
         z = z * torch.from_numpy(rng.normal(1.0, config.gain_sd, (n, 1, 1, 1))).to(z)
     if config.noise_sd:
         noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), dtype=np.float32)).to(z)
-        z = z + config.noise_sd * torch.tensor(transform.std, device=z.device).view(2, 1, 1) * noise
+        z = z + config.noise_sd * torch.tensor(transform.std, device=z.device).view(-1, 1, 1) * noise
     return z
+
+
+def mix(z: Tensor, config: FitConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray, float]:
+    """Blend each image with another of its batch (mixup, see `FitConfig`): `(blended, partners, share of its own)`.
+
+    With `mixup` 0 nothing is drawn and nothing changes: the share is 1.
+    """
+    if not config.mixup:
+        return z, np.arange(len(z)), 1.0
+    share, partners = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(z))
+    return share * z + (1 - share) * z[partners], partners, share
 
 
 def class_weights(y: Tensor) -> Tensor:

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 PROTOCOLS = ("small", "published", "corrected")
 
 
+#: Share of a fold's fitted part that is set aside for validation (protocol of the paper's code).
+VALID_FRACTION = 0.2
+
+
 @dataclass(frozen=True)
 class Recipe:
     """Everything that decides how one network is made and fitted.
@@ -29,6 +33,10 @@ class Recipe:
         As for `networks.build`.
     height, width, compress, antialias, normalise
         As for `networks.InputTransform.fit`; sizes in pixels, 0 as stored.
+    n_seeds : int
+        Networks that are fitted from different seeds and answer together (`networks.Ensemble`); 1 is a single one.
+    valid_fraction : float
+        Share of a fold's fitted part that is set aside to watch the loss; 0 leaves all of it to be learnt from.
     fit : FitConfig
         The training loop's settings.
     """
@@ -42,6 +50,8 @@ class Recipe:
     compress: str = "asinh"
     antialias: bool = True
     normalise: str = "own"
+    n_seeds: int = 1
+    valid_fraction: float = VALID_FRACTION
     fit: FitConfig = field(default_factory=FitConfig)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Recipe:
@@ -72,6 +82,7 @@ _SMALL = {
         "height": 75, "width": 75, "learning_rate": 4e-3, "batch_size": 16, "max_epochs": 25, "jitter_columns": 1,
         "gain_sd": 0.03,
     },
+    "compact": {"height": 32, "width": 64, "learning_rate": 4e-3, "batch_size": 32, "max_epochs": 30},
 }  # fmt: skip
 
 
