@@ -24,7 +24,7 @@ published: $(READY)  ## the baseline on the authors' real tables
 BENCH ?= tests/bench
 
 bench: $(READY)  ## measure times and memory into results/bench.json; one file of them: make bench BENCH=tests/bench/bench_transform.py
-	OMP_NUM_THREADS=2 $(BIN)/python -m pytest $(BENCH) -o addopts= -o python_files='bench_*.py' -o python_functions='bench_*' -p no:cacheprovider --timeout 0 --benchmark-quiet -rs
+	OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest $(BENCH) -o addopts= -o python_files='bench_*.py' -o python_functions='bench_*' -p no:cacheprovider --timeout 0 --benchmark-quiet -rs
 
 clean:  ## remove results and the book, keep .venv
 	rm -rf results _build

@@ -1,0 +1,123 @@
+"""The whole cohort on disk: 5,590 cells at 224 x 224 in float16, made from sweeps, and read by memory map in training.
+
+The sweeps are those of 40 simulated cells, over and over: what is measured depends on how many cells there are, not on
+which. The error of float16 is measured on those 40. The file is written to the folder that STS_BENCH_FOLDER names, or to
+the system's folder for temporary files, and removed at the end.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from stslib.networks import InputTransform, build
+from stslib.scalograms import Bank, cwt_resized
+from stslib.sources import open_source
+from stslib.sweeps import extract
+
+N_CELLS = 5590
+SIDE = 224
+BATCH_SIZE = 32
+MADE = "5,590 cells from sweeps to disk at 224 x 224, float16"
+EPOCH = "5,590 cells read once in random batches of 32, ready for a network"
+BATCH = "One training batch of 32 cells at 224 x 224"
+
+
+@lru_cache
+def few_sweeps() -> np.ndarray:
+    """`(about 40, 2, 4800)`, float32, simulated cells."""
+    return extract(open_source("simulated", n_cells=40, seed=1).recordings())[0]
+
+
+def path_in(folder: str) -> Path:
+    return Path(folder) / "cohort.npy"
+
+
+def cohort_sweeps(folder: str) -> tuple[np.ndarray, Path]:
+    few = few_sweeps()
+    return np.resize(few, (N_CELLS, *few.shape[1:])), path_in(folder)
+
+
+def make(sweeps: np.ndarray, path: Path) -> np.ndarray:
+    """All scalograms, written through a memory map."""
+    images = np.lib.format.open_memmap(path, "w+", np.float16, (len(sweeps), 2, SIDE, SIDE))
+    cwt_resized(sweeps, Bank(), SIDE, SIDE, out=images)
+    images.flush()
+    return images
+
+
+def float16_error(images: np.ndarray) -> float:
+    few = few_sweeps()
+    exact = cwt_resized(few, Bank(), SIDE, SIDE)
+    return float(np.linalg.norm(images[: len(few)].astype(np.float32) - exact) / np.linalg.norm(exact))
+
+
+def opened(folder: str) -> tuple[np.ndarray, InputTransform, np.random.Generator]:
+    images = np.load(path_in(folder), mmap_mode="r")
+    return images, InputTransform.fit(images, np.arange(256), "mobilenet_v2"), np.random.default_rng(0)
+
+
+def read_batch(images: np.ndarray, transform: InputTransform, rng: np.random.Generator) -> torch.Tensor:
+    """Random cells, as training draws them, ready for the network: `(32, 3, 224, 224)`."""
+    return transform(images[np.sort(rng.choice(len(images), BATCH_SIZE, replace=False))])
+
+
+def read_epoch(images: np.ndarray, transform: InputTransform, rng: np.random.Generator) -> None:
+    for batch in np.array_split(rng.permutation(len(images)), len(images) // BATCH_SIZE):
+        transform(images[np.sort(batch)])
+
+
+def read_epoch_from_disk(images: np.ndarray, transform: InputTransform, rng: np.random.Generator) -> None:
+    """The same, with nothing of the file in memory at the start."""
+    with Path(str(images.filename)).open("rb") as file:  # type: ignore[attr-defined]
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+    read_epoch(np.load(str(images.filename), mmap_mode="r"), transform, rng)  # type: ignore[attr-defined]
+
+
+def network() -> tuple[nn.Module, torch.optim.Optimizer, torch.Tensor, torch.Tensor]:
+    model = build("mobilenet_v2").train().to(memory_format=torch.channels_last)
+    x = torch.randn(BATCH_SIZE, 3, SIDE, SIDE).contiguous(memory_format=torch.channels_last)
+    return model, torch.optim.Adam(model.parameters()), x, torch.arange(BATCH_SIZE) % 4
+
+
+def train_batch(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Tensor, y: torch.Tensor) -> None:
+    optimizer.zero_grad()
+    nn.functional.cross_entropy(model(x), y).backward()
+    optimizer.step()
+
+
+@pytest.fixture(scope="module")
+def folder():
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("STS_BENCH_FOLDER")) as path:
+        yield path
+
+
+def bench_make(measure, folder):
+    size = np.dtype(np.float16).itemsize * N_CELLS * 2 * SIDE * SIDE / 1e9
+    measure("stslib", MADE, make, partial(cohort_sweeps, folder), error=float16_error, note=f"{size:.2f} GB on disk")
+    assert path_in(folder).stat().st_size / 1e9 == pytest.approx(size, rel=1e-3)
+
+
+def bench_epoch(measure, folder):
+    measure("stslib, memory map", EPOCH, read_epoch, partial(opened, folder), note="file in the system's cache")
+
+
+def bench_epoch_from_disk(measure, folder):
+    measure(
+        "stslib, memory map, cold", EPOCH, read_epoch_from_disk, partial(opened, folder), note="file dropped from it"
+    )
+
+
+def bench_batch(measure, folder):
+    measure("stslib, read from the memory map", BATCH, read_batch, partial(opened, folder), rounds=20)
+
+
+def bench_train_batch(measure):
+    measure("MobileNetV2, forward and backward", BATCH, train_batch, network, note="for scale: the share spent on data")
