@@ -179,8 +179,8 @@ def _why_stale(run: str, name: str, print_: provenance.Fingerprint) -> str:
     if manifest["fingerprint"] != print_.value:
         return print_.difference(manifest.get("made_from", {})) or "changed"
     for path, digest in manifest.get("files_read", {}).items():
-        if not Path(path).is_file() or provenance.sha256_of(Path(path)) != digest:
-            return f"input file {Path(path).name} changed"
+        if provenance.digest_of(Path(path)) != digest:
+            return f"input {Path(path).name} changed"
     if not (folder / f"{name}.ipynb").is_file():
         return "the executed notebook is missing"
     stage = runs.open_stage(run, name)

@@ -86,6 +86,18 @@ def sha256_of(path: Path) -> str:
     return digest.hexdigest()
 
 
+def digest_of(path: Path) -> str:
+    """What tells that an input changed: the SHA-256 of a file, or of the names, sizes and times of all files of a folder.
+
+    A folder of recordings may hold gigabytes, and a plan must be quick. Empty where there is nothing.
+    """
+    if path.is_file():
+        return sha256_of(path)
+    listed = [(p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file()]
+    lines = [f"{name} {found.st_size} {found.st_mtime_ns}" for name, found in listed]
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
+
+
 def notebook_code(path: Path) -> str:
     """The code of a notebook without its parameters cell, whose values count separately."""
     cells = read_notebook(path).cells

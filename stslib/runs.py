@@ -221,10 +221,10 @@ class Stage:
         return folder
 
     def reads(self, path: Path) -> Path:
-        """Record that an outside file was read: its hash goes into the manifest, and a change of it makes this stale."""
-        if not path.is_file():
-            raise MissingInput(f"{path} is not there")
-        self._files_read[str(path)] = provenance.sha256_of(path)
+        """Record that an outside file or folder was read: its digest goes into the manifest, and a change makes this stale."""
+        if not path.exists():
+            raise MissingInput(f"there is no file or folder {path}")
+        self._files_read[str(path.resolve())] = provenance.digest_of(path)
         return path
 
     def done(self) -> None:

@@ -110,9 +110,9 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(
 
 
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from stslib.sweepstore import cluster
+    from stslib import cluster
 
     monkeypatch.setattr(cluster, "_CONNECT_S", 0.3)
     with pytest.raises(StsError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9") as caught:
-        list(cluster.run(lambda: None, [()], 1, "tcp://127.0.0.1:9"))  # type: ignore[arg-type, return-value]
+        list(cluster.run(lambda: None, [()], 1, "tcp://127.0.0.1:9"))
     assert len(str(caught.value).splitlines()) == 1

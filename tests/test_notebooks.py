@@ -112,7 +112,7 @@ def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path,
     package = shutil.copytree(provenance.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "PACKAGE", package)
     assert set(reasons().values()) == {""}
-    with (package / "cohort.py").open("a") as module:  # only 02_use imports it
+    with (package / "cohort" / "__init__.py").open("a") as module:  # only 02_use imports it
         module.write("# touched\n")
     assert reasons() == {"01_make": "", "02_use": "changed: stslib.cohort", "03_apart": ""}
     with (package / "runs.py").open("a") as module:  # all of them import it

@@ -29,8 +29,10 @@ from stslib.sweeps import (
     resampled_spike,
     resampling_errors,
     spike_times,
+    survey,
     there_and_back,
     typical_cells,
+    with_counts,
 )
 
 RATES_HZ = [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0]
@@ -158,18 +160,55 @@ def test_spike_counting(rate_hz):
     assert count_spikes(slow, rate_hz, 0.1, 1.0) == 0
 
 
+def cohort_of(*families):
+    return [replace(cell(*sweeps), cell_id=str(place)) for place, sweeps in enumerate(families)]
+
+
 def test_count_partners():
-    recordings = [
-        cell(sweep(0, 70, 1), sweep(1, 90, 2), sweep(2, 110, 5)),
-        cell(sweep(0, 70, 1), sweep(1, 110, 5)),
-        cell(sweep(0, 70, 1)),
-        cell(sweep(0, 70, 0)),
-    ]
-    table = count_partners(recordings, (20.0, 40.0, 60.0)).set_index("offset_pa")
+    recordings = cohort_of(
+        (sweep(0, 70, 1), sweep(1, 90, 2), sweep(2, 110, 5)),
+        (sweep(0, 70, 1), sweep(1, 110, 5)),
+        (sweep(0, 70, 1),),
+        (sweep(0, 70, 0),),
+    )
+    squares = survey(recordings).long_squares
+    table = count_partners(squares, (20.0, 40.0, 60.0)).set_index("offset_pa")
     assert list(table.n_cells) == [1, 2, 0]
     assert set(table.n_rheobase) == {3}
     with pytest.raises(ParameterError, match="offsets_pa"):
-        count_partners(recordings, ())
+        count_partners(squares, ())
+
+
+def test_a_survey_reads_each_trace_once_and_later_choices_need_no_trace():
+    """What notebook 1 counted is enough for the same choice, and for the number of cells at other offsets."""
+    n_reads = []
+
+    def counting(one):
+        def read():
+            n_reads.append(one.number)
+            return one.reader()
+
+        return replace(one, n_spikes=None, reader=read)
+
+    recordings = cohort_of(
+        [counting(sweep(n, pa, spikes)) for n, (pa, spikes) in enumerate([(50, 0), (70, 1), (90, 2), (110, 4)])],
+        [counting(sweep(0, 50, 1)), replace(sweep(1, 90, 2), n_spikes=None, reader=unreadable)],
+        [replace(sweep(0, 50), reader=unreadable)],
+        [counting(sweep(0, -50, 0)), counting(sweep(1, 60, 1, rate_hz=2000.0))],
+    )
+    found = survey(recordings)
+    assert found.pairs.cell_id.tolist() == ["0"]
+    assert found.pairs.loc[0, ["rheobase_pa", "partner_pa", "partner_spikes"]].tolist() == [70, 110, 4]
+    assert found.reasons == {"1": "no_partner_sweep", "2": "bad_trace", "3": "low_rate"}
+    assert all(found.details[c] for c in found.reasons)
+    assert sorted(n_reads) == [0, 0, 1, 1, 2, 3]  # a current below 0 is not read
+    assert found.long_squares[found.long_squares.cell_id == "0"].n_spikes.tolist() == [0, 1, 2, 4]
+    n_reads.clear()
+    known = list(with_counts(recordings, found.long_squares))
+    pair = choose_pair(known[0])
+    assert (pair.rheobase.number, pair.partner.number, n_reads) == (1, 3, [])
+    assert len(known[1].sweeps) == 1  # the sweep that could not be read is gone
+    assert len(known[2].sweeps) == 0
 
 
 # --- resampling -----------------------------------------------------------------------------------------------------

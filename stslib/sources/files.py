@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from stslib.cohort import CLASSES, UNSURE
 from stslib.errors import MissingInput, ParameterError, StsError, one_of
 from stslib.progress import progress
 from stslib.recordings import KINDS, Recording
 from stslib.sources import abf, nwb
+from stslib.sources.labels import Labels
 from stslib.sources.traces import LONG_STEP_S, LOWEST_RATE_HZ, BadRecording
 
 SUFFIXES = (".nwb", ".abf")
@@ -50,7 +50,7 @@ class Files:
         one_of("kind", kind, KINDS)
         self.path, self.dataset, self.kind = Path(path).expanduser(), dataset, kind
         self._paths = _find(self.path)
-        self._labels = _read_labels(Path(labels).expanduser()) if labels else None
+        self._labels = Labels(labels) if str(labels) else None
         self._recordings: dict[str, Recording | BadRecording] = {}
         self._cells: pd.DataFrame | None = None
 
@@ -68,7 +68,7 @@ class Files:
             for cell_id in progress(self._paths, "Reading files"):
                 label, donor, doubt = self._label(cell_id)
                 reason, detail = self._check(cell_id)
-                if doubt and not reason:
+                if doubt and self._labels and not reason:
                     reason, detail = "unsure_label", doubt
                 rows.append((cell_id, label, self.dataset, donor, "", str(self._paths[cell_id]), reason, detail))
             columns = ["cell_id", "label", "dataset", "donor", "split", "file", "reason", "detail"]
@@ -77,8 +77,7 @@ class Files:
 
     def unused_labels(self) -> list[str]:
         """Ids of the label table that no file has."""
-        named = [] if self._labels is None else self._labels["cell_id"].tolist()
-        return sorted(set(named) - set(self._paths))
+        return self._labels.unused(set(self._paths)) if self._labels else []
 
     def recording(self, cell_id: str) -> Recording:
         """The long-square sweeps of one file, read when asked for.
@@ -142,18 +141,7 @@ class Files:
 
     def _label(self, cell_id: str) -> tuple[str, str, str]:
         """Label, donor, and what is wrong with the label."""
-        if self._labels is None:
-            return "", "", ""
-        rows = self._labels[self._labels["cell_id"] == cell_id]
-        if rows.empty:
-            return "", "", ""
-        label, donor = rows["label"].iloc[0], rows["donor"].iloc[0]
-        if rows["label"].nunique() > 1:
-            both = " and ".join(rows["label"].unique()[:2])
-            return "", donor, f"the label table names {cell_id} {len(rows)} times, as {both}"
-        if label and label not in (*CLASSES, UNSURE):
-            return "", donor, f"the label of {cell_id} is {label!r}; use one of: {', '.join(CLASSES)}"
-        return label, donor, ""
+        return self._labels.of(cell_id) if self._labels else ("", "", "no label table names its class")
 
     def _one(self) -> str:
         return next(iter(self._paths))
@@ -213,20 +201,3 @@ def _find(path: Path) -> dict[str, Path]:
 
 def _is_recording(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
-
-
-def _read_labels(path: Path) -> pd.DataFrame:
-    """The label table: cell_id, label, donor, all text without spaces around it."""
-    if not path.is_file():
-        raise MissingInput(f"there is no label table {path}; give a CSV file with the columns cell_id and label")
-    try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
-    except (ValueError, pd.errors.ParserError, UnicodeError) as error:
-        raise StsError(f"{path} cannot be read as CSV: {' '.join(str(error).split())[:120]}") from error
-    table.columns = [str(c).strip() for c in table.columns]
-    missing = [c for c in ("cell_id", "label") if c not in table.columns]
-    if missing:
-        raise StsError(f"{path} has no column {missing[0]!r}; it has: {', '.join(table.columns)}")
-    if "donor" not in table.columns:
-        table["donor"] = ""
-    return table[["cell_id", "label", "donor"]].apply(lambda column: column.str.strip())

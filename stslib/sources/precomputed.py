@@ -16,11 +16,14 @@ import pandas as pd
 from stslib.errors import MissingInput, ParameterError, StsError
 from stslib.progress import progress
 from stslib.recordings import Recording
+from stslib.sources.labels import Labels
+from stslib.sources.published import Published
 from stslib.sources.traces import BadRecording
 
 #: Frequencies (20, 21, ..., 199 Hz), samples at 4 kHz, sweeps.
 SHAPE = (180, 4800, 2)
 _NAME = re.compile(r"cell_(.+)\.npy$")
+_COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 
 
 class Precomputed:
@@ -30,8 +33,9 @@ class Precomputed:
     ----------
     path : path
         The folder.
-    labels : DataFrame, optional
-        `cell_id`, `label`, `dataset`, `donor`, `split`; by default from the published tables.
+    labels : path or DataFrame, optional
+        A CSV (see `stslib.sources.labels`), or a table with `cell_id`, `label`, `dataset`, `donor`, `split` and perhaps
+        `reason`; by default the published tables, with the authors' split.
 
     Raises
     ------
@@ -42,39 +46,47 @@ class Precomputed:
     name = "precomputed"
     kind = "real"
 
-    def __init__(self, path: str | Path, labels: pd.DataFrame | None = None) -> None:
+    def __init__(self, path: str | Path, labels: str | Path | pd.DataFrame = "") -> None:
+        if not str(path):
+            raise ParameterError("path is empty; name the folder with the cell_<id>.npy files")
         self.path = Path(path).expanduser()
         found = {m.group(1): p for p in self.path.glob("*.npy") if (m := _NAME.match(p.name))}
         if not found:
             raise MissingInput(f"{self.path} holds no cell_<id>.npy; get them from Kaggle, smiliesatpolito/STS-data")
         self._paths = dict(sorted(found.items(), key=lambda item: (len(item[0]), item[0])))
-        self._labels = labels
+        self._labels = labels if isinstance(labels, pd.DataFrame) else Labels(labels) if str(labels) else None
 
     def cells(self) -> pd.DataFrame:
         """One row a file: cell_id, label, dataset, donor, split, reason, detail.
 
-        A file that is not a scalogram has the reason `unreadable_file`, a cell without a class `unsure_label`; the values are
-        looked at when they are read.
+        A file that is not a scalogram has the reason `unreadable_file`, a cell without a class `unsure_label`, one that the
+        authors' split does not have `not_in_split`; the values are looked at when they are read.
         """
-        labels = self._labels
-        if labels is None:
-            from stslib.sources.published import Published
-
-            labels = Published().cells()
-        known = labels.set_index("cell_id")
         rows = []
-        for cell_id in self._paths:
-            row = {"cell_id": cell_id, "reason": "", "detail": ""}
-            for column in ("label", "dataset", "donor", "split"):
-                row[column] = str(known[column].get(cell_id, "")) if column in known else ""
-            if not row["label"]:
+        for cell_id, row in zip(self._paths, self._known(), strict=True):
+            row = {"reason": "", "detail": "", **row, "cell_id": cell_id}
+            if not row["label"] and not row["reason"]:
                 row |= {"reason": "unsure_label", "detail": f"no table names the class of cell {cell_id}"}
             try:
                 self._open(cell_id)
             except BadRecording as error:
                 row |= {"reason": error.reason, "detail": str(error)}
             rows.append(row)
-        return pd.DataFrame(rows, columns=["cell_id", "label", "dataset", "donor", "split", "reason", "detail"])
+        return pd.DataFrame(rows, columns=list(_COLUMNS))
+
+    def _known(self) -> list[dict[str, str]]:
+        """What the labels say of each cell."""
+        if isinstance(self._labels, Labels):
+            rows = []
+            for cell_id in self._paths:
+                label, donor, doubt = self._labels.of(cell_id)
+                row = {"label": label, "dataset": self.name, "donor": donor, "split": ""}
+                rows.append(row | ({"reason": "unsure_label", "detail": doubt} if doubt else {}))
+            return rows
+        table = Published().cells() if self._labels is None else self._labels
+        known = table.set_index("cell_id")[[c for c in _COLUMNS[1:] if c in table]].astype(str).to_dict("index")
+        empty = dict.fromkeys(("label", "dataset", "donor", "split"), "")
+        return [empty | known.get(cell_id, {}) for cell_id in self._paths]
 
     def scalogram(self, cell_id: str) -> np.ndarray:
         """One cell as it is in the file, memory-mapped and read-only, shape (2, 180, 4800).

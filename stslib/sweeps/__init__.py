@@ -1,4 +1,4 @@
-"""The two sweeps of a cell: which ones (`choose_pair`), brought to one form (`prepare`), and both for a cohort (`extract`)."""
+"""The two sweeps of a cell: which ones (`choose_pair`), in one form (`prepare`), and of a cohort (`survey`, `extract`)."""
 
 from stslib.sweeps.choice import (
     REASON_TEXT,
@@ -15,7 +15,6 @@ from stslib.sweeps.extraction import extract
 from stslib.sweeps.resampling import BASELINES, STEP_S, prepare, prepare_and_tell, resample
 from stslib.sweeps.spectra import (
     band_share,
-    count_partners,
     firing,
     power_spectrum,
     reconstruction_error,
@@ -24,6 +23,7 @@ from stslib.sweeps.spectra import (
     there_and_back,
     typical_cells,
 )
+from stslib.sweeps.survey import Survey, count_partners, survey, with_counts
 
 __all__ = [
     "BASELINES",
@@ -32,6 +32,7 @@ __all__ = [
     "REPEATS",
     "STEP_S",
     "NoPair",
+    "Survey",
     "SweepPair",
     "band_share",
     "choose_pair",
@@ -48,6 +49,8 @@ __all__ = [
     "resampled_spike",
     "resampling_errors",
     "spike_times",
+    "survey",
     "there_and_back",
     "typical_cells",
+    "with_counts",
 ]

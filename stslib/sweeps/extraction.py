@@ -6,8 +6,8 @@ from collections.abc import Iterable, Sized
 
 import numpy as np
 import pandas as pd
-from joblib import Parallel, delayed
 
+from stslib import cluster
 from stslib.errors import ParameterError, StsError
 from stslib.progress import progress
 from stslib.recordings import Recording
@@ -28,6 +28,7 @@ def extract(
     total: int | None = None,
     n_sweeps: int = 2,
     step_s: float = STEP_S,
+    scheduler: str = "",
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The two sweeps of every cell (or one, or three), and what became of each cell.
 
@@ -39,8 +40,8 @@ def extract(
         As for `choose_sweeps`.
     rate_hz, before_s, after_s, baseline
         As for `prepare`.
-    n_jobs : int
-        Worker processes (joblib; -1 is all cores). The result does not depend on it.
+    n_jobs, scheduler
+        Where the work is done (see `stslib.cluster.run`); the result does not depend on it.
     total : int, optional
         Number of cells for the progress bar, where `recordings` has no length.
     n_sweeps : int
@@ -66,10 +67,7 @@ def extract(
     if n_samples < 2:
         raise ParameterError(f"{before_s + step_s + after_s:g} s at {rate_hz:g} Hz are no sweep; keep more time")
     options = (offset_pa, tolerance_pa, repeats, rate_hz, before_s, after_s, baseline, n_sweeps, step_s)
-    if n_jobs == 1:
-        results: Iterable[tuple[np.ndarray | None, dict[str, object]]] = (_one_cell(r, *options) for r in recordings)
-    else:
-        results = Parallel(n_jobs=n_jobs, return_as="generator")(delayed(_one_cell)(r, *options) for r in recordings)
+    results = cluster.run(_one_cell, ((recording, *options) for recording in recordings), n_jobs, scheduler)
     if total is None and isinstance(recordings, Sized):
         total = len(recordings)
     pairs, rows = [], []

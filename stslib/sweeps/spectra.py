@@ -8,9 +8,8 @@ import numpy as np
 import pandas as pd
 from scipy.signal import periodogram, upfirdn
 
-from stslib.errors import ParameterError
-from stslib.recordings import Recording, Sweep
-from stslib.sweeps.choice import NoPair, choose_pair, spike_times
+from stslib.recordings import Sweep
+from stslib.sweeps.choice import spike_times
 from stslib.sweeps.resampling import STEP_S, low_pass, ratio_of, resample
 
 
@@ -132,37 +131,3 @@ def typical_cells(labels: Sequence[str], values: Sequence[float]) -> dict[str, i
     series = pd.Series(np.asarray(values, float))
     groups = series.groupby(np.asarray(labels))
     return {str(label): int((group - group.median()).abs().idxmin()) for label, group in groups}
-
-
-def count_partners(
-    recordings: Iterable[Recording], offsets_pa: Sequence[float], tolerance_pa: float = 5.0
-) -> pd.DataFrame:
-    """How many cells keep a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
-
-    Returns
-    -------
-    DataFrame
-        offset_pa, n_cells (with a rheobase and a partner), n_rheobase (with a rheobase), share.
-
-    Raises
-    ------
-    ParameterError
-        When an offset is not above the tolerance.
-    """
-    if not offsets_pa or min(offsets_pa) <= tolerance_pa:
-        raise ParameterError(
-            f"offsets_pa is {list(offsets_pa)}; give offsets above the tolerance of {tolerance_pa:g} pA"
-        )
-    found = dict.fromkeys(offsets_pa, 0)
-    n_rheobase = 0
-    for recording in recordings:
-        reasons = []
-        for offset_pa in offsets_pa:
-            try:
-                choose_pair(recording, offset_pa, tolerance_pa)
-                found[offset_pa] += 1
-            except NoPair as error:
-                reasons.append(error.reason)
-        n_rheobase += all(reason == "no_partner_sweep" for reason in reasons)
-    table = pd.DataFrame({"offset_pa": list(found), "n_cells": list(found.values()), "n_rheobase": n_rheobase})
-    return table.assign(share=table.n_cells / max(n_rheobase, 1))

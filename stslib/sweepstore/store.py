@@ -17,13 +17,13 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from stslib import cohort
+from stslib.cluster import run
 from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.files import atomic
 from stslib.progress import progress
 from stslib.sources.fetched import COLUMNS, FORMAT, Outcome, cell_path, read_about, read_cell
 from stslib.sources.traces import BadRecording
 from stslib.sweepstore.choosing import Archive, Choice, take
-from stslib.sweepstore.cluster import run
 
 #: Reasons that may be gone the next time: the cell is tried again.
 PASSING = ("fetch_failed",)
@@ -142,7 +142,10 @@ class SweepStore:
                 known = archive.rheobase_sweeps()
                 rows = plan.cells.set_index("cell_id", drop=False)
                 jobs = [(archive, rows.loc[c].to_dict(), choice, known.get(c)) for c in plan.todo]
-                for outcome in progress(run(take, jobs, workers, scheduler), "Cells", total=len(jobs)):
+                done = run(
+                    take, jobs, workers, scheduler, threads=True, in_order=False
+                )  # mostly waiting for the network
+                for outcome in progress(done, "Cells", total=len(jobs)):
                     self.put(outcome)
                 account = self._write_account(plan.cells)
                 self._write_features(archive)

@@ -1,0 +1,100 @@
+"""Class labels: the rules that give the authors' own (file `cell_types_GouwensAll_new.txt` of their repository)."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from stslib.errors import StsError
+
+#: The four classes, in the one order used everywhere (columns of probabilities, rows of confusion matrices).
+CLASSES = ("Pvalb", "Sst", "Vip/Lamp5", "Excitatory")
+
+#: Label of a cell whose class is not clear; such cells are left out.
+UNSURE = "Unsure"
+
+#: The two data sets of the paper (section III.A): patch-clamp (Gouwens 2019) and Patch-seq (Gouwens 2020).
+DATASETS = ("Clamp", "Seq")
+
+# Patch-clamp labels by transgenic driver line. Keys are the whole `line_name`; lines that were crossed are joined by "|".
+_LINES: dict[str, str] = {
+    line: label
+    for label, lines in {
+        "Excitatory": """
+            Ctgf-T2A-dgCre  Cux2-CreERT2  Esr2-IRES2-Cre  Esr2-IRES2-Cre-neo  Esr2-IRES2-Cre-neo|PhiC31-neo
+            Esr2-IRES2-Cre|PhiC31-neo  Glt25d2-Cre_NF107  Nr5a1-Cre  Ntsr1-Cre_GN220  Penk-IRES2-Cre-neo
+            Rbp4-Cre_KL100  Rorb-IRES2-Cre  Scnn1a-Tg2-Cre  Scnn1a-Tg3-Cre  Sim1-Cre_KJ18  Slc17a6-IRES-Cre
+            Tlx3-Cre_PL56""",
+        # The last one is a cross that labels chandelier cells. The authors' label file says Pvalb for its 30 cells.
+        "Pvalb": "Pvalb-IRES-Cre  Pvalb-T2A-CreERT2  Nkx2-1-CreERT2  Slc32a1-T2A-FlpO|Vipr2-IRES2-Cre",
+        "Sst": "Sst-IRES-Cre  Chrna2-Cre_OE25  Nos1-CreERT2|Sst-IRES-FlpO",
+        "Vip/Lamp5": "Vip-IRES-Cre  Htr3a-Cre_NO152  Ndnf-IRES2-dgCre  Chat-IRES-Cre-neo",
+        UNSURE: """
+            Gad2-IRES-Cre  Gng7-Cre_KH71  Nos1-CreERT2  Oxtr-T2A-Cre  Vipr2-IRES2-Cre  Vipr2-IRES2-Cre-neo""",
+    }.items()
+    for line in lines.split()
+}
+
+# A cross with one of these lines is Pvalb, whatever the other line is.
+_PVALB_CROSSES = ("Pvalb-T2A-Dre", "Pvalb-T2A-FlpO")
+
+# Patch-seq labels by the first word of the transcriptomic type.
+_T_TYPES = {
+    "Pvalb": "Pvalb",
+    "Sst": "Sst",
+    **dict.fromkeys(("Vip", "Lamp5", "Sncg", "Serpinf1", "Meis2"), "Vip/Lamp5"),
+    "L2/3": "Excitatory",
+}
+
+
+def label_patch_clamp(line_name: str) -> str:
+    """Class of a patch-clamp cell, from its transgenic line.
+
+    Parameters
+    ----------
+    line_name : str
+        `line_name` of the Cell Types Database, such as `"Pvalb-IRES-Cre"`; crossed lines are joined by `"|"`.
+
+    Returns
+    -------
+    str
+        One of `CLASSES`, or `UNSURE` where the line marks several classes.
+
+    Raises
+    ------
+    StsError
+        When the line is not known: a new line needs a decision, not a guess.
+    """
+    name = str(line_name).strip()
+    if any(part in _PVALB_CROSSES for part in name.split("|")) and "|" in name:
+        return "Pvalb"
+    if name not in _LINES:
+        raise StsError(f"transgenic line {line_name!r} has no class; add it to the label rules of stslib.cohort")
+    return _LINES[name]
+
+
+def label_patch_seq(t_type: str | None, dendrite_type: str | None = None) -> str:
+    """Class of a Patch-seq cell, from its transcriptomic type, or from its dendrites where it has none.
+
+    Parameters
+    ----------
+    t_type : str or None
+        `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"`; empty or None where it is not known.
+    dendrite_type : str or None
+        `"spiny"` (then Excitatory), `"aspiny"` or `"sparsely spiny"` (then `UNSURE`); used only without a T-type.
+
+    Returns
+    -------
+    str
+        One of `CLASSES`, or `UNSURE`.
+
+    Raises
+    ------
+    StsError
+        When the first word of the T-type is not known.
+    """
+    words = [] if pd.isna(t_type) else str(t_type).split()
+    if not words:
+        return "Excitatory" if dendrite_type == "spiny" else UNSURE
+    if words[0] not in _T_TYPES:
+        raise StsError(f"T-type {t_type!r} has no class; its first word must be one of: {', '.join(_T_TYPES)}")
+    return _T_TYPES[words[0]]

@@ -1,0 +1,145 @@
+"""The holdout split and the folds (paper, section III.C): a stratified holdout of 20 %, 3 stratified folds in the rest."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import pandas as pd
+from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
+
+from stslib.cohort.accounting import check_cells
+from stslib.cohort.labels import CLASSES
+from stslib.errors import ParameterError, StsError
+
+
+def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
+    """Refuse a split whose two parts share a cell, or that names a cell twice.
+
+    Raises
+    ------
+    StsError
+        One line with the first shared or doubled id.
+    """
+    for name, ids in (("train", train_ids), ("test", test_ids)):
+        series = pd.Series(list(ids), dtype=object)
+        doubled = series[series.duplicated()]
+        if len(doubled):
+            raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the {name} split; keep it once")
+    shared = sorted(set(train_ids) & set(test_ids))
+    if shared:
+        raise StsError(f"the split overlaps: {len(shared)} cells are in train and in test, first {shared[0]}")
+
+
+def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2026) -> pd.DataFrame:
+    """Split the kept cells into train and test, stratified by label (paper section III.C: 80 % and 20 %).
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Columns `cell_id`, `label`; with a column `status`, only kept cells take part.
+    test_fraction : float
+        Share of the test cells, above 0 and below 1. The classes keep their shares as nearly as whole cells allow, with
+        at least one cell in either part.
+    seed : int
+        The same seed gives the same split on every machine.
+
+    Returns
+    -------
+    DataFrame
+        A copy with the column `split`: `"train"`, `"test"`, or `""` for excluded cells.
+
+    Raises
+    ------
+    ParameterError
+        `test_fraction` out of range.
+    StsError
+        A class with a single cell, which cannot be in both parts.
+    """
+    check_cells(cells)
+    if not 0 < test_fraction < 1:
+        raise ParameterError(f"test_fraction is {test_fraction}; it must be above 0 and below 1")
+    active = (cells["status"] == "kept") if "status" in cells.columns else pd.Series(True, index=cells.index)
+    rng = np.random.default_rng(seed)
+    split = np.full(len(cells), "", dtype=object)
+    split[active.to_numpy()] = "train"
+    rows_of = {c: np.flatnonzero((active & (cells["label"] == c)).to_numpy()) for c in CLASSES}
+    wanted = _shares({c: len(rows) for c, rows in rows_of.items()}, test_fraction)
+    for label, rows in rows_of.items():
+        if len(rows) == 1:
+            raise StsError(f"class {label} has a single cell; a holdout split needs at least 2 of each class")
+        split[rng.permutation(rows)[: wanted[label]]] = "test"
+    out = cells.copy()
+    out["split"] = split
+    return out
+
+
+def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
+    """Test cells of each class: whole numbers that add up to the wanted total (largest remainders, ties to the rarer)."""
+    exact = {c: n * fraction for c, n in counts.items()}
+    whole = {c: int(x) for c, x in exact.items()}
+    left = round(sum(counts.values()) * fraction) - sum(whole.values())
+    by_remainder = sorted(counts, key=lambda c: (-round(exact[c] - whole[c], 9), counts[c]))
+    for c in by_remainder[:left]:
+        whole[c] += 1
+    return {c: min(max(whole[c], 1), n - 1) if n > 1 else 0 for c, n in counts.items()}
+
+
+def folds(
+    labels: Sequence[str] | np.ndarray | pd.Series,
+    n_folds: int = 3,
+    seed: int = 2026,
+    groups: Sequence[str] | np.ndarray | pd.Series | None = None,
+) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Stratified folds for cross-validation (paper section III.C: 3 folds inside the training part).
+
+    Parameters
+    ----------
+    labels : (n_cells,) of str
+        Class of each cell.
+    n_folds : int
+        At least 2.
+    seed : int
+        Seed of the shuffle.
+    groups : (n_cells,) of str, optional
+        Cells of one group (a donor) stay in one fold.
+
+    Returns
+    -------
+    list of (fit_idx, held_out_idx)
+        Positions into `labels`. Each cell is held out exactly once.
+
+    Raises
+    ------
+    ParameterError
+        Fewer than 2 folds.
+    StsError
+        An unknown class, or a class that is absent from the fitted or the held-out part of a fold.
+    """
+    y = np.asarray(labels, dtype=object)
+    if n_folds < 2:
+        raise ParameterError(f"n_folds is {n_folds}; it must be at least 2")
+    present = [c for c in CLASSES if (y == c).any()]
+    unknown = sorted({str(v) for v in y} - set(CLASSES))
+    if unknown:
+        raise StsError(f"class {unknown[0]!r} is unknown; use one of: {', '.join(CLASSES)}")
+    for label in present:
+        n = int((y == label).sum())
+        if n < n_folds:
+            raise StsError(f"class {label} has {n} cells, fewer than {n_folds} folds: it would be absent from a fold")
+    text = y.astype(str)
+    if groups is None:
+        parts = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(text, text))
+    else:
+        donors = np.asarray(groups).astype(str)
+        if donors.shape != y.shape:
+            raise StsError(f"{len(donors)} groups for {len(y)} cells; give one group a cell")
+        if len(set(donors)) < n_folds:
+            raise StsError(f"{len(set(donors))} groups for {n_folds} folds; use fewer folds")
+        parts = list(StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(text, text, donors))
+    for number, (fit_idx, held_out_idx) in enumerate(parts):
+        for name, idx in (("fitted", fit_idx), ("held-out", held_out_idx)):
+            absent = [c for c in present if not (y[idx] == c).any()]
+            if absent:
+                raise StsError(f"class {absent[0]} is absent from the {name} part of fold {number}; use fewer folds")
+    return [(np.asarray(fit), np.asarray(out)) for fit, out in parts]
