@@ -249,7 +249,8 @@ def _execute_one(task: Task, run: str) -> None:
             count = getattr(error, "exec_count", None)
             where = f"cell {count}" if count else "a cell"
             what = f"{getattr(error, 'ename', 'error')}: {getattr(error, 'evalue', '')}".strip()
-            what = " ".join(what.removeprefix("StsError: ").split())
+            ours = what.split(":")[0] in ("StsError", *(kind.__name__ for kind in StsError.__subclasses__()))
+            what = " ".join((what.split(": ", 1)[-1] if ours else what).split())
             trace = f" (traceback: {failed})" if failed.is_file() else ""
             raise StsError(f"{task.name} failed in {where}: {what}{trace}") from None
         except DeadKernelError:

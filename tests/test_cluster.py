@@ -12,11 +12,16 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from stslib.errors import StsError
+from stslib.scalograms import Bank, fill
+from stslib.sources import open_source
 from stslib.sources.allen import Allen
 from stslib.sources.http import Http
+from stslib.sweeps import extract, survey
 from stslib.sweepstore import SweepStore
 from tests import standin
 from tests.standin import family
@@ -107,6 +112,36 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(
     assert workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
     assert (account["status"] == "kept").all() and len(account) == N_CELLS
     same(alone, together)
+
+
+def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_killed(
+    cluster: tuple[str, list[subprocess.Popen[str]]],
+) -> None:
+    """What notebooks 1, 2 and 3 do with `scheduler`, beside what they do without it."""
+    source = open_source("simulated", n_cells=60, seed=3)
+    address, workers = cluster
+    serial, spread = (survey(source.recordings(), scheduler=place) for place in ("", address))
+    pd.testing.assert_frame_equal(serial.pairs, spread.pairs)
+    pd.testing.assert_frame_equal(serial.long_squares, spread.long_squares)
+    assert serial.reasons == spread.reasons
+
+    ids = serial.pairs["cell_id"].tolist()
+    traces, table = extract(source.recordings(ids))
+    killer = threading.Timer(0.5, lambda: os.kill(workers[0].pid, signal.SIGKILL))
+    killer.start()
+    again, again_table = extract(source.recordings(ids), scheduler=address)
+    killer.join()
+    np.testing.assert_array_equal(traces, again)
+    pd.testing.assert_frame_equal(table, again_table)
+    assert workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
+
+    out = np.zeros((2, len(ids), 2, 32, 64), np.float16)
+    for place, where in zip(out, ("", address), strict=True):
+        fill(place, traces, Bank(), scheduler=where)
+    np.testing.assert_array_equal(out[0], out[1])
+    here = np.zeros_like(out[0])
+    fill(here, traces, Bank(), n_jobs=2)
+    np.testing.assert_array_equal(out[0], here)
 
 
 def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

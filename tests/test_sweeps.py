@@ -15,6 +15,7 @@ from stslib.scalograms import Bank, cwt_resized
 from stslib.sources import open_source
 from stslib.sweeps import (
     REASONS,
+    Judged,
     NoPair,
     band_share,
     choose_pair,
@@ -22,12 +23,14 @@ from stslib.sweeps import (
     count_spikes,
     extract,
     firing,
+    judge,
+    judged_tables,
     power_spectrum,
     prepare,
     reconstruction_error,
     resample,
     resampled_spike,
-    resampling_errors,
+    share_above,
     spike_times,
     survey,
     there_and_back,
@@ -365,8 +368,25 @@ def test_a_resampled_spike_is_lower_the_lower_the_rate():
     assert list(spike.columns) == ["time_ms", "raw", "1000.0", "4000.0"]  # not above the sweep's own rate
     assert spike["1000.0"].max() < spike["4000.0"].max() <= spike.raw.max() + 3
     assert spike.time_ms[spike.raw.idxmax()] == 0
-    errors = resampling_errors([s], ["Sst"], (1000.0, 4000.0))
+    errors, _ = judged_tables([judge(s)], ["Sst"])
     assert errors.relative[0] > errors.relative[1]
+
+
+def test_a_judged_sweep_has_its_power_in_the_right_band_and_counts_what_is_lost():
+    """Two sines of known power: Parseval's sum, and the error of reconstruction is the one that cannot be held."""
+    rate_hz, t = 50_000.0, np.arange(60_000) / 50_000.0
+    low, high = 3 * np.sin(2 * np.pi * 101 * t), 0.5 * np.sin(2 * np.pi * 3003 * t)
+    one = Sweep(0, 50.0, 0.1, 1.0, rate_hz, lambda: (low + high, np.zeros_like(t)), 0)
+    judged = Judged.unpacked(judge(one).packed())
+    errors, spectra = judged_tables([judged, judged], ["Sst", "Sst"])
+    power = (spectra.density * spectra.width_hz).to_numpy()
+    by_hz = spectra.frequency_hz.to_numpy()
+    assert power[(by_hz > 80) & (by_hz < 130)].sum() == pytest.approx(4.5, rel=0.15)
+    assert share_above(spectra, 2000.0)["Sst"] == pytest.approx(0.125 / (4.5 + 0.125), rel=0.2)
+    at = errors.groupby("rate_hz").relative.first()
+    assert at[4000.0] == pytest.approx(0.5 / np.sqrt(9.25), rel=0.05)  # the 3 kHz sine is gone, the other is whole
+    assert at[8000.0] < 0.01
+    assert spectra.frequency_hz.max() < rate_hz / 2
 
 
 # --- real recordings ------------------------------------------------------------------------------------------------

@@ -54,6 +54,7 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
         "results.md": tables.results_page(run, notebooks, evidence),
         "status.md": tables.status_page(sources),
         "errors.md": tables.errors_page(),
+        "reasons.md": tables.reasons_page(),
         "parameters.md": tables.parameters_page(notebooks),
     }
     for name, text in pages.items():

@@ -10,6 +10,7 @@ from stslib import runs
 from stslib.bookpages.claims import NOT_MEASURED, paper_text
 from stslib.bookpages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record
 from stslib.bookpages.markup import code, page_link, plain, table
+from stslib.cohort import REASONS
 from stslib.errors import ParameterError
 from stslib.evaluation import COMPARABLE_DATA, METRIC_NAMES, PAPER_RESULTS
 from stslib.figures.style import MODEL_NAMES
@@ -172,6 +173,11 @@ def errors_page() -> str:
         except ParameterError as error:
             lines += ["", f"$ sts run -p {text}", f"sts: {error}"]
     return "\n".join(["```{code-block} text", ":class: wrap", *lines, "```", ""])
+
+
+def reasons_page() -> str:
+    """Why a cell is left out: every code of `cohort.REASONS`."""
+    return table([(code(name), plain(meaning)) for name, meaning in REASONS.items()], ("Reason", "Meaning"))
 
 
 def parameters_page(notebooks: Sequence[str]) -> str:

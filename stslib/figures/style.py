@@ -45,6 +45,7 @@ KIND_WORDS = {
     "simulated": "simulated cells (no recordings)",
     "hybrid": "hybrid cells (modelled spike times, recorded action potential)",
     "real": "real recordings",
+    "allen": "real recordings (Allen Institute)",
     "published": "published feature tables (real cells)",
 }
 
@@ -56,6 +57,6 @@ def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
 
 
 def say_kind(figure: Figure, kind: str) -> Figure:
-    """Write at the figure's lower right which data it shows (`simulated`, `hybrid`, `real` or `published`)."""
+    """Write at the figure's lower right which data it shows (a key of `KIND_WORDS`)."""
     figure.supxlabel(f"Data: {KIND_WORDS.get(kind, kind)}", x=0.995, ha="right", fontsize=7.5, color="0.35")
     return figure

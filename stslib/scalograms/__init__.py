@@ -1,11 +1,13 @@
 """Scalograms: the continuous wavelet transform of spike trains (paper, section III-B).
 
-`Bank` says which wavelet at which frequencies, `cwt` gives the whole scalogram, `cwt_resized` the one a network reads.
+`Bank` says which wavelet at which frequencies, `cwt` gives the whole scalogram, `cwt_resized` the one a network reads,
+`fill` those of a cohort.
 """
 
 from stslib.scalograms.bank import NORMALISATIONS, SPACINGS, Bank, cone_of_influence
 from stslib.scalograms.checks import direct_evaluation, errors_by_frequency
 from stslib.scalograms.resized import cwt_resized
+from stslib.scalograms.spread import fill
 from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, cwt
 from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 
@@ -24,5 +26,6 @@ __all__ = [
     "cwt_resized",
     "direct_evaluation",
     "errors_by_frequency",
+    "fill",
     "wavelet",
 ]

@@ -99,8 +99,12 @@ class Dandi:
         return table.sort_values("cell_id", key=lambda c: c.astype("int64"), ignore_index=True)
 
     def features(self) -> pd.DataFrame:
-        """None on DANDI: an empty table."""
-        return pd.DataFrame()
+        """The authors' published features of Patch-seq cells, for DANDI has none; empty where they cannot be had."""
+        try:
+            table = published.Published().features()
+        except StsError:
+            return pd.DataFrame({"cell_id": pd.Series(dtype=str)})
+        return table[table["cell_id"].isin(set(self._metadata()["cell_specimen_id"]))].reset_index(drop=True)
 
     def rheobase_sweeps(self) -> dict[str, int]:
         """Number of the rheobase sweep of each cell, from the published features; empty where they cannot be had."""

@@ -2,10 +2,13 @@
 
 <folder>/store.json           what it holds and how the sweeps were chosen
 <folder>/cells/<cell_id>.npz  one file a finished cell, kept or excluded: sweeps float32 (2, 4800) in mV (or (0, 4800)),
-                              long_squares (n, 3): number, amplitude in pA, spikes (NaN: not counted); row: JSON
+                              long_squares (n, 3): number, amplitude in pA, spikes (NaN: not counted); judged: spectrum and
+                              error of reconstruction of the raw partner sweep (stslib.sweeps.Judged); said: its row and
+                              features, as JSON
 <folder>/cells.csv            the account: one row a cell, kept or excluded with one of `stslib.cohort.REASONS`
 <folder>/long_squares.csv     every long square of every cell that was looked at
-<folder>/features.csv         the archive's own features, where it has them
+<folder>/features.csv         features of the archive or of the authors' tables, where they have them
+<folder>/measured.csv         features of the cells that are in neither, measured on the raw sweeps
 <folder>/nwb/                 the NWB files, with `keep_nwb`
 """
 
@@ -14,7 +17,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,8 +28,11 @@ import pandas as pd
 from stslib.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.recordings import Recording, Sweep
 from stslib.sources.published import Published
+from stslib.sweeps import Judged
 
-FORMAT = 1
+FORMAT = 2
+#: A feature table that has a value here for a cell has all that notebook 4 wants.
+TELLING = "f_i_curve_slope"
 #: Columns of the account, before those of the archive's own.
 COLUMNS = (
     "cell_id", "label", "dataset", "donor", "split", "status", "reason", "detail", "rheobase_pa", "partner_pa",
@@ -34,15 +40,33 @@ COLUMNS = (
     "rheobase_agrees",
 )  # fmt: skip
 _TEXT = COLUMNS[:8]
+#: Where the holdout split comes from.
+SPLITS = ("drawn", "published")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one cell: its row of the account, its sweeps (2 or 0, n_samples) and its long squares (n, 3)."""
+    """What became of one cell.
+
+    Attributes
+    ----------
+    row : dict
+        Its row of the account.
+    sweeps : ndarray, shape (2 or 0, n_samples)
+        In mV.
+    long_squares : ndarray, shape (n, 3)
+        Number, amplitude in pA, spikes.
+    judged : ndarray
+        `stslib.sweeps.Judged.packed` of the raw partner sweep; empty for an excluded cell.
+    features : dict
+        Measured on the raw sweeps; empty where a table has them.
+    """
 
     row: dict[str, Any]
     sweeps: np.ndarray
     long_squares: np.ndarray
+    judged: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    features: dict[str, float] = field(default_factory=dict)
 
 
 def cell_path(folder: Path, cell_id: str) -> Path:
@@ -86,7 +110,8 @@ def read_cell(folder: Path, cell_id: str) -> Outcome:
     path = cell_path(folder, cell_id)
     try:
         with np.load(path, allow_pickle=False) as held:
-            return Outcome(json.loads(str(held["row"])), held["sweeps"], held["long_squares"])
+            said = json.loads(held["said"].item())
+            return Outcome(said["row"], held["sweeps"], held["long_squares"], held["judged"], said["features"])
     except FileNotFoundError as error:
         raise MissingInput(f"{folder} has no cell {cell_id}; run sts data fetch") from error
     except Exception as error:  # zip and npy readers raise what the bytes lead them to
@@ -129,7 +154,7 @@ class Fetched:
         Folder of a store; several (the two archives, say) joined by the system's path separator, `":"` on Unix.
     split : str
         `"published"` takes the authors' train and test split from the published tables; cells that are not in it have the
-        reason `not_in_split`. Empty: no split is fixed.
+        reason `not_in_split`. `"drawn"`: no split is fixed.
 
     Raises
     ------
@@ -142,15 +167,15 @@ class Fetched:
     name = "fetched"
     kind = "real"
 
-    def __init__(self, path: str | Path, split: str = "") -> None:
-        one_of("split", split, ("", "published"))
+    def __init__(self, path: str | Path, split: str = "drawn") -> None:
+        one_of("split", split, SPLITS)
         if not str(path):
             raise ParameterError("path is empty; name the folder that sts data fetch wrote")
         self.folders = [Path(p).expanduser() for p in str(path).split(os.pathsep) if p]
         self._about = {folder: read_about(folder) for folder in self.folders}
         tables = {folder: read_account(folder) for folder in self.folders}
         self._cells = pd.concat(tables.values(), ignore_index=True)
-        if split:
+        if split == "published":
             self._cells = _with_published_split(self._cells)
         self._folders = {cell_id: folder for folder, table in tables.items() for cell_id in table["cell_id"]}
 
@@ -159,10 +184,32 @@ class Fetched:
         return self._cells.drop(columns="status")
 
     def features(self) -> pd.DataFrame:
-        """The archives' own features, where they have them."""
-        paths = [folder / "features.csv" for folder in self.folders]
-        tables = [pd.read_csv(p, dtype={"cell_id": str}) for p in paths if p.is_file()]
-        return pd.concat(tables, ignore_index=True) if tables else pd.DataFrame({"cell_id": pd.Series(dtype=str)})
+        """Features of the kept cells, one row each.
+
+        Returns
+        -------
+        DataFrame
+            `cell_id`, `dataset`, `onset_s`, `features_from` (`"table"`: of the archive or the authors; `"measured"`: on the
+            raw sweeps, when the cell was fetched) and the features by the names of the published tables.
+        """
+        kept = self._cells.loc[self._cells["status"] == "kept", ["cell_id", "dataset", "onset_s"]]
+        tables = []
+        for name, origin in (("features", "table"), ("measured", "measured")):
+            for path in (folder / f"{name}.csv" for folder in self.folders):
+                if path.is_file():
+                    table = pd.read_csv(path, dtype={"cell_id": str}).drop(
+                        columns=["dataset", "onset_s"], errors="ignore"
+                    )
+                    if origin == "table":
+                        table = table[table[TELLING].notna()] if TELLING in table else table.iloc[:0]
+                    tables.append(table.assign(features_from=origin))
+        if not tables:
+            return kept.iloc[:0]
+        return kept.merge(pd.concat(tables, ignore_index=True).drop_duplicates("cell_id"), on="cell_id")
+
+    def judged(self, cell_id: str) -> Judged:
+        """Spectrum and error of reconstruction of a kept cell's raw partner sweep (see `stslib.sweeps.judge`)."""
+        return Judged.unpacked(self._outcome(cell_id).judged)
 
     def long_squares(self) -> pd.DataFrame:
         """Every long square of every cell that was looked at: cell_id, number, stimulus_pa, n_spikes (missing: not counted)."""
@@ -179,15 +226,8 @@ class Fetched:
         ParameterError
             When there is no such cell, or it was excluded.
         """
-        folder = self._folders.get(cell_id)
-        if folder is None:
-            raise ParameterError(
-                f"cell_id is {cell_id!r}; {self.folders[0]} holds {len(self._folders)} cells, not this one"
-            )
-        outcome = read_cell(folder, cell_id)
+        outcome, folder = self._outcome(cell_id), self._folders[cell_id]
         row, choice = outcome.row, self._about[folder]["choice"]
-        if row["status"] != "kept":
-            raise ParameterError(f"cell {cell_id} was excluded ({row['reason']}): {row['detail']}")
         sweeps = tuple(
             Sweep(
                 number=row[f"{which}_sweep"],
@@ -204,6 +244,17 @@ class Fetched:
         )
         ordered = tuple(sorted(sweeps, key=lambda s: s.number))
         return Recording(cell_id, row["dataset"], self.kind, ordered, row["label"] or None)
+
+    def _outcome(self, cell_id: str) -> Outcome:
+        folder = self._folders.get(cell_id)
+        if folder is None:
+            raise ParameterError(
+                f"cell_id is {cell_id!r}; {self.folders[0]} holds {len(self._folders)} cells, not this one"
+            )
+        outcome = read_cell(folder, cell_id)
+        if outcome.row["status"] != "kept":
+            raise ParameterError(f"cell {cell_id} was excluded ({outcome.row['reason']}): {outcome.row['detail']}")
+        return outcome
 
     def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
         """The recordings of `cell_ids`, in their order; by default of all that were kept."""

@@ -38,6 +38,8 @@ class Files:
 
     Raises
     ------
+    ParameterError
+        When no path is given.
     MissingInput
         When there is no such file or folder, or no recording in it.
     StsError
@@ -48,6 +50,8 @@ class Files:
 
     def __init__(self, path: str | Path, labels: str | Path = "", dataset: str = "files", kind: str = "real") -> None:
         one_of("kind", kind, KINDS)
+        if not str(path):
+            raise ParameterError("path is empty; name a folder of .nwb or .abf files")
         self.path, self.dataset, self.kind = Path(path).expanduser(), dataset, kind
         self._paths = _find(self.path)
         self._labels = Labels(labels) if str(labels) else None

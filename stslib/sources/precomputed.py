@@ -23,6 +23,11 @@ from stslib.sources.traces import BadRecording
 #: Frequencies (20, 21, ..., 199 Hz), samples at 4 kHz, sweeps.
 SHAPE = (180, 4800, 2)
 _NAME = re.compile(r"cell_(.+)\.npy$")
+#: How they were made, as far as the authors' code says (parameters of notebook 3).
+MADE_WITH = {
+    "wavelet": "mexh", "frequency_min_hz": 20.0, "frequency_max_hz": 200.0, "n_frequencies": 180, "spacing": "linear",
+    "rate_hz": 4000.0, "normalisation": "L2", "output": "coefficients",
+}  # fmt: skip
 _COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 
 
@@ -60,15 +65,18 @@ class Precomputed:
         """One row a file: cell_id, label, dataset, donor, split, reason, detail.
 
         A file that is not a scalogram has the reason `unreadable_file`, a cell without a class `unsure_label`, one that the
-        authors' split does not have `not_in_split`; the values are looked at when they are read.
+        authors' split does not have `not_in_split`, one with values that are not numbers `bad_trace`. Every file that may be
+        kept is read once for that, one at a time.
         """
         rows = []
-        for cell_id, row in zip(self._paths, self._known(), strict=True):
+        for cell_id, row in zip(progress(self._paths, "Reading files"), self._known(), strict=True):
             row = {"reason": "", "detail": "", **row, "cell_id": cell_id}
             if not row["label"] and not row["reason"]:
                 row |= {"reason": "unsure_label", "detail": f"no table names the class of cell {cell_id}"}
             try:
-                self._open(cell_id)
+                held = self._open(cell_id)
+                if not row["reason"]:
+                    self._check_values(cell_id, held)
             except BadRecording as error:
                 row |= {"reason": error.reason, "detail": str(error)}
             rows.append(row)
@@ -117,7 +125,7 @@ class Precomputed:
         ParameterError
             When the two do not fit together.
         BadRecording
-            `unreadable_file`, or `bad_trace` where a scalogram holds values that are not numbers.
+            `unreadable_file`, `bad_trace` where a scalogram holds values that are not numbers, `wrong_units`.
         """
         import torch
         from torch.nn.functional import interpolate
@@ -129,9 +137,12 @@ class Precomputed:
             )
         for place, cell_id in enumerate(progress(ids, "Scalograms")):
             whole = torch.from_numpy(np.array(self.scalogram(cell_id), np.float32))[None]
-            if not torch.isfinite(whole).all():
-                raise BadRecording("bad_trace", f"{self._paths[cell_id].name} holds values that are not numbers")
+            self._check_values(cell_id, whole.numpy())
             out[place] = interpolate(whole, size=out.shape[2:], mode="bilinear", align_corners=False)[0].numpy()
+
+    def features(self) -> pd.DataFrame:
+        """The published features: these are the authors' own cells (see `stslib.sources.published.Published.features`)."""
+        return Published().features()
 
     def recording(self, cell_id: str) -> Recording:
         """Not possible: a scalogram cannot be turned back (raises StsError)."""
@@ -140,6 +151,15 @@ class Precomputed:
     def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
         """Not possible: a scalogram cannot be turned back (raises StsError)."""
         raise StsError("source precomputed has scalograms only, no recordings")
+
+    def _check_values(self, cell_id: str, held: np.ndarray) -> None:
+        largest = float(np.abs(held).max())
+        if not np.isfinite(largest):
+            raise BadRecording("bad_trace", f"{self._paths[cell_id].name} holds values that are not numbers")
+        if largest > np.finfo(np.float16).max:  # in which notebook 3 stores coefficients
+            raise BadRecording(
+                "wrong_units", f"{self._paths[cell_id].name} holds {largest:.3g}, which no voltage in mV gives"
+            )
 
     def _open(self, cell_id: str) -> np.ndarray:
         if cell_id not in self._paths:

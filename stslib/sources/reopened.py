@@ -11,8 +11,10 @@ from typing import Any, Protocol
 import pandas as pd
 
 from stslib import cohort, sweeps
+from stslib.errors import ParameterError
 from stslib.recordings import Recording
 from stslib.sources import Source, open_source
+from stslib.sources.precomputed import MADE_WITH, Precomputed
 
 #: Options of each source that are parameters of notebook 1.
 OPTIONS: dict[str, tuple[str, ...]] = {
@@ -96,17 +98,61 @@ def cells_with_sweeps(data: Finished) -> Cells:
     """The kept cells of a finished notebook 1 with their sweeps, or some simulated cells where its source has no sweeps."""
     source = reopen(data)
     if source.name in WITHOUT_SWEEPS:
-        return examples(data.parameters["seed"])
+        return example_cells(data.parameters["seed"])
     table = cohort.kept(data.load_table("cells", keep_default_na=False))
     return Cells(source, table, data.load_table("long_squares"), data_of(source))
 
 
-def examples(seed: int) -> Cells:
+def example_cells(seed: int) -> Cells:
     """Some simulated cells that have both sweeps."""
     source = open_source("simulated", n_cells=N_EXAMPLES, seed=seed)
     found = sweeps.survey(source.recordings())
     table = cohort.kept(cohort.account(source.cells(), found.reasons))
     return Cells(source, table, found.long_squares, data_of(source))
+
+
+@dataclass(frozen=True)
+class Ready:
+    """Scalograms that need not be made.
+
+    Attributes
+    ----------
+    source : Precomputed
+        Reads them (`Precomputed.fill`).
+    cell_ids : list of str
+        The kept cells.
+    data : str
+        What they are.
+    """
+
+    source: Precomputed
+    cell_ids: list[str]
+    data: str
+
+
+def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Ready | None:
+    """The ready-made scalograms of a finished notebook 1, or None where they are to be made from sweeps.
+
+    Parameters
+    ----------
+    data : Finished
+        Notebook 1.
+    asked : mapping
+        Parameters of notebook 3: wavelet, frequencies and so on.
+
+    Raises
+    ------
+    ParameterError
+        When something is asked for that they were not made with: they cannot be changed any more.
+    """
+    if data.parameters["source"] != Precomputed.name:
+        return None
+    for name, value in MADE_WITH.items():
+        if asked[name] != value:
+            raise ParameterError(f"{name} is {asked[name]!r}; the precomputed scalograms were made with {value!r}")
+    source = Precomputed(data.parameters["path"], data.parameters["labels"])
+    table = cohort.kept(data.load_table("cells", keep_default_na=False))
+    return Ready(source, table["cell_id"].tolist(), data_of(source))
 
 
 class _Counted:

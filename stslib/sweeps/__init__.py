@@ -12,6 +12,7 @@ from stslib.sweeps.choice import (
     spike_times,
 )
 from stslib.sweeps.extraction import extract
+from stslib.sweeps.judging import TRIED_HZ, Judged, judge, judged_tables, share_above
 from stslib.sweeps.resampling import BASELINES, STEP_S, prepare, prepare_and_tell, resample
 from stslib.sweeps.spectra import (
     band_share,
@@ -19,7 +20,6 @@ from stslib.sweeps.spectra import (
     power_spectrum,
     reconstruction_error,
     resampled_spike,
-    resampling_errors,
     there_and_back,
     typical_cells,
 )
@@ -31,6 +31,8 @@ __all__ = [
     "REASON_TEXT",
     "REPEATS",
     "STEP_S",
+    "TRIED_HZ",
+    "Judged",
     "NoPair",
     "Survey",
     "SweepPair",
@@ -41,13 +43,15 @@ __all__ = [
     "count_spikes",
     "extract",
     "firing",
+    "judge",
+    "judged_tables",
     "power_spectrum",
     "prepare",
     "prepare_and_tell",
     "reconstruction_error",
     "resample",
     "resampled_spike",
-    "resampling_errors",
+    "share_above",
     "spike_times",
     "survey",
     "there_and_back",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
@@ -85,17 +85,6 @@ def reconstruction_error(v_mv: np.ndarray, from_hz: float, to_hz: float) -> tupl
     back = there_and_back(v, from_hz, to_hz)
     relative = float(np.sqrt(np.mean((v - back) ** 2)) / max(v.std(), np.finfo(float).tiny))
     return relative, float(v.max() - back.max())
-
-
-def resampling_errors(sweeps: Iterable[Sweep], labels: Iterable[str], rates_hz: Sequence[float]) -> pd.DataFrame:
-    """`reconstruction_error` of sweeps at several rates: one row a sweep and rate (label, rate_hz, relative, peak_mv)."""
-    rows = []
-    for sweep, label in zip(sweeps, labels, strict=True):
-        v_mv, _ = sweep.load()
-        for to_hz in rates_hz:
-            if to_hz < sweep.rate_hz:
-                rows.append((label, float(to_hz), *reconstruction_error(v_mv, sweep.rate_hz, to_hz)))
-    return pd.DataFrame(rows, columns=["label", "rate_hz", "relative", "peak_mv"])
 
 
 def resampled_spike(

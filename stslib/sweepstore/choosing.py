@@ -13,12 +13,14 @@ import numpy as np
 import pandas as pd
 
 from stslib.errors import ParameterError, StsError, one_of
+from stslib.features import MEASURED
+from stslib.features.measurement import extract_one
 from stslib.recordings import Recording, Sweep
-from stslib.sources.fetched import Outcome
+from stslib.sources.fetched import TELLING, Outcome
 from stslib.sources.files import usable
 from stslib.sources.http import Http
 from stslib.sources.traces import BadRecording
-from stslib.sweeps import REPEATS, NoPair, SweepPair, choose_pair, count_spikes, prepare
+from stslib.sweeps import REPEATS, NoPair, SweepPair, choose_pair, count_spikes, judge, prepare
 
 _SAME_STEP_PA = 0.5
 
@@ -86,7 +88,9 @@ class Choice:
         return choose_pair(recording, self.offset_pa, self.tolerance_pa, self.repeats, self.rate_hz)
 
 
-def take(archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: int | None = None) -> Outcome:
+def take(
+    archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: int | None = None, measure: bool = False
+) -> Outcome:
     """Fetch one cell, choose its two sweeps and bring them to one form. Whatever happens to the cell becomes its row.
 
     Parameters
@@ -99,6 +103,8 @@ def take(archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: 
         How the sweeps are chosen.
     rheobase_sweep : int, optional
         The rheobase sweep by the archive's own analysis, to compare with.
+    measure : bool
+        Measure features, because no table has them (needs AllenSDK; without it there are none).
 
     Raises
     ------
@@ -117,9 +123,12 @@ def take(archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: 
             choice.pair(outline)  # a cell that cannot have both sweeps need not be fetched
         with archive.opened(row["cell_id"]) as recording:
             seen = _seen(recording)
-            pair, counted = settle(usable(recording, f"the recording of cell {row['cell_id']}"), choice)
-            seen = _merge(seen, counted)
+            recording = usable(recording, f"the recording of cell {row['cell_id']}")
+            pair, counted = settle(recording, choice)
+            seen = _merge(_seen(recording), counted)
             sweeps = np.stack([_prepared(s, choice) for s in (pair.rheobase, pair.partner)])
+            judged = judge(pair.partner).packed()
+            features = _features(recording, seen) if measure else {}
     except (BadRecording, NoPair) as error:
         row |= {"reason": error.reason, "detail": _line(error)}
         return Outcome(row, np.empty((0, choice.n_samples), np.float32), seen)
@@ -145,7 +154,7 @@ def take(archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: 
     }
     if rheobase_sweep is not None:
         row["rheobase_agrees"] = pair.rheobase.number == rheobase_sweep
-    return Outcome(row, sweeps, seen)
+    return Outcome(row, sweeps, seen, judged, features)
 
 
 def settle(recording: Recording, choice: Choice) -> tuple[SweepPair, dict[int, int]]:
@@ -226,6 +235,25 @@ def _held(v_mv: np.ndarray, i_pa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 def _prepared(sweep: Sweep, choice: Choice) -> np.ndarray:
     """The sweep as it is stored: with its resting potential, which the store's reader may still want."""
     return prepare(sweep, choice.rate_hz, choice.before_s, choice.after_s, baseline="keep")
+
+
+def _features(recording: Recording, seen: np.ndarray) -> dict[str, float]:
+    """Features as the published tables define them; empty where they cannot be measured.
+
+    The slope of the f-I curve needs the spikes of every sweep. Where the file does not list them it stays empty, for the
+    other traces would have to travel only for it.
+    """
+    known = {int(number): int(n) for number, _, n in seen if not math.isnan(n)}
+    positive = [s for s in recording.sweeps if s.stimulus_pa > 0]
+    counted = tuple(replace(s, n_spikes=known[s.number]) for s in positive if s.number in known)
+    try:
+        row = extract_one(replace(recording, sweeps=counted), passive=False)
+    except StsError:
+        return {}
+    found = {name: float(f"{row[name]:.7g}") for name in MEASURED if math.isfinite(row[name])}
+    if len(counted) < len(positive):
+        found.pop(TELLING, None)
+    return found
 
 
 def _seen(recording: Recording) -> np.ndarray:

@@ -19,9 +19,10 @@ from filelock import FileLock, Timeout
 from stslib import cohort
 from stslib.cluster import run
 from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.features import MEASURED
 from stslib.files import atomic
 from stslib.progress import progress
-from stslib.sources.fetched import COLUMNS, FORMAT, Outcome, cell_path, read_about, read_cell
+from stslib.sources.fetched import COLUMNS, FORMAT, TELLING, Outcome, cell_path, read_about, read_cell
 from stslib.sources.traces import BadRecording
 from stslib.sweepstore.choosing import Archive, Choice, take
 
@@ -141,26 +142,28 @@ class SweepStore:
                 self._begin(archive.name, choice)
                 known = archive.rheobase_sweeps()
                 rows = plan.cells.set_index("cell_id", drop=False)
-                jobs = [(archive, rows.loc[c].to_dict(), choice, known.get(c)) for c in plan.todo]
+                tabled = self._write_features(archive)
+                jobs = [(archive, rows.loc[c].to_dict(), choice, known.get(c), c not in tabled) for c in plan.todo]
                 done = run(
                     take, jobs, workers, scheduler, threads=True, in_order=False
                 )  # mostly waiting for the network
                 for outcome in progress(done, "Cells", total=len(jobs)):
                     self.put(outcome)
                 account = self._write_account(plan.cells)
-                self._write_features(archive)
         except Timeout as error:
             raise StsError(f"another fetch is writing to {self.folder}; wait for it, or use another folder") from error
         return account
 
     def put(self, outcome: Outcome) -> None:
         """Write one cell; its file is whole or not there."""
+        said = {"row": outcome.row, "features": outcome.features}
         with atomic(cell_path(self.folder, str(outcome.row["cell_id"]))) as part, part.open("wb") as out:
             np.savez(
                 out,
-                row=np.array(json.dumps(outcome.row, sort_keys=True, default=_plain)),
+                said=np.array(json.dumps(said, sort_keys=True, default=_plain).encode()),
                 sweeps=outcome.sweeps.astype(np.float32),
                 long_squares=outcome.long_squares,
+                judged=outcome.judged,
             )
 
     def finished(self) -> list[str]:
@@ -195,13 +198,15 @@ class SweepStore:
 
     def _write_account(self, cells: pd.DataFrame) -> pd.DataFrame:
         """One row for every cell of `cells`, in its order."""
-        rows, squares = [], []
+        rows, squares, measured = [], [], []
         for cell in cells.to_dict("records"):
             if cell["reason"]:
                 rows.append({**cell, "status": "excluded"})
                 continue
             outcome = read_cell(self.folder, cell["cell_id"])
             rows.append({**cell, **outcome.row})
+            if outcome.features:
+                measured.append({"cell_id": cell["cell_id"], **outcome.features})
             for number, stimulus_pa, n_spikes in outcome.long_squares:
                 squares.append((cell["cell_id"], int(number), stimulus_pa, n_spikes))
         extras = [c for c in cells.columns if c not in COLUMNS]
@@ -215,17 +220,22 @@ class SweepStore:
             )
         long_squares = pd.DataFrame(squares, columns=["cell_id", "number", "stimulus_pa", "n_spikes"])
         long_squares["n_spikes"] = long_squares["n_spikes"].astype("Int64")
-        for name, frame in (("cells", table), ("long_squares", long_squares)):
+        features = pd.DataFrame(measured, columns=["cell_id", *MEASURED])
+        for name, frame in (("long_squares", long_squares), ("measured", features), ("cells", table)):
             with atomic(self.folder / f"{name}.csv") as path:
                 frame.to_csv(path, index=False)
         return table
 
-    def _write_features(self, archive: Archive) -> None:
-        with suppress(BadRecording):  # the sweeps are there; the features come with the next fetch
+    def _write_features(self, archive: Archive) -> set[str]:
+        """Write the archive's features; returns the cells that have all that is wanted."""
+        with suppress(BadRecording):  # they come with the next fetch
             features = archive.features()
             if len(features):
                 with atomic(self.folder / "features.csv") as path:
                     features.to_csv(path, index=False)
+            if TELLING in features:
+                return set(features.loc[features[TELLING].notna(), "cell_id"])
+        return set()
 
 
 def _plain(value: Any) -> Any:

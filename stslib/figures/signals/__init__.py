@@ -4,6 +4,7 @@ from stslib.figures.signals.panels import scalogram_panel, sweep_and_scalogram
 from stslib.figures.signals.paper import pipeline, spike_trains
 from stslib.figures.signals.sweeps import (
     partners,
+    raw_spectra,
     raw_sweep,
     real_sweeps,
     resampling,
@@ -32,6 +33,7 @@ __all__ = [
     "partners",
     "pipeline",
     "pywt_error",
+    "raw_spectra",
     "raw_sweep",
     "real_sweeps",
     "resampling",

@@ -95,7 +95,38 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
 
 
 @house_style
-def resampling(errors: pd.DataFrame, example: pd.DataFrame, kind: str, chosen_hz: float = 4000.0) -> Figure:
+def raw_spectra(spectra: pd.DataFrame, kind: str, chosen_hz: float = 4000.0) -> Figure:
+    """Power of raw sweeps at each frequency, and what lies beyond a lower sampling rate.
+
+    Parameters
+    ----------
+    spectra : DataFrame
+        Columns label, frequency_hz, density (mV^2/Hz), one row a class and band.
+    kind : str
+        What the data are.
+    chosen_hz : float
+        The rate that is used; half of it, the Nyquist frequency, is marked.
+    """
+    figure = new_figure(7.0, 3.4)
+    axes = figure.subplots()
+    for label in [c for c in CLASSES if c in set(spectra.label)]:
+        one = spectra[spectra.label == label]
+        axes.loglog(one.frequency_hz, one.density, color=CLASS_COLOURS[label], label=label)
+    axes.axvspan(chosen_hz / 2, spectra.frequency_hz.max(), color="0.92", zorder=0)
+    axes.axvline(chosen_hz / 2, color="0.4", lw=0.8, ls="--")
+    axes.set_xlim(spectra.frequency_hz.min(), spectra.frequency_hz.max())
+    axes.annotate(f"lost at {chosen_hz / 1000:g} kHz", (chosen_hz / 2, 0.97), (4, 0), xycoords=("data", "axes fraction"),
+                  textcoords="offset points", va="top", fontsize=8)  # fmt: skip
+    axes.set_xlabel("Frequency (Hz)")
+    axes.set_ylabel("Power density (mV\u00b2/Hz)")
+    axes.legend(fontsize=8, title="median of cells", title_fontsize=8, loc="lower left")
+    return say_kind(figure, kind)
+
+
+@house_style
+def resampling(
+    errors: pd.DataFrame, example: pd.DataFrame, kind: str, chosen_hz: float = 4000.0, given: str = "as recorded"
+) -> Figure:
     """What a lower sampling rate loses.
 
     Parameters
@@ -108,6 +139,8 @@ def resampling(errors: pd.DataFrame, example: pd.DataFrame, kind: str, chosen_hz
         What the data are.
     chosen_hz : float
         The rate that is used.
+    given : str
+        What `raw` is.
     """
     figure = new_figure(9.0, 3.5)
     left, right = figure.subplots(1, 2, width_ratios=[1.1, 1])
@@ -125,7 +158,7 @@ def resampling(errors: pd.DataFrame, example: pd.DataFrame, kind: str, chosen_hz
     left.yaxis.set_minor_locator(NullLocator())
     left.set_ylabel("Error (% of the sweep's SD)")
     left.legend(fontsize=8, title="median of cells", title_fontsize=8)
-    right.plot(example.time_ms, example.raw, color="0.6", lw=3, label="as recorded")
+    right.plot(example.time_ms, example.raw, color="0.6", lw=3, label=given)
     styles = {1000.0: ":", 2000.0: "--", 4000.0: "-", 8000.0: "-."}
     for name in [c for c in example.columns if c not in ("time_ms", "raw")]:
         chosen = float(name) == chosen_hz

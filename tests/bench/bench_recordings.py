@@ -1,0 +1,226 @@
+"""Fetching 200 cells from the stand-in archives, each request 20 ms late, beside the ideal: reading alone, and the waiting.
+
+The stand-in runs in a process of its own. "Ideal" reads the same files from the disk, one after the other, and adds the
+latency of all requests divided by the cells at a time.
+"""
+
+from __future__ import annotations
+
+import atexit
+import multiprocessing
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pandas as pd
+
+from stslib.recordings import Recording
+from stslib.sources import nwb
+from stslib.sources.allen import Allen
+from stslib.sources.dandi import Dandi
+from stslib.sources.fetched import TELLING
+from stslib.sources.http import Http
+from stslib.sweepstore import Choice, SweepStore, take
+from tests import standin
+from tests.standin import Steps, family
+from tests.standin_server import Archives, Misbehaviour
+
+N_CELLS, WORKERS, LATENCY_S, FILE_BYTES, N_FAULTS = 200, 8, 0.02, 3_000_000, 500
+CLAMP = f"fetch {N_CELLS} cells of 3 MB (Cell Types Database), {WORKERS} at a time, 20 ms a request"
+SEQ = f"fetch {N_CELLS} cells by byte ranges (DANDI), {WORKERS} at a time, 20 ms a request"
+FAULTY = f"fetch {N_CELLS} cells, {N_FAULTS} faults of the network"
+SHARE = "bytes of a Patch-seq-like file that travel"
+
+
+@cache
+def root() -> Path:
+    """A folder for this process, removed at its end."""
+    folder = Path(tempfile.mkdtemp(prefix="sts-bench-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
+
+
+@cache
+def clamp_file() -> Path:
+    """NWB 1 at 10 kHz, padded to 3 MB with noise."""
+    steps = family(50, top_pa=100, description="Long Square", rate_hz=10_000.0)
+    path = standin.write_nwb1(root() / "clamp.nwb", steps)
+    with h5py.File(path, "r+") as file:
+        noise = np.random.default_rng(1).integers(0, 256, FILE_BYTES - path.stat().st_size, np.uint8)
+        file["general/padding"] = noise
+    return path
+
+
+@cache
+def seq_file(rate_hz: float = 10_000.0) -> Path:
+    """NWB 2 with voltage clamp, searches, ramps and a family."""
+    others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage", rate_hz=rate_hz) for n in range(12)]
+    others += [Steps(n, 90, 2, "X2LP_Search_DA_0", rate_hz=rate_hz) for n in range(12, 24)]
+    others += [Steps(n, 300, 1, "X7Ramp_DA_0", tail_s=2.0, rate_hz=rate_hz) for n in range(24, 36)]
+    steps = [replace(s, number=s.number + 50) for s in family(100, top_pa=180, rate_hz=rate_hz)]
+    return standin.write_nwb2(root() / f"seq{rate_hz:g}.nwb", [*others, *steps])
+
+
+def archives(which: str, n_cells: int = N_CELLS, rate_hz: float = 10_000.0) -> Archives:
+    """A stand-in with `n_cells` good cells; its table has their features, as that of the Cell Types Database does."""
+    served = Archives(page_size=1000)
+    for n in range(1, n_cells + 1):
+        if which == "dandi":
+            served.assets[f"sub-{n}/sub-{n}_ses-{n}_icephys.nwb"] = seq_file(rate_hz)
+            continue
+        served.cells.append(
+            {"specimen__id": n, "line_name": "Sst-IRES-Cre", "donor__species": "Mus musculus", "donor__id": n}
+        )
+        served.sweeps[n] = [
+            {"sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0, "stimulus_start_time": 0.6,
+             "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
+            for s in family(50, top_pa=100)
+        ]  # fmt: skip
+        served.features.append({"specimen_id": n, TELLING: 0.1})
+        served.files[n] = clamp_file()
+    return served
+
+
+def _serve(which: str, n_cells: int, connection: Any) -> None:
+    served = archives(which, n_cells)
+    served.latency_s = LATENCY_S
+    connection.send(served.start())
+    time.sleep(3600)
+
+
+@cache
+def address(which: str, n_cells: int = N_CELLS) -> str:
+    """Address of a stand-in in a process of its own, which ends with this one."""
+    here, there = multiprocessing.Pipe()
+    process = multiprocessing.get_context("fork").Process(target=_serve, args=(which, n_cells, there), daemon=True)
+    process.start()
+    return str(here.recv())
+
+
+def opened(which: str, folder: Path, url: str, **http: float) -> Allen | Dandi:
+    connection = Http(**{"per_second": 1e6, "timeout_s": 30.0, **http})
+    if which == "allen":
+        return Allen(folder, False, url, connection)
+    metadata = root() / "metadata.csv"
+    rows = [(n, n, n, "Sst Chodl", "aspiny") for n in range(1, N_CELLS + 1)]
+    columns = ["cell_specimen_id", "ephys_session_id", "donor_id", "T-type Label", "dendrite_type"]
+    pd.DataFrame(rows, columns=columns).to_csv(metadata, index=False)
+    archive = Dandi(folder, False, url, metadata, connection)
+    archive.features = lambda: pd.DataFrame({"cell_id": [str(r[0]) for r in rows], TELLING: 0.1})  # type: ignore[method-assign]
+    archive.rheobase_sweeps = dict  # type: ignore[method-assign]  # the published tables are no part of this
+    return archive
+
+
+def fetch(which: str, url: str, n_cells: int = N_CELLS, **http: float) -> tuple[pd.DataFrame, Allen | Dandi, Path]:
+    folder = Path(tempfile.mkdtemp(dir=root()))
+    archive, store = opened(which, folder, url, **http), SweepStore(folder)
+    account = store.fetch(archive, store.plan(archive, n_cells), workers=WORKERS)
+    assert (account["status"] == "kept").all() and len(account) == n_cells, account["reason"].value_counts()
+    return account, archive, folder
+
+
+class OnDisk:
+    """The same files without a network."""
+
+    def __init__(self, path: Path, spikes: str = "file") -> None:
+        self.path = path
+
+    def outline(self, cell_id: str) -> None:
+        return None
+
+    @contextmanager
+    def opened(self, cell_id: str) -> Iterator[Recording]:
+        yield nwb.read_recording(nwb.open_path(self.path), self.path.name, cell_id, spikes="file")
+
+
+def ideal(path: Path, n_requests: float) -> None:
+    """Read and prepare every cell, then wait as long as its requests must."""
+    row = {"cell_id": "1", "label": "Sst", "dataset": "Clamp"}
+    for _ in range(N_CELLS):
+        assert take(OnDisk(path), row, Choice()).row["status"] == "kept"  # type: ignore[arg-type]
+    time.sleep(N_CELLS * n_requests * LATENCY_S / WORKERS)
+
+
+def clamp_inputs() -> tuple[str, str]:
+    return "allen", address("allen")
+
+
+def seq_inputs() -> tuple[str, str]:
+    return "dandi", address("dandi")
+
+
+def clamp_ideal_inputs() -> tuple[Path, float]:
+    return clamp_file(), 3.0
+
+
+def seq_ideal_inputs() -> tuple[Path, float]:
+    _, archive, _ = fetch("dandi", address("dandi"), 4)
+    return seq_file(), archive.http.n_requests / 4
+
+
+def bench_clamp(measure):
+    measure("sts data fetch", CLAMP, fetch, clamp_inputs, rounds=5)
+
+
+def bench_clamp_ideal(measure):
+    measure("ideal", CLAMP, ideal, clamp_ideal_inputs, rounds=5)
+
+
+def bench_seq(measure):
+    measure("sts data fetch", SEQ, fetch, seq_inputs, rounds=3)
+
+
+def bench_seq_ideal(measure):
+    measure("ideal", SEQ, ideal, seq_ideal_inputs, rounds=3)
+
+
+def share_inputs() -> tuple[Archives]:
+    served = archives("dandi", 1, 50_000.0)
+    served.url = served.start()  # type: ignore[attr-defined]
+    return (served,)
+
+
+def share(served: Archives) -> float:
+    """Bytes sent for one cell, as a part of its file."""
+    served.log.clear()
+    folder = Path(tempfile.mkdtemp(dir=root()))
+    archive, store = opened("dandi", folder, served.url), SweepStore(folder)  # type: ignore[attr-defined]
+    plan = store.plan(archive)
+    plan = replace(plan, cells=plan.cells[plan.cells["cell_id"] == "1"], todo=["1"])
+    account = store.fetch(archive, plan, workers=1)
+    assert account["status"].tolist() == ["kept"]
+    sent = sum(n for path, _, _, n in served.log if path.startswith("/blobs/"))
+    return sent / seq_file(50_000.0).stat().st_size
+
+
+def bench_share(measure):
+    part = share(*share_inputs())
+    assert part < 0.15, f"{part:.1%}"
+    measure("byte ranges", SHARE, share, share_inputs, note=f"{100 * part:.1f} % of the file travel")
+
+
+def with_faults() -> str:
+    """Every cell ends in the store although 500 requests fail, in the store of a good network."""
+    good = fetch("allen", address("allen"))[2]
+    served = archives("allen")
+    served.misbehaviour = Misbehaviour(share=0.4, most=N_FAULTS, stall_s=0.25)
+    url = served.start()
+    account, archive, folder = fetch("allen", url, tries=12, timeout_s=0.2, pause_s=0.01)
+    served.stop()
+    same = all((folder / "cells" / p.name).read_bytes() == p.read_bytes() for p in (good / "cells").glob("*.npz"))
+    assert served.n_faults == N_FAULTS and archive.http.n_failures >= N_FAULTS and same, (served.n_faults, same)
+    return (
+        f"{served.n_faults} faults, {archive.http.n_failures} tries that failed, {len(account)} of {N_CELLS} cells kept"
+    )
+
+
+def bench_faults(measure):
+    measure("sts data fetch", FAULTY, with_faults, rounds=1, note=with_faults())
