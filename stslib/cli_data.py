@@ -43,7 +43,7 @@ def data() -> None:
 )
 @click.option("--tolerance-pa", type=float, default=5.0, show_default=True, help="How far the partner may be from it.")
 @click.option("--repeats", type=click.Choice(["first", "average"]), default="first", show_default=True)
-@click.option("--seed", type=int, default=2026, show_default=True, help="Of the draw of cells.")
+@click.option("--seed", type=click.IntRange(0), default=2026, show_default=True, help="Of the draw of cells.")
 @click.option("--base-uri", default="", help="Another address of the service.")
 @click.option("--per-second", type=float, default=100.0, show_default=True, help="Requests a second at most.")
 @click.option("--scheduler", default="", help="Dask scheduler, tcp://host:port, to do the work on a cluster.")
@@ -55,7 +55,22 @@ def fetch(source: str, output: Path, n_cells: int, estimate: bool, **options: An
         return
     if not options["per_second"] > 0:
         raise ParameterError(f"per-second is {options['per_second']}; give a number above 0")
+    if options["base_uri"] and not options["base_uri"].startswith(("http://", "https://")):
+        raise ParameterError(
+            f"base-uri is {options['base_uri']!r}; give an address that begins with https:// or http://"
+        )
+    _make(output)
     _fetch_cells(source, output, n_cells, estimate, **options)
+
+
+def _make(folder: Path) -> None:
+    """The folder that will be written to, before anything travels."""
+    from stslib.files import why_not_written
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StsError(why_not_written(folder, error)) from error
 
 
 def _fetch_cells(

@@ -72,6 +72,9 @@ def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database: str, 
         (("--tolerance-pa", -1), "tolerance_pa is -1.0"),
         (("--per-second", 0), "per-second is 0.0"),
         (("--scheduler", "nonsense"), "scheduler is 'nonsense'"),
+        (("--base-uri", "nonsense"), "base-uri is 'nonsense'"),
+        (("--base-uri", "ftp://archive"), "base-uri is 'ftp://archive'"),
+        (("--seed", -1), "Invalid value for '--seed'"),
     ],
 )
 def test_parameters_that_make_no_sense_are_one_line(
@@ -80,6 +83,13 @@ def test_parameters_that_make_no_sense_are_one_line(
     result = sts("fetch", "--source", "allen", "--output", tmp_path, "--base-uri", database, *arguments)
     assert result.exit_code == 2 and said in result.output and "Traceback" not in result.output
     assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.usefixtures("no_mirror")
+def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = sts("fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9")
+    assert result.exit_code == 1 and str(tmp_path / "file") in result.output and "failed" not in result.output
 
 
 @pytest.mark.mirror

@@ -6,7 +6,6 @@ against a local stand-in of the service (`tests/standin_server.py`), not yet aga
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -16,19 +15,15 @@ from typing import Any
 from urllib.parse import quote
 
 import pandas as pd
-import pooch
 
 from stslib import cohort
 from stslib.errors import StsError
-from stslib.files import atomic
-from stslib.progress import progress
 from stslib.recordings import Recording, Sweep
 from stslib.sources import nwb
+from stslib.sources.archive import ArchiveSource, in_order, labelled
 from stslib.sources.http import Http, NotThere
 from stslib.sources.traces import LONG_STEP_S, BadRecording
 
-#: Columns of every archive's cell table.
-COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 MOUSE = "mus musculus"
 
 #: Mean size of a recording, in bytes, for the estimate before a fetch: the database does not tell sizes.
@@ -38,31 +33,17 @@ MEAN_FILE_BYTES = 20_000_000
 _NOMINAL_RATE_HZ = 50_000.0
 
 
-class Allen:
-    """The Cell Types Database as a source of cells.
-
-    Parameters
-    ----------
-    folder : path, optional
-        Where answers and NWB files are kept; by default the user's cache.
-    keep_nwb : bool
-        Keep the NWB files (about 20 MB each).
-    base_uri : str, optional
-        Address of the service; by default AllenSDK's.
-    http : Http, optional
-        The connection.
-    """
+class Allen(ArchiveSource):
+    """The Cell Types Database as a source of cells; parameters as for `ArchiveSource`, `base_uri` by default AllenSDK's."""
 
     name = "allen"
-    kind = "real"
     dataset = "Clamp"
     requests_per_cell = 3
 
     def __init__(
         self, folder: str | Path = "", keep_nwb: bool = True, base_uri: str = "", http: Http | None = None
     ) -> None:
-        self.folder = Path(folder).expanduser() if folder else Path(pooch.os_cache("stslib")) / "allen"
-        self.keep_nwb, self.base_uri, self.http = keep_nwb, base_uri, http or Http()
+        super().__init__(folder, keep_nwb, base_uri, http)
         self._making = threading.Lock()
         self._api: Any = None
 
@@ -73,7 +54,7 @@ class Allen:
         self.__init__(**state)  # type: ignore[misc]
 
     def cells(self) -> pd.DataFrame:
-        """Every cell of the database: `COLUMNS`, and line (transgenic line).
+        """Every cell of the database: the columns of an archive, and line (transgenic line).
 
         Human cells have the reason `not_mouse`, cells of a line without one class `unsure_label`.
 
@@ -83,24 +64,21 @@ class Allen:
             When the database does not answer.
         """
         rows = []
-        for cell in self._kept("cells", lambda: self.api.list_cells_api()):
+        for cell in self.kept_json("cells", lambda: self.api.list_cells_api()):
             line = cell.get("line_name") or ""
-            row = {"cell_id": str(cell["specimen__id"]), "dataset": self.dataset, "split": "", "line": line}
-            row["donor"] = str(cell.get("donor__id") or "")
-            row["label"], row["reason"], row["detail"] = "", "", ""
+            row = {"cell_id": str(cell["specimen__id"]), "donor": str(cell.get("donor__id") or ""), "line": line}
             if str(cell.get("donor__species", "")).lower() != MOUSE:
-                row["reason"], row["detail"] = "not_mouse", f"its species is {cell.get('donor__species')}"
+                row |= {"label": "", "reason": "not_mouse", "detail": f"its species is {cell.get('donor__species')}"}
             else:
                 row |= labelled(partial(cohort.label_patch_clamp, line), f"its line is {line or 'not known'}")
             rows.append(row)
-        table = pd.DataFrame(rows, columns=[*COLUMNS, "line"])
-        return table.sort_values("cell_id", key=lambda c: c.astype("int64"), ignore_index=True)
+        return self.table(rows, "line")
 
     def features(self) -> pd.DataFrame:
         """The database's electrophysiology features, one row a cell, with `cell_id` and the names of the published table."""
-        table = pd.DataFrame(self._kept("ephys_features", lambda: self.api.get_ephys_features()))
+        table = pd.DataFrame(self.kept_json("ephys_features", lambda: self.api.get_ephys_features()))
         table.insert(0, "cell_id", table.pop("specimen_id").astype(str))
-        return table.sort_values("cell_id", key=lambda c: c.astype("int64"), ignore_index=True)
+        return in_order(table)
 
     def rheobase_sweeps(self) -> dict[str, int]:
         """Number of the rheobase sweep of each cell, by the database's own analysis."""
@@ -163,14 +141,6 @@ class Allen:
         self._download(cell_id, path)
         return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset)
 
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order (by default of all cells that have a class), one at a time."""
-        if cell_ids is None:
-            table = self.cells()
-            cell_ids = table.loc[table["reason"] == "", "cell_id"]
-        for cell_id in progress(list(cell_ids), "Cell Types Database"):
-            yield self.recording(cell_id)
-
     def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
         """Bytes that travel for these cells, and the size of their files (an estimate)."""
         n_bytes = len(list(cell_ids)) * MEAN_FILE_BYTES
@@ -197,32 +167,6 @@ class Allen:
 
     def _path(self, cell_id: str) -> Path:
         return self.folder / "nwb" / f"{cell_id}.nwb"
-
-    def _kept(self, name: str, ask: Any) -> list[dict[str, Any]]:
-        """An answer, kept in a file from the first time on."""
-        return kept_json(self.folder / f"{self.name}_{name}.json", ask)
-
-
-def labelled(rule: Any, what: str) -> dict[str, str]:
-    """Label, reason and detail of a cell by a rule of `stslib.cohort`; `what` says what the rule saw."""
-    try:
-        label = rule()
-    except StsError as error:
-        return {"label": "", "reason": "unsure_label", "detail": str(error)}
-    if label == cohort.UNSURE:
-        return {"label": label, "reason": "unsure_label", "detail": what}
-    return {"label": label, "reason": "", "detail": ""}
-
-
-def kept_json(path: Path, ask: Any) -> Any:
-    """The JSON at `path`; where there is none, or it is damaged, `ask()` gives it and it is kept."""
-    try:
-        return json.loads(path.read_text())
-    except (OSError, ValueError):
-        answer = ask()
-        with atomic(path) as part:
-            part.write_text(json.dumps(answer))
-        return answer
 
 
 def _no_trace() -> Any:

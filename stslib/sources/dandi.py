@@ -17,14 +17,12 @@ from pathlib import Path
 from typing import Any
 
 import pandas as pd
-import pooch
 
 from stslib import cohort
 from stslib.errors import StsError
-from stslib.progress import progress
 from stslib.recordings import Recording
 from stslib.sources import nwb, published
-from stslib.sources.allen import COLUMNS, kept_json, labelled
+from stslib.sources.archive import ArchiveSource, labelled
 from stslib.sources.http import Http, NotThere
 from stslib.sources.ranges import RemoteHdf5
 from stslib.sources.traces import BadRecording
@@ -37,25 +35,14 @@ PART_READ = 0.10
 _SESSION = re.compile(r"_ses-([^_/]+)_icephys\.nwb$")
 
 
-class Dandi:
-    """The Patch-seq recordings as a source of cells.
+class Dandi(ArchiveSource):
+    """The Patch-seq recordings as a source of cells; parameters as for `ArchiveSource`.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where the listing, and NWB files with `keep_nwb`, are kept; by default the user's cache.
-    keep_nwb : bool
-        Fetch whole files and keep them, checked by their sha256.
-    base_uri : str
-        Address of the archive.
-    metadata : path, optional
-        `PatchSeq_metadata.csv`; by default the published one.
-    http : Http, optional
-        The connection.
+    With `keep_nwb` whole files are fetched and kept, checked by their sha256; else only what is read of them travels.
+    `metadata` names `PatchSeq_metadata.csv`; by default it is the published one.
     """
 
     name = "dandi"
-    kind = "real"
     dataset = "Seq"
     requests_per_cell = 100
 
@@ -67,9 +54,8 @@ class Dandi:
         metadata: str | Path = "",
         http: Http | None = None,
     ) -> None:
-        self.folder = Path(folder).expanduser() if folder else Path(pooch.os_cache("stslib")) / "dandi"
-        self.keep_nwb, self.base_uri = keep_nwb, (base_uri or BASE_URI).rstrip("/")
-        self.metadata, self.http = metadata, http or Http()
+        super().__init__(folder, keep_nwb, (base_uri or BASE_URI).rstrip("/"), http)
+        self.metadata = metadata
         self._making = threading.Lock()
         self._assets: dict[str, dict[str, Any]] | None = None
         self._sessions: dict[str, str] | None = None
@@ -89,14 +75,13 @@ class Dandi:
         assets = self.assets()
         for cell in self._metadata().to_dict("records"):
             t_type, dendrites = cell["T-type Label"], cell["dendrite_type"]
-            row = {"cell_id": cell["cell_specimen_id"], "dataset": self.dataset, "donor": cell["donor_id"], "split": ""}
+            row = {"cell_id": cell["cell_specimen_id"], "donor": cell["donor_id"], "t_type": t_type}
             seen = f"its T-type is {t_type or 'not known'}, its dendrites are {dendrites or 'not known'}"
-            row |= labelled(partial(cohort.label_patch_seq, t_type, dendrites), seen) | {"t_type": t_type}
+            row |= labelled(partial(cohort.label_patch_seq, t_type, dendrites), seen)
             if not row["reason"] and cell["ephys_session_id"] not in assets:
                 row["reason"], row["detail"] = "no_recording", f"dandiset {DANDISET} has no file of its session"
             rows.append(row)
-        table = pd.DataFrame(rows, columns=[*COLUMNS, "t_type"])
-        return table.sort_values("cell_id", key=lambda c: c.astype("int64"), ignore_index=True)
+        return self.table(rows, "t_type")
 
     def features(self) -> pd.DataFrame:
         """The authors' published features of Patch-seq cells, for DANDI has none; empty where they cannot be had."""
@@ -119,7 +104,7 @@ class Dandi:
         """The files by session: asset_id, path, size in bytes. The listing is kept from the first time on."""
         with self._making:
             if self._assets is None:
-                listing = kept_json(self.folder / f"dandi_{DANDISET}_{VERSION}.json", self._list)
+                listing = self.kept_json(f"{DANDISET}_{VERSION}", self._list)
                 self._assets = {
                     found.group(1): asset for asset in listing if (found := _SESSION.search(str(asset["path"])))
                 }
@@ -163,14 +148,6 @@ class Dandi:
         remote = self._remote(asset)
         name = str(asset["path"])
         return _through(remote, remote.work(lambda: nwb.read_recording(remote, name, cell_id, self.dataset)))
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order (by default of all cells that have a class), one at a time."""
-        if cell_ids is None:
-            table = self.cells()
-            cell_ids = table.loc[table["reason"] == "", "cell_id"]
-        for cell_id in progress(list(cell_ids), "Patch-seq"):
-            yield self.recording(cell_id)
 
     def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
         """Bytes that travel for these cells (an estimate), and the size of their files."""
