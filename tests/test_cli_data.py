@@ -88,7 +88,9 @@ def test_parameters_that_make_no_sense_are_one_line(
 @pytest.mark.usefixtures("no_mirror")
 def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database: str, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("in the way")
-    result = sts("fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9")
+    result = sts(
+        "fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9"
+    )
     assert result.exit_code == 1 and str(tmp_path / "file") in result.output and "failed" not in result.output
 
 
