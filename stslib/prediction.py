@@ -14,7 +14,7 @@ import pandas as pd
 
 from stslib import networks, sweeps, training
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile
+from stslib.errors import DamagedFile, StsError
 from stslib.recordings import Recording
 from stslib.scalograms import Bank, cwt_resized
 
@@ -39,9 +39,11 @@ def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, A
     Returns
     -------
     dict
-        `sweeps`, `bank` and `image`, each with plain numbers and texts.
+        `sweeps`, `bank` and `image`, each with plain numbers and texts; `ready_made` says that the scalograms were not made
+        from sweeps here, so that nobody knows how to make more of them.
     """
     return {
+        "ready_made": bool(bank_file.get("ready_made", False)),
         "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS},
         "bank": {key: bank_file[key] for key in BANK_KEYS},
         "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
@@ -74,8 +76,15 @@ def predict(
     ------
     MissingInput, DamagedFile
         The model is not there, damaged, or its card does not hold the preprocessing.
+    StsError
+        It was trained on ready-made scalograms.
     """
     model, transform, card = networks.load(model_folder)
+    if card.get("preprocessing", {}).get("ready_made"):
+        raise StsError(
+            f"{model_folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
+            "use a network that was trained on sweeps"
+        )
     try:
         options, image = card["preprocessing"]["sweeps"], dict(card["preprocessing"]["image"])
         bank = Bank(**card["preprocessing"]["bank"])

@@ -200,3 +200,38 @@ def write_abf(path: Path, sweeps: Sequence[Steps], command: bool = True, voltage
         struct.pack_into("2i", raw, 2508, lead, round(one.duration_s * one.rate_hz))
     path.write_bytes(raw)
     return path
+
+
+#: Reason of each file of `write_bad_files`.
+BAD_FILES = {
+    "truncated": "unreadable_file", "text": "unreadable_file", "empty": "unreadable_file", "half": "unreadable_file",
+    "nothing": "unreadable_file", "voltage_clamp": "no_long_square", "search": "no_long_square", "slow": "low_rate",
+    "short": "short_step", "too_large": "wrong_units", "too_small": "wrong_units", "nan": "bad_trace",
+}  # fmt: skip
+
+
+def write_bad_files(root: Path, rate_hz: float = 10_000.0) -> None:
+    """One file of each kind that cannot be used (`BAD_FILES`), and one that can be read but never fires (`silent`)."""
+    few = family(50, step_pa=20, top_pa=110, rate_hz=rate_hz)
+    whole = write_nwb2(root / "truncated.nwb", few).read_bytes()
+    (root / "truncated.nwb").write_bytes(whole[: len(whole) // 2])
+    (root / "text.nwb").write_text("these are my notes\n")
+    (root / "empty.abf").write_bytes(b"")
+    (root / "half.abf").write_bytes(write_abf(root / "half.abf", few).read_bytes()[:3000])
+    with h5py.File(root / "nothing.nwb", "w") as file:
+        file["other"] = 1
+    write_nwb2(root / "voltage_clamp.nwb", [Steps(0, 10, clamp="voltage", rate_hz=rate_hz)])
+    write_nwb2(root / "silent.nwb", [Steps(n, 10.0 * n, rate_hz=rate_hz) for n in (1, 2)])
+    write_nwb2(root / "search.nwb", [Steps(1, 50, 1, "X2LP_Search_DA_0", rate_hz=rate_hz)])
+    write_nwb2(root / "slow.nwb", [Steps(1, 50, 1, rate_hz=5000.0)])
+    write_nwb2(root / "short.nwb", [Steps(1, 50, 1, duration_s=0.5, rate_hz=rate_hz)])
+    # Volts written where the file promises millivolts, and the other way round.
+    for name, factor in (("too_large", 1e3), ("too_small", 1e-3)):
+        write_nwb2(root / f"{name}.nwb", few)
+        with h5py.File(root / f"{name}.nwb", "r+") as file:
+            for group in file["acquisition"].values():
+                group["data"].attrs["conversion"] *= factor
+    write_nwb2(root / "nan.nwb", few)
+    with h5py.File(root / "nan.nwb", "r+") as file:
+        for group in file["acquisition"].values():
+            group["data"][7000:7010] = np.nan

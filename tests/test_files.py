@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import h5py
 import numpy as np
 import pytest
 
@@ -14,7 +13,7 @@ from stslib.sources import Source, open_source
 from stslib.sources.files import Files
 from stslib.sweeps import NoPair, choose_pair, extract
 from tests import standin
-from tests.standin import Steps, family
+from tests.standin import family
 
 SLOW = {"rate_hz": 10_000.0}
 
@@ -28,36 +27,11 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     standin.write_nwb1(root / "good1.nwb", family(50, step_pa=20, top_pa=110, description="Long Square", **SLOW))
     (root / "day2").mkdir()
     standin.write_abf(root / "day2" / "good3.abf", few)
-    whole = (root / "good2.nwb").read_bytes()
-    (root / "truncated.nwb").write_bytes(whole[: len(whole) // 2])
-    (root / "text.nwb").write_text("these are my notes\n")
-    (root / "empty.abf").write_bytes(b"")
-    (root / "half.abf").write_bytes((root / "day2" / "good3.abf").read_bytes()[:3000])
-    with h5py.File(root / "nothing.nwb", "w") as file:
-        file["other"] = 1
-    standin.write_nwb2(root / "voltage_clamp.nwb", [Steps(0, 10, clamp="voltage", **SLOW)])
-    standin.write_nwb2(root / "silent.nwb", [Steps(n, 10.0 * n, **SLOW) for n in (1, 2)])
-    standin.write_nwb2(root / "search.nwb", [Steps(1, 50, 1, "X2LP_Search_DA_0", **SLOW)])
-    standin.write_nwb2(root / "slow.nwb", [Steps(1, 50, 1, rate_hz=5000.0)])
-    standin.write_nwb2(root / "short.nwb", [Steps(1, 50, 1, duration_s=0.5, **SLOW)])
-    # Volts written where the file promises millivolts, and the other way round.
-    for name, factor in (("too_large", 1e3), ("too_small", 1e-3)):
-        standin.write_nwb2(root / f"{name}.nwb", few)
-        with h5py.File(root / f"{name}.nwb", "r+") as file:
-            for group in file["acquisition"].values():
-                group["data"].attrs["conversion"] *= factor
-    standin.write_nwb2(root / "nan.nwb", few)
-    with h5py.File(root / "nan.nwb", "r+") as file:
-        for group in file["acquisition"].values():
-            group["data"][7000:7010] = np.nan
+    standin.write_bad_files(root)
     return root
 
 
-EXPECTED = {
-    "truncated": "unreadable_file", "text": "unreadable_file", "empty": "unreadable_file", "half": "unreadable_file",
-    "nothing": "unreadable_file", "voltage_clamp": "no_long_square", "search": "no_long_square", "slow": "low_rate",
-    "short": "short_step", "too_large": "wrong_units", "too_small": "wrong_units", "nan": "bad_trace",
-}  # fmt: skip
+EXPECTED = standin.BAD_FILES
 
 
 def test_every_bad_file_has_its_reason_in_one_line_and_the_good_ones_stay(folder: Path) -> None:

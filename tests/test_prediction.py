@@ -1,6 +1,8 @@
 """`sts predict`: a saved network gives recordings the very probabilities that the notebook gave them."""
 
+import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,8 +13,9 @@ import pytest
 
 from stslib import prediction, provenance
 from stslib.cohort import CLASSES
-from stslib.errors import MissingInput
+from stslib.errors import MissingInput, StsError
 from stslib.sources import open_source
+from tests import standin
 
 COLUMNS = [f"p:{name}" for name in CLASSES]
 
@@ -77,3 +80,28 @@ def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):
 def test_a_missing_model_says_who_makes_it(tmp_path):
     with pytest.raises(MissingInput, match="05_deep_models"):
         prediction.predict([], tmp_path)
+
+
+@pytest.mark.slow
+def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(smoke, tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    standin.write_bad_files(folder)
+    standin.write_nwb2(folder / "good.nwb", standin.family(50, top_pa=110, rate_hz=10_000.0))
+    model, output = smoke / "05_deep_models/models/resnet18", tmp_path / "out.csv"
+    done = sts_predict(folder, "--model", model, "--output", output)
+    assert done.returncode == 0 and "Traceback" not in done.stderr, done.stderr
+    table = pd.read_csv(output, keep_default_na=False).set_index("cell_id")
+    assert table["reason"].to_dict() == {**standin.BAD_FILES, "silent": "no_spiking_sweep", "good": ""}
+    assert (table.loc[table["reason"] != "", "detail"] != "").all() and not table["detail"].str.contains("\n").any()
+    assert table.loc["good", "predicted"] in CLASSES
+
+
+@pytest.mark.slow
+def test_a_network_that_learnt_from_ready_made_scalograms_is_refused(smoke, tmp_path):
+    model = shutil.copytree(smoke / "05_deep_models/models/resnet18", tmp_path / "model")
+    card = json.loads((model / "model.json").read_text())
+    card["card"]["preprocessing"]["ready_made"] = True
+    (model / "model.json").write_text(json.dumps(card))
+    with pytest.raises(StsError, match="precomputed scalograms"):
+        prediction.predict([], model)

@@ -193,11 +193,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
         else:
             standin.write_abf(folder / f"{cell_id}.abf", steps(label, place))
         rows.append((cell_id, label, f"mouse {place}"))
-    whole = (folder / "100.nwb").read_bytes()
-    (folder / "truncated.nwb").write_bytes(whole[: len(whole) // 2])
-    (folder / "text.nwb").write_text("these are my notes\n")
-    standin.write_nwb2(folder / "silent.nwb", [Steps(n, 10.0 * n, rate_hz=10_000.0) for n in (1, 2)])
-    standin.write_nwb2(folder / "search.nwb", [Steps(1, 50, 1, "X2LP_Search_DA_0", rate_hz=10_000.0)])
+    standin.write_bad_files(folder)
     standin.write_nwb2(folder / "unlabelled.nwb", steps("Sst", 0))
     standin.write_nwb2(folder / "odd.nwb", steps("Sst", 0))
     standin.write_nwb2(folder / "twice.nwb", steps("Sst", 0))
@@ -223,8 +219,8 @@ def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(
     check_account(cells, data.load_table("counts"))
     left_out = cells[cells["status"] == "excluded"].set_index("cell_id")
     assert left_out["reason"].to_dict() == {
-        "truncated": "unreadable_file", "text": "unreadable_file", "silent": "no_spiking_sweep", "search": "no_long_square",
-        "unlabelled": "unsure_label", "odd": "unsure_label", "twice": "unsure_label",
+        **standin.BAD_FILES, "silent": "no_spiking_sweep", "unlabelled": "unsure_label", "odd": "unsure_label",
+        "twice": "unsure_label",
     }  # fmt: skip
     assert (left_out["detail"] != "").all()
     array = stage(own, "files", "02_sweeps", monkeypatch).load_array("sweeps")
