@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from stslib import bookpages, files, provenance, runs
 from stslib.errors import DamagedFile, MissingInput, StsError
-from stslib.parameters import read_notebook
+from stslib.parameters import home_profile, read_notebook
 
 GENERATED = "_generated"
 #: Run in this very interpreter, so that the book is built with the packages that ran the notebooks.
@@ -93,14 +93,51 @@ def assemble(run: str, folder: Path) -> list[str]:
     names = re.findall(r"notebooks/(\S+)", (root / "_toc.yml").read_text(encoding="utf-8"))
     (folder / "notebooks").mkdir(exist_ok=True)
     for name in names:
-        stage = runs.open_stage(run, name, wanted_by="the book")
-        path = stage.path / f"{name}.ipynb"
-        if not path.is_file():
-            raise MissingInput(f"the book needs {path}, and it is not there; make it: sts run {name} --run {run}")
-        merged = merge(read_notebook(root / "notebooks" / f"{name}.ipynb"), read_notebook(path), name)
-        nbformat.write(merged, folder / "notebooks" / f"{name}.ipynb")
+        source = read_notebook(root / "notebooks" / f"{name}.ipynb")
+        home = home_profile(source)
+        page = _apart(source, name, home, run) if home else _page(source, name, run)
+        nbformat.write(page, folder / "notebooks" / f"{name}.ipynb")
     bookpages.write(run, names, folder / "book" / GENERATED)
     return names
+
+
+def _page(source: nbformat.NotebookNode, name: str, run: str) -> nbformat.NotebookNode:
+    stage = runs.open_stage(run, name, wanted_by="the book")
+    path = stage.path / f"{name}.ipynb"
+    if not path.is_file():
+        raise MissingInput(f"the book needs {path}, and it is not there; make it: sts run {name} --run {run}")
+    return merge(source, read_notebook(path), name)
+
+
+def _apart(source: nbformat.NotebookNode, name: str, home: str, run: str) -> nbformat.NotebookNode:
+    """The page of a notebook that needs other cells than the book's run: its results where there are any, else how to make
+    them. Their want, or their age, is told on the page and never stops the book."""
+    for made_by in dict.fromkeys((run, home)):
+        if bookpages.open_or_none(made_by, name) is None:
+            continue
+        try:
+            page = _page(source, name, made_by)
+        except (DamagedFile, MissingInput):
+            raise
+        except StsError:
+            words = f"Its results in run `{made_by}` were made by another version of its code, so they are not shown."
+            break
+        return (
+            page if made_by == run else _noted(page, f"The results on this page are those of run `{made_by}`.", "note")
+        )
+    else:
+        words = "It has not been run here."
+    page = nbformat.from_dict(source)
+    return _noted(
+        page, f"{words} The text stands without its results; make them: `sts run --profile {home}`.", "warning"
+    )
+
+
+def _noted(page: nbformat.NotebookNode, words: str, kind: str) -> nbformat.NotebookNode:
+    """The page with a sentence below its title."""
+    title, _, rest = page.cells[0].source.partition("\n")
+    page.cells[0].source = f"{title}\n\n```{{{kind}}}\n{words}\n```\n{rest}"
+    return page
 
 
 def build(run: str, output: Path | None = None) -> Path:

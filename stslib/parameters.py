@@ -168,6 +168,14 @@ def read_notebook(path: Path) -> nbformat.NotebookNode:
         raise DamagedFile(f"{path} is not a notebook that can be read ({type(error).__name__})") from None
 
 
+def home_profile(notebook: nbformat.NotebookNode) -> str:
+    """The one profile that makes this notebook's results, from its metadata (`sts.profile`); empty where any profile does.
+
+    A notebook that needs certain cells, such as the authors' real tables, is no part of the other profiles' runs.
+    """
+    return str(notebook.metadata.get("sts", {}).get("profile", ""))
+
+
 def parse_parameters(source: str, where: str = "parameters") -> dict[str, Parameter]:
     """Read the text of a `parameters` cell; see `read_parameters`."""
     comments = {

@@ -11,11 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stslib import files
+from stslib import notebooks as runner
 from stslib.bookpages import claims, tables
 from stslib.bookpages.claims import NOT_MEASURED, Finding, paper_text
 from stslib.bookpages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, percent
 from stslib.bookpages.markup import code, page_link, plain, table
 from stslib.evaluation import COMPARABLE_DATA
+from stslib.parameters import home_profile, read_notebook
 
 #: Figures for the landing page: the first one that the run has is shown.
 PICTURES = (
@@ -43,7 +45,10 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
     StsError
         A result is damaged, contradicts its own run, or `folder` cannot be written.
     """
-    sources: list[tuple[str, Sequence[str]]] = [(run, notebooks)]
+    known = runner.available()
+    elsewhere = [n for n in notebooks if n in known and home_profile(read_notebook(known[n])) not in ("", run)]
+    mine = [n for n in notebooks if n not in elsewhere or open_or_none(run, n) is not None]
+    sources: list[tuple[str, Sequence[str]]] = [(run, mine)]
     if run != PUBLISHED_RUN:
         sources.append((PUBLISHED_RUN, [n for n in notebooks if open_or_none(PUBLISHED_RUN, n) is not None]))
     evidence = gather(sources)

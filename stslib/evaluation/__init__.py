@@ -1,16 +1,17 @@
 """How good a classifier is: scores with bootstrap intervals, two models compared, calibration, the paper's numbers."""
 
-from stslib.evaluation.intervals import LEVEL, bootstrap, by_fold, cv_records, interval, scores
+from stslib.evaluation.intervals import LEVEL, bootstrap, by_fold, confusion_shares, cv_records, interval, scores
 from stslib.evaluation.metrics import (
     METRIC_NAMES,
     METRICS,
     check_proba,
     confusion,
     predicted,
+    prediction_table,
     score,
     scores_of,
 )
-from stslib.evaluation.pairs import Difference, McNemar, bootstrap_difference, mcnemar
+from stslib.evaluation.pairs import Difference, McNemar, bootstrap_difference, compare_models, mcnemar
 from stslib.evaluation.paper import (
     COMPARABLE_DATA,
     PAPER_RESULTS,
@@ -33,14 +34,17 @@ __all__ = [
     "by_fold",
     "calibration",
     "check_proba",
+    "compare_models",
     "compare_with_paper",
     "confusion",
+    "confusion_shares",
     "cv_records",
     "interval",
     "mcnemar",
     "paper_sentence",
     "paper_value",
     "predicted",
+    "prediction_table",
     "score",
     "scores",
     "scores_of",

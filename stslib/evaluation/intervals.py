@@ -108,6 +108,24 @@ def scores(
     return records
 
 
+def confusion_shares(
+    labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Confusion matrix as shares of each true class, with 95 % bootstrap intervals.
+
+    Returns
+    -------
+    share, low, high : (4, 4) arrays
+        Rows are true classes; each row of `share` adds up to 1. A class without a cell has zeros.
+    """
+    counts = confusion(labels, predictions)
+    drawn = resample(counts, n_bootstrap, seed, stratified=True)
+    drawn = drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1)
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), low, high
+
+
 def cv_records(
     fold_values: Mapping[str, Sequence[float]], model: str, data: str, n: int, split: str = "cv"
 ) -> list[dict[str, Any]]:

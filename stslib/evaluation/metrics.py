@@ -100,3 +100,26 @@ def score(metric: str, labels: Any, predictions: Any) -> float:
     """One metric (a name of `METRICS`) of predicted classes."""
     one_of("metric", metric, METRICS)
     return float(scores_of(confusion(labels, predictions))[metric])
+
+
+def prediction_table(cells: pd.DataFrame, train: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> pd.DataFrame:
+    """Probabilities of all cells beside their labels, as notebooks keep them.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        `cell_id`, `label`, `split`.
+    train : (n_cells,) array of bool
+    inside, outside : (n_train, 4), (n_test, 4) arrays
+        Held-out probabilities of the training cells, and those of the others.
+
+    Returns
+    -------
+    DataFrame
+        `cell_id`, `label`, `split`, `p:<class>`.
+    """
+    proba = np.full((len(cells), len(CLASSES)), np.nan)
+    proba[train], proba[~train] = inside, outside
+    columns = [f"p:{c}" for c in CLASSES]
+    head = cells[["cell_id", "label", "split"]].reset_index(drop=True)
+    return pd.concat([head, pd.DataFrame(proba, columns=columns)], axis=1)

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy import stats
 
 from stslib.cohort import CLASSES
 from stslib.errors import one_of
 from stslib.evaluation.intervals import interval, resample
-from stslib.evaluation.metrics import METRICS, label_pairs, scores_of
+from stslib.evaluation.metrics import METRICS, label_pairs, score, scores_of
 
 
 @dataclass(frozen=True)
@@ -97,3 +98,22 @@ def bootstrap_difference(
     value = scores_of(joint.sum(axis=2))[metric] - scores_of(joint.sum(axis=1))[metric]
     low, high = interval(differences)
     return Difference(metric, float(value), low, high, len(y))
+
+
+def compare_models(labels: Any, pred_a: Any, pred_b: Any, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
+    """Every metric of two classifiers on the same cells, and their difference with its paired 95 % bootstrap interval.
+
+    Returns
+    -------
+    DataFrame
+        Columns `metric`, `first`, `second`, `difference` (first minus second), `low`, `high`, `n`, one row a metric of
+        `METRICS`.
+    """
+    rows = []
+    for metric in METRICS:
+        found = bootstrap_difference(labels, pred_a, pred_b, metric, n_bootstrap, seed)
+        each = {"first": score(metric, labels, pred_a), "second": score(metric, labels, pred_b)}
+        rows.append(
+            {"metric": metric, **each, "difference": found.value, "low": found.low, "high": found.high, "n": found.n}
+        )
+    return pd.DataFrame(rows)

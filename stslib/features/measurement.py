@@ -169,6 +169,13 @@ def _first_spike(extractor: Any) -> dict[str, float]:
     return {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP}
 
 
+def train(sweep: Sweep) -> dict[str, float]:
+    """`adaptation`, `latency` (s) and `avg_isi` (ms) of one sweep's own spike train; empty without a spike."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _train(_extractor(sweep))
+
+
 def _train(extractor: Any) -> dict[str, float]:
     if not len(extractor.spikes()):
         return {}

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, ParamSpec
+from collections.abc import Mapping, Sequence
+from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
@@ -17,26 +15,13 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from stslib.cohort import CLASSES
 from stslib.errors import StsError, one_of
-from stslib.evaluation import METRIC_NAMES, METRICS, confusion, paper_value
+from stslib.evaluation import METRIC_NAMES, METRICS, confusion, confusion_shares, paper_value
 from stslib.figures import style
-
-P = ParamSpec("P")
 
 #: Order of the models in the figures; models that are not here follow by name.
 MODEL_ORDER = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3", "compact", "lightgbm")
 _CHANCE = 1 / len(CLASSES)
 _NEUTRAL = "#6E6E6E"
-
-
-def _in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Axes take their look when they are made, so the whole drawing runs under the house style."""
-
-    @functools.wraps(draw)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context({**style.RC, "figure.constrained_layout.w_pad": 0.07}):
-            return draw(*args, **kwargs)
-
-    return wrapped
 
 
 def _models(records: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -55,7 +40,7 @@ def _colour(model: str) -> str:
     return style.MODEL_COLOURS.get(model.split(":")[0], _NEUTRAL)
 
 
-@_in_house_style
+@style.in_house_style
 def balanced_accuracy_bars(
     records: Sequence[Mapping[str, Any]], kind: str, metric: str = "balanced_accuracy", paper: bool = True
 ) -> Figure:
@@ -129,8 +114,10 @@ def _mark_handle(marker: str, label: str) -> Line2D:
     return Line2D([], [], ls="", marker=marker, ms=4.5, mfc="white", mec="black", mew=0.9, label=label)
 
 
-@_in_house_style
-def confusion_matrix(labels: Any, predictions: Any, kind: str, title: str = "") -> Figure:
+@style.in_house_style
+def confusion_matrix(
+    labels: Any, predictions: Any, kind: str, title: str = "", n_bootstrap: int = 0, seed: int = 2026
+) -> Figure:
     """Confusion matrix with the number of cells and the share of the true class (row) in each field.
 
     Parameters
@@ -141,8 +128,12 @@ def confusion_matrix(labels: Any, predictions: Any, kind: str, title: str = "") 
         Which data they are about.
     title : str
         What was classified, by which model.
+    n_bootstrap, seed
+        Resamples behind a 95 % interval of each share (see `stslib.evaluation.confusion_shares`); 0 for none.
     """
     counts = confusion(labels, predictions)
+    if n_bootstrap:
+        _, low, high = confusion_shares(labels, predictions, n_bootstrap, seed)
     rows = counts.sum(axis=1, keepdims=True)
     share = counts / np.maximum(rows, 1)
     figure = style.new_figure(5.9, 4.4)
@@ -151,6 +142,8 @@ def confusion_matrix(labels: Any, predictions: Any, kind: str, title: str = "") 
     for (i, j), n in np.ndenumerate(counts):
         colour = "white" if share[i, j] > 0.55 else "black"
         text = f"{n}\n{100 * share[i, j]:.1f} %" if rows[i, 0] else "0"
+        if n_bootstrap and rows[i, 0]:
+            text += f"\n[{100 * low[i, j]:.1f}, {100 * high[i, j]:.1f}]"
         ax.text(j, i, text, ha="center", va="center", color=colour, fontsize=9)
     names = list(CLASSES)
     ax.set(xticks=range(len(names)), yticks=range(len(names)), xlabel="predicted class", ylabel="true class")
@@ -166,7 +159,7 @@ def confusion_matrix(labels: Any, predictions: Any, kind: str, title: str = "") 
     return style.say_kind(figure, kind)
 
 
-@_in_house_style
+@style.in_house_style
 def class_f1(records: Sequence[Mapping[str, Any]], kind: str, split: str = "holdout") -> Figure:
     """F1 of each class with its 95 % interval, one point a model.
 
@@ -207,32 +200,34 @@ def class_f1(records: Sequence[Mapping[str, Any]], kind: str, split: str = "hold
     return style.say_kind(figure, kind)
 
 
-@_in_house_style
-def reliability(table: pd.DataFrame, error: float, kind: str) -> Figure:
-    """Reliability curve: how often a prediction is right, against the probability it was given.
+@style.in_house_style
+def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> Figure:
+    """Reliability curves: how often a prediction is right, against the probability it was given; one panel a model.
 
     Parameters
     ----------
-    table, error
+    tables : mapping of model name to (table, error)
         From `stslib.evaluation.calibration`.
     kind : str
         Which data they are about.
     """
-    figure = style.new_figure(4.4, 4.0)
-    ax = figure.add_subplot()
-    ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--")
-    sizes = 14 + 160 * table["n"] / table["n"].sum()
-    ax.plot(table["confidence"], table["accuracy"], color=_colour("lightgbm"), lw=1.2)
-    ax.scatter(table["confidence"], table["accuracy"], s=sizes, color=_colour("lightgbm"), zorder=3)
-    for row in table.itertuples():
-        ax.annotate(f"{row.n}", (row.confidence, row.accuracy), (7, -9), textcoords="offset points", fontsize=8)
-    ax.set(xlabel="mean probability of the predicted class", ylabel="share that is right", aspect="equal")
-    ax.set(xlim=(_CHANCE, 1.03), ylim=(0, 1.03))
-    ax.set_title(f"expected calibration error {100 * error:.1f} % (numbers: cells)")
+    figure = style.new_figure(3.5 * len(tables) + 0.6, 3.9)
+    axes: Sequence[Axes] = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
+    for ax, (name, (table, error)), (colour, marker) in zip(axes, tables.items(), style.SERIES, strict=False):
+        ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--")
+        half = 1.96 * np.sqrt(table["accuracy"] * (1 - table["accuracy"]) / table["n"])
+        ax.errorbar(
+            table["confidence"], table["accuracy"], yerr=half, fmt=f"{marker}-", ms=5, lw=1.2, color=colour, capsize=2.5
+        )
+        for row in table.itertuples():
+            ax.annotate(f"{row.n}", (row.confidence, row.accuracy), (6, -10), textcoords="offset points", fontsize=8)
+        ax.set(xlabel="mean probability of the predicted class", aspect="equal", xlim=(0.25, 1.03), ylim=(0, 1.05))
+        ax.set_title(f"{name}\nexpected calibration error {100 * error:.1f} %", fontsize=9.5)
+    axes[0].set_ylabel("share that is right (bar: 95 %, binomial)")
     return style.say_kind(figure, kind)
 
 
-@_in_house_style
+@style.in_house_style
 def search_history(table: pd.DataFrame, kind: str) -> Figure:
     """Mean score of each trial of a search, with one SD over its folds, and the best so far.
 
@@ -260,84 +255,3 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
 
 def _n_folds(table: pd.DataFrame) -> int:
     return sum(str(c).startswith("fold:") for c in table.columns)
-
-
-@_in_house_style
-def absolute_times(table: pd.DataFrame, kind: str, column: str = "threshold_t_long_square") -> Figure:
-    """The time of the first spike as it is published, and from the onset of the step, by data set and class.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a cell: `label`, `dataset`, `onset_s` and `column` (a time in s from the start of the sweep).
-    kind : str
-        Which data they are about.
-    column : str
-        Which time.
-    """
-    figure = style.new_figure(7.4, 3.1)
-    axes = figure.subplots(1, 2, sharey=True)
-    rows = [(d, c) for d in sorted(table["dataset"].unique()) for c in CLASSES]
-    rng = np.random.default_rng(0)
-    size = float(np.clip(6000 / max(len(table), 1), 2.5, 14))
-    for ax, shift, title in (
-        (axes[0], 0.0, "as published: from the start of the sweep"),
-        (axes[1], table["onset_s"], "from the onset of the step"),
-    ):
-        time_s = table[column] - shift
-        for place, (dataset, label) in enumerate(rows):
-            here = (table["dataset"] == dataset) & (table["label"] == label)
-            jitter = place + rng.uniform(-0.3, 0.3, int(here.sum()))
-            ax.scatter(
-                time_s[here], jitter, s=size, alpha=0.45, lw=0, color=style.CLASS_COLOURS[label], rasterized=True
-            )
-        ax.set(xlabel="time of the first spike's threshold (s)", title=title)
-    axes[0].set(yticks=range(len(rows)), ylim=(len(rows) - 0.5, -0.5))
-    axes[0].set_yticklabels([f"{c}, {d}" for d, c in rows])
-    return style.say_kind(figure, kind)
-
-
-@_in_house_style
-def feature_distributions(x: pd.DataFrame, labels: Any, units: Mapping[str, str], kind: str) -> Figure:
-    """Spread of every feature in every class: median, quartiles, and 5 to 95 % of the cells.
-
-    Parameters
-    ----------
-    x : (n_cells, n_features) DataFrame
-        Features (`stslib.features.select`).
-    labels : (n_cells,) of str
-        Classes.
-    units : mapping of feature to unit
-        From `stslib.features.describe`.
-    kind : str
-        Which data they are about.
-    """
-    columns = 4
-    rows = -(-x.shape[1] // columns)
-    figure = style.new_figure(8.4, 1.3 * rows + 0.5)
-    grid = figure.subplots(rows, columns, squeeze=False)
-    truth = np.asarray(labels, dtype=object)
-    for ax, feature in zip(grid.flat, x.columns, strict=False):
-        values = [x[feature].to_numpy()[truth == c] for c in CLASSES]
-        drawn = ax.boxplot(
-            [v[np.isfinite(v)] for v in values],
-            vert=False,
-            whis=(5, 95),
-            showfliers=False,
-            widths=0.7,
-            patch_artist=True,
-        )
-        for box, line, label in zip(drawn["boxes"], drawn["medians"], CLASSES, strict=True):
-            box.set(facecolor=style.CLASS_COLOURS[label], edgecolor="black", linewidth=0.6)
-            line.set(color="white", linewidth=1.4)
-        unit = units.get(str(feature), "")
-        short = {"s from the start of the sweep": "s", "s from the onset of the step": "s", "s from the threshold": "s"}
-        ax.set_title(f"{str(feature).removesuffix('_long_square')} ({short.get(unit, unit)})", fontsize=8.5)
-        ax.set(yticks=[], ylim=(4.6, 0.4))
-        ax.tick_params(labelsize=8)
-        ax.spines["left"].set_visible(False)
-    for ax in list(grid.flat)[x.shape[1] :]:
-        ax.axis("off")
-    handles = [Patch(facecolor=style.CLASS_COLOURS[c], edgecolor="black", lw=0.6, label=c) for c in CLASSES]
-    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
-    return style.say_kind(figure, kind)

@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import ParamSpec
+
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+P = ParamSpec("P")
 
 #: Okabe-Ito colours, which stay apart for colour-blind eyes; Pvalb green and Excitatory blue as in the paper's Fig. 2.
 CLASS_COLOURS = {"Pvalb": "#009E73", "Sst": "#D55E00", "Vip/Lamp5": "#AA4499", "Excitatory": "#0072B2"}
@@ -26,7 +32,11 @@ MODEL_NAMES = {
     "inception_v3": "InceptionV3",
     "compact": "Compact CNN",
     "lightgbm": "LightGBM",
+    "discriminant": "Linear discriminant",
 }
+
+#: Colours for up to five series (Okabe-Ito), each with a marker of its own, so that no figure rests on colour alone.
+SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#6E6E6E", "v"))
 
 RC = {
     "figure.dpi": 110,
@@ -60,3 +70,14 @@ def say_kind(figure: Figure, kind: str) -> Figure:
     """Write at the figure's lower right which data it shows (a key of `KIND_WORDS`)."""
     figure.supxlabel(f"Data: {KIND_WORDS.get(kind, kind)}", x=0.995, ha="right", fontsize=7.5, color="0.35")
     return figure
+
+
+def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Axes take their look when they are made, so the whole drawing runs under the house style."""
+
+    @functools.wraps(draw)
+    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context({**RC, "figure.constrained_layout.w_pad": 0.07}):
+            return draw(*args, **kwargs)
+
+    return wrapped

@@ -1,0 +1,144 @@
+"""Trained on one data set, tested on the other: what carries over between two rigs, with and without adaptation.
+
+`transfer:A->B` is trained on every cell of A and tested on every cell of B. `transfer-test:A->B` is trained on A's training
+cells and tested on B's test cells, on which nothing was chosen. No label of B is ever used in training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
+
+from stslib.baseline.kernel import Standard
+from stslib.baseline.search import Learner
+from stslib.baseline.trees import class_numbers
+from stslib.cohort import CLASSES
+from stslib.errors import ParameterError, StsError
+
+#: Shrinkage of the covariance and rounds of self-training, by the training cells of both data sets.
+SHRINKAGE, ROUNDS = 0.5, 6
+_FIRST_SHARE, _LAST_SHARE = 0.30, 0.86  # of each predicted class that is taken in, from the first to a seventh round
+_FEWEST = 5
+
+
+@dataclass(frozen=True)
+class Direction:
+    """One way across: which cells are learnt from, which are known without labels, which are scored.
+
+    Attributes
+    ----------
+    split : str
+        Name in the metric records, such as `"transfer:Clamp->Seq"`.
+    fit, unlabelled, test : (n_cells,) arrays of bool
+        `unlabelled` are cells of the other data set whose features (never labels) an adapting model may look at.
+    """
+
+    split: str
+    fit: np.ndarray
+    unlabelled: np.ndarray
+    test: np.ndarray
+
+
+def directions(datasets: Any, train: np.ndarray) -> Iterator[Direction]:
+    """Both ways between two data sets, first with all cells, then from training to test cells.
+
+    Raises
+    ------
+    StsError
+        Not two data sets.
+    """
+    rigs = np.asarray(datasets, dtype=object)
+    names = sorted(set(rigs))
+    if len(names) != 2:
+        raise StsError(f"the cells come from {len(names)} data sets ({', '.join(map(str, names))}); transfer needs two")
+    ways = ((names[0], names[1]), (names[1], names[0]))
+    for source, target in ways:
+        here, there = rigs == source, rigs == target
+        yield Direction(f"transfer:{source}->{target}", here, there, there)
+    for source, target in ways:
+        here, there = rigs == source, rigs == target
+        yield Direction(f"transfer-test:{source}->{target}", here & train, there & train, there & ~train)
+
+
+#: Learns from cells of one data set, may look at unlabelled cells of the other, gives probabilities of unseen cells.
+Crossing = Callable[[pd.DataFrame, np.ndarray, pd.DataFrame, pd.DataFrame], np.ndarray]
+
+
+def across(learner: Learner) -> Crossing:
+    """A learner that takes no notice of the other data set's unlabelled cells."""
+    return lambda x, y, unlabelled, unseen: learner(x, y, unseen)
+
+
+def _discriminant(values: np.ndarray, numbers: np.ndarray) -> LinearDiscriminantAnalysis:
+    present = np.unique(numbers)
+    model = LinearDiscriminantAnalysis(
+        solver="lsqr", shrinkage=SHRINKAGE, priors=np.full(len(present), 1 / len(present))
+    )
+    return model.fit(values, numbers)
+
+
+def _proba(model: LinearDiscriminantAnalysis, values: np.ndarray) -> np.ndarray:
+    proba = np.zeros((len(values), len(CLASSES)))
+    proba[:, model.classes_] = model.predict_proba(values)
+    return proba
+
+
+def discriminant(x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame) -> np.ndarray:
+    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant on rank-normal features, classes equally likely.
+
+    The ranks are those of `x` and `unlabelled` together, so that both data sets are on one scale.
+    """
+    return adapted(x, y, unlabelled, unseen, rounds=0)
+
+
+def adapted(
+    x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame, rounds: int = ROUNDS
+) -> np.ndarray:
+    """The linear discriminant, adapted to another data set by self-training on its unlabelled cells.
+
+    In each round the cells of the other data set of which the model is surest, by predicted class, join its training cells
+    under the predicted label: 30 % of each class in the first round, more in every further one. The true labels of the
+    other data set are never looked at [1]_.
+
+    Parameters
+    ----------
+    x, y : (n, n_features) DataFrame, (n,) of str
+        Training cells of the one data set.
+    unlabelled : DataFrame
+        Features of cells of the other data set.
+    unseen : DataFrame
+        Cells to predict.
+    rounds : int
+        0 for no self-training.
+
+    Returns
+    -------
+    (n_unseen, 4) array
+
+    References
+    ----------
+    .. [1] Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, class-balanced self-training, ECCV.
+    """
+    if rounds < 0:
+        raise ParameterError(f"rounds is {rounds}; it must be 0 or more")
+    standard = Standard.of(pd.concat([x, unlabelled]))
+    n = len(standard.features)  # which values are missing tells the rig, so the marks of gaps stay out
+    known, other, wanted = (standard(part)[:, :n] for part in (x, unlabelled, unseen))
+    numbers = class_numbers(np.asarray(y, dtype=object))
+    model = _discriminant(known, numbers)
+    for k in range(rounds):
+        share = _FIRST_SHARE + (_LAST_SHARE - _FIRST_SHARE) * k / rounds
+        proba = _proba(model, other)
+        label, sure = proba.argmax(axis=1), proba.max(axis=1)
+        taken = np.zeros(len(other), dtype=bool)
+        for c in range(len(CLASSES)):
+            mine = np.flatnonzero(label == c)
+            count = max(int(len(mine) * share), min(_FEWEST, len(mine)))
+            taken[mine[np.argsort(-sure[mine], kind="stable")[:count]]] = True
+        model = _discriminant(np.vstack([known, other[taken]]), np.r_[numbers, label[taken]])
+    return _proba(model, wanted)
