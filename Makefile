@@ -18,7 +18,7 @@ lint: $(READY)  ## ruff (lint and format) and mypy
 smoke: $(READY)  ## the six notebooks on a few cells, in minutes
 	$(BIN)/sts run --profile smoke
 
-published: $(READY)  ## the baseline on the authors' real tables
+published: $(READY)  ## the baseline and its audit, on the authors' real tables
 	$(BIN)/sts run --profile published
 
 BENCH ?= tests/bench

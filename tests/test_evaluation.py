@@ -221,6 +221,40 @@ def test_the_sentence_compares_real_cells_and_refuses_to_compare_others() -> Non
         evaluation.paper_sentence([], "resnet18")
 
 
+def test_shares_of_the_confusion_matrix_have_binomial_intervals() -> None:
+    labels, said = made_up(1)
+    share, low, high = evaluation.confusion_shares(labels, said, 20000)
+    theirs = sk.confusion_matrix(labels.astype(str), said.astype(str), labels=list(CLASSES), normalize="true")
+    assert share == pytest.approx(theirs)
+    for i, label in enumerate(CLASSES):
+        n = HOLDOUT[label]
+        assert low[i] * n == pytest.approx(stats.binom.ppf(0.025, n, share[i]), abs=1.01)
+        assert high[i] * n == pytest.approx(stats.binom.ppf(0.975, n, share[i]), abs=1.01)
+
+
+def test_two_models_side_by_side_are_the_single_scores_and_their_paired_differences() -> None:
+    labels, a = made_up(1)
+    _, b = made_up(1, share_right=0.7)
+    table = evaluation.compare_models(labels, a, b, 300).set_index("metric")
+    assert list(table.index) == list(evaluation.METRICS)
+    for metric, row in table.iterrows():
+        assert row["first"] == evaluation.score(str(metric), labels, a)
+        assert row["difference"] == pytest.approx(row["first"] - row["second"])
+        assert row["low"] <= row["difference"] <= row["high"]
+    same = evaluation.compare_models(labels, a, a, 300)
+    assert (same[["difference", "low", "high"]] == 0).all(axis=None)
+
+
+def test_a_table_of_predictions_puts_each_probability_beside_its_cell() -> None:
+    import pandas as pd
+
+    cells = pd.DataFrame({"cell_id": list("abc"), "label": "Sst", "split": ["test", "train", "test"], "donor": "d"})
+    train = (cells["split"] == "train").to_numpy()
+    table = evaluation.prediction_table(cells, train, np.full((1, 4), 0.25), np.eye(4)[:2])
+    assert list(table.columns) == ["cell_id", "label", "split", *[f"p:{c}" for c in CLASSES]]
+    assert table.set_index("cell_id")["p:Pvalb"].to_dict() == {"a": 1, "b": 0.25, "c": 0}
+
+
 @pytest.mark.parametrize(
     ("labels", "proba", "words"),
     [
