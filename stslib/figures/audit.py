@@ -51,7 +51,7 @@ def dots(
     if len(kinds) > len(style.SERIES):
         raise StsError(f"{len(kinds)} series; a figure can keep {len(style.SERIES)} apart")
     figure = style.new_figure(3.2 + 2.9 * len(groups), 1.35 + 0.36 * len(names) * (1 + 0.35 * (len(kinds) > 2)))
-    axes = figure.subplots(1, len(groups), sharey=True, squeeze=False)[0]
+    axes = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
     for ax, group in zip(axes, groups, strict=True):
         mine = table[table[panels] == group] if panels else table
         for words, value in (lines or {}).items():
