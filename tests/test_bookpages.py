@@ -29,6 +29,7 @@ PARAMETERS = {
     "n_trials = 5  # trials of the search [1, 1000]",
     "05_deep_models": 'run = "default"  # name of the run folder under results\nweights = "none"  # {none, imagenet}\n'
     'note = "a|b`c*"  # any text',
+    "08_real_signals": 'run = "default"  # name of the run folder under results\nn_folds = 5  # folds [2, 10]',
 }
 ROOT = provenance.project_root(Path(__file__).parent)
 
@@ -265,6 +266,27 @@ def test_real_tables_stand_beside_a_simulated_run_and_are_marked(book):
     assert "- Paper" in real
     assert "- Paper" not in simulated, "a simulated number must not stand beside the paper's"
     assert "InceptionV3" in paper
+
+
+def test_real_signals_are_said_to_be_reached_or_not_from_their_own_runs(book):
+    text = page("real_signals.md")
+    assert text.count("Not measured here") == 2
+    assert "sts run --profile action_potentials" in text
+    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    values = {
+        ("compact", "weighted_f1"): 0.81,
+        ("compact", "balanced_accuracy"): 0.69,
+        ("lightgbm", "weighted_f1"): 0.84,
+    }
+    rows = [(m, metric, v, v, v - 0.02, v + 0.02, 522) for (m, metric), v in values.items()]
+    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
+    stage.save_table("summary", pd.DataFrame(rows, columns=columns))
+    stage.done()
+    text = page("real_signals.md")
+    assert text.count("Not measured here") == 1
+    assert (text.count("- reached"), text.count("not reached")) == (1, 1)
+    assert "81.0\u00a0%" in text and "79.0 to 83.0" in text
 
 
 def test_the_landing_picture_is_the_runs_own_and_says_simulated(book):

@@ -1,7 +1,7 @@
 """Pages of the book that hold numbers: written from result files, never typed.
 
 `write` makes MyST snippets that the pages of `book/` include: `summary.md`, `claims.md`, `picture.md`, `results.md`,
-`status.md`, `benchmarks.md`, `errors.md` and `parameters.md`. Links in them are relative to `book/`, where the including
+`real_signals.md`, `status.md`, `errors.md` and `parameters.md`. Links in them are relative to `book/`, where the including
 pages lie.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stslib import files
 from stslib import notebooks as runner
-from stslib.bookpages import claims, tables
+from stslib.bookpages import claims, signals, tables
 from stslib.bookpages.claims import NOT_MEASURED, Finding, paper_text
 from stslib.bookpages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, percent
 from stslib.bookpages.markup import code, page_link, plain, table
@@ -58,8 +58,8 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
         "claims.md": _claims(run, notebooks, evidence),
         "picture.md": _picture(run, notebooks, evidence, folder),
         "results.md": tables.results_page(run, notebooks, evidence),
+        "real_signals.md": signals.signals_page(),
         "status.md": tables.status_page(sources),
-        "benchmarks.md": tables.benchmarks_page(),
         "errors.md": tables.errors_page(),
         "reasons.md": tables.reasons_page(),
         "parameters.md": tables.parameters_page(notebooks),

@@ -71,7 +71,7 @@ class Store:
     name = "store"
 
     def __init__(self, store_path: str) -> None:
-        self.path = _path(str(store_path))
+        self.path = mirror_path(str(store_path))
         if not str(store_path) or not self.path.is_file():
             raise MissingInput(
                 f"there is no file {str(store_path)!r}; give store_path the path of an HDF5 file of cells"
@@ -171,14 +171,21 @@ class Store:
             yield self.recording(cell_id)
 
 
-def _path(store_path: str) -> Path:
-    """The path itself, or a file of the data mirror."""
+def mirror_path(store_path: str) -> Path:
+    """The path itself, or the file NAME of the data mirror for `mirror:NAME`.
+
+    Raises
+    ------
+    MissingInput
+        No mirror is named.
+    """
     if not store_path.startswith(MIRROR_PREFIX):
         return Path(store_path)
     mirror = os.environ.get(MIRROR_ENVIRONMENT, "")
     if not mirror:
         raise MissingInput(
-            f"these cells are not part of the project; set {MIRROR_ENVIRONMENT} to a data folder, or give store_path a file"
+            f"{store_path.removeprefix(MIRROR_PREFIX)} is not part of the project; set {MIRROR_ENVIRONMENT} to a data folder "
+            "that holds it, or give a file of your own"
         )
     return Path(mirror) / store_path.removeprefix(MIRROR_PREFIX)
 

@@ -5,6 +5,8 @@ from stslib.training.crossval import (
     Fitted,
     FoldFit,
     cells_sha256,
+    cross_validate,
+    fit_fold,
     fold_objective,
     history_table,
     read_fold,
@@ -14,10 +16,11 @@ from stslib.training.crossval import (
     train,
 )
 from stslib.training.loop import class_indices, fit, predict_proba
-from stslib.training.recipes import PROTOCOLS, Recipe, first_params, recipe, search_space
+from stslib.training.recipes import PROTOCOLS, REGULARISATIONS, Recipe, first_params, recipe, search_space
 
 __all__ = [
     "PROTOCOLS",
+    "REGULARISATIONS",
     "FitConfig",
     "Fitted",
     "FoldFit",
@@ -25,8 +28,10 @@ __all__ = [
     "Recipe",
     "cells_sha256",
     "class_indices",
+    "cross_validate",
     "first_params",
     "fit",
+    "fit_fold",
     "fold_objective",
     "history_table",
     "predict_proba",

@@ -16,10 +16,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
+from joblib import Parallel, delayed
 from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from stslib import networks
+from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, StsError
 from stslib.files import atomic
 from stslib.networks import InputTransform
@@ -169,23 +171,74 @@ def fold_objective(
     def objective(trial: optuna.Trial, fold: int) -> float:
         slot = int(trial.user_attrs.get("slot", trial.number))
         what = search_space(trial, base, protocol)
-        own_seed = int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
-        path, made_with = _fold_file(Path(folder), slot, fold), {"recipe": asdict(what), "seed": own_seed}
-        done = read_fold(folder, slot, fold) if path.is_file() else None
-        if done is None or done.made_with != made_with:
-            fitted_part, held_out = folds[fold]
-            fit_idx, valid_idx = split_off(names, fitted_part, own_seed, what.valid_fraction)
-            label = f"{what.architecture} fold {fold + 1}/{len(folds)}"
-            fitted = train(what, x, names, fit_idx, valid_idx, own_seed, label)
-            with threads(what.fit.threads):
-                proba = predict_proba(fitted.model, fitted.transform, x, held_out)
-            done = FoldFit(made_with, np.asarray(held_out).tolist(), proba.tolist(), fitted.history)
-            with atomic(path) as temporary:
-                temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
+        done = fit_fold(what, x, names, folds, fold, seed, folder, slot)
         predicted = np.argmax(done.proba, axis=1)
         return float(balanced_accuracy_score(codes[np.asarray(done.held_out)], predicted))
 
     return objective
+
+
+def fit_fold(
+    what: Recipe,
+    x: np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    fold: int,
+    seed: int,
+    folder: str | Path,
+    slot: int = 0,
+) -> FoldFit:
+    """Fit one fold and keep what it says of its held-out cells in `folder`; what is there already is not fitted again.
+
+    Parameters are those of `fold_objective`; `slot` is the trial's number within its search.
+    """
+    names = np.asarray(labels).astype(str)
+    own_seed = int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
+    path, made_with = _fold_file(Path(folder), slot, fold), {"recipe": asdict(what), "seed": own_seed}
+    done = read_fold(folder, slot, fold) if path.is_file() else None
+    if done is None or done.made_with != made_with:
+        fitted_part, held_out = folds[fold]
+        fit_idx, valid_idx = split_off(names, fitted_part, own_seed, what.valid_fraction)
+        label = f"{what.architecture} fold {fold + 1}/{len(folds)}"
+        fitted = train(what, x, names, fit_idx, valid_idx, own_seed, label)
+        with threads(what.fit.threads):
+            proba = predict_proba(fitted.model, fitted.transform, x, held_out)
+        done = FoldFit(made_with, np.asarray(held_out).tolist(), proba.tolist(), fitted.history)
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
+    return done
+
+
+def cross_validate(
+    what: Recipe,
+    x: np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    seed: int,
+    folder: str | Path,
+    n_jobs: int = 1,
+) -> tuple[np.ndarray, list[FoldFit]]:
+    """Every fold of one recipe, without a search: probabilities of each cell while it was held out, and the fits.
+
+    Parameters
+    ----------
+    what, x, labels, folds, seed, folder
+        As for `fit_fold`.
+    n_jobs : int
+        Folds at a time, each in a process of its own; the result does not depend on it.
+
+    Returns
+    -------
+    proba : (n_cells, 4) array
+        NaN for a cell that no fold holds out.
+    fits : list of FoldFit
+    """
+    jobs = (delayed(fit_fold)(what, x, labels, folds, fold, seed, folder) for fold in range(len(folds)))
+    fits = list(Parallel(n_jobs=min(n_jobs, len(folds)))(jobs))
+    proba = np.full((len(x), len(CLASSES)), np.nan)
+    for done in fits:
+        proba[done.held_out] = done.proba
+    return proba, fits
 
 
 def cells_sha256(x: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> str:

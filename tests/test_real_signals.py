@@ -1,0 +1,111 @@
+"""Networks on the hybrid cells and on recorded action potentials of the data mirror: the profiles' own way, whole folds.
+
+The profiles also train from ImageNet weights; that takes longer than a test may, and the book's page shows its figures.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+
+from stslib import cohort, evaluation, networks, notebooks, prediction, realsignals, training
+from stslib.scalograms import Bank, ScalogramWarning
+from stslib.sources import open_source
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.mirror,
+    pytest.mark.filterwarnings("ignore::stslib.scalograms.ScalogramWarning"),
+]
+
+FOLD_SEED = 2026
+HOW = ("offset_pa", "rate_hz", "before_s", "after_s", "baseline", "n_sweeps", "step_s")
+BANK = ("wavelet", "frequency_min_hz", "frequency_max_hz", "rate_hz", "normalisation")
+
+
+def parameters_of(profile: str) -> dict[str, Any]:
+    """What the profile gives notebook 08."""
+    (task,) = notebooks.plan("real-signals-test", profile)
+    return task.parameters
+
+
+def prepared(p: dict[str, Any], path: str = "") -> realsignals.Signals:
+    """The cells of a profile's file, or of another, prepared with its parameters."""
+    image = {key: p[key] for key in ("height", "width", "output")} | {"padding": "edge", "backend": "fft"}
+    image |= {"antialias": True}
+    bank = Bank(**{k: p[k] for k in BANK}, n_frequencies=p["height"], spacing="log")
+    store = open_source("store", store_path=path or p["store_path"])
+    return realsignals.prepare(
+        store, {k: p[k] for k in HOW} | {"tolerance_pa": 5.0, "repeats": "first"}, bank, image, n_jobs=2
+    )
+
+
+def recipe_of(p: dict[str, Any], **changes: Any) -> training.Recipe:
+    own = training.REGULARISATIONS[p["regularisation"]] | {"n_seeds": p["n_seeds"], "max_epochs": p["max_epochs"]}
+    return training.recipe("compact", "signals", **{**own, "threads": 1, **changes})
+
+
+def cross_validated(p: dict[str, Any], folder: Path) -> dict[str, float]:
+    """Mean over five folds of each metric, of cells that the profile cross-validates."""
+    cells = prepared(p)
+    inside = np.flatnonzero((cells.cells["published_split"] == p["cv_split"]) | (p["cv_split"] == ""))
+    parts = cohort.folds(cells.labels[inside], p["n_folds"], FOLD_SEED)
+    proba, _ = training.cross_validate(
+        recipe_of(p), cells.images[inside], cells.labels[inside], parts, FOLD_SEED, folder, n_jobs=2
+    )
+    found = evaluation.by_fold(cells.labels[inside], proba, parts)
+    return {metric: float(np.mean(values)) for metric, values in found.items()} | {"n": len(inside)}
+
+
+@pytest.mark.timeout(1800)
+def test_hybrid_cells_are_told_apart_in_five_folds(mirror, tmp_path):
+    found = cross_validated(parameters_of("hybrid"), tmp_path)
+    assert found["n"] == 522
+    assert found["weighted_f1"] >= 0.80, found
+    assert found["balanced_accuracy"] >= 0.70, found
+
+
+@pytest.mark.timeout(1800)
+def test_single_action_potentials_are_told_apart_in_five_folds(mirror, tmp_path):
+    found = cross_validated(parameters_of("action_potentials"), tmp_path)
+    assert found["n"] == 890  # the file's cells with the attribute split "train"
+    assert found["accuracy"] >= 0.84, found
+    assert found["balanced_accuracy"] >= 0.79, found
+
+
+@pytest.mark.parametrize("profile", ["hybrid", "action_potentials"])
+def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, profile):
+    """A file without labels, through `predict`, gives what the network says of the same cells prepared for training."""
+    p = parameters_of(profile)
+    seen, unseen = tmp_path / "seen.h5", tmp_path / "unseen.h5"
+    with h5py.File(mirror / p["store_path"].removeprefix("mirror:")) as file:
+        names = list(file)[::16]
+        for path, keep_labels in ((seen, True), (unseen, False)):
+            with h5py.File(path, "w") as out:
+                for name in names:
+                    file.copy(name, out)
+                    if not keep_labels:
+                        del out[name].attrs["label"]
+                        out[name].attrs.pop("split", None)
+    cells = prepared(p, str(seen))
+    what = recipe_of(p, max_epochs=1, n_seeds=2, batch_size=8)
+    every = np.arange(len(names))
+    card = {"data": cells.data, "preprocessing": cells.preprocessing}
+    fitted = training.refit(what, 1, cells.images, cells.labels, every, 1, tmp_path / "fit", card)
+    expected = training.predict_proba(fitted.model, fitted.transform, cells.images)
+    parts = cohort.folds(cells.labels, 2, 1)
+    whole = realsignals.model_card(networks.load(tmp_path / "fit")[2], [], cells, every, expected, parts)
+    networks.save(tmp_path / "model", fitted.model, fitted.transform, whole)
+    table = prediction.predict(open_source("store", store_path=str(unseen)).recordings(), tmp_path / "model")
+    assert list(table["reason"]) == [""] * len(names)
+    assert list(table["cell_id"]) == names
+    assert np.allclose(table[[f"p:{c}" for c in cohort.CLASSES]].to_numpy(float), expected, atol=1e-6)
+
+
+def test_a_sweep_shorter_than_a_wavelet_is_said(mirror):
+    with pytest.warns(ScalogramWarning):
+        prepared(parameters_of("action_potentials"))
