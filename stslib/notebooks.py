@@ -136,7 +136,30 @@ def plan(
         if not reason and stale_before:
             reason = f"{stale_before[0]} runs again"
         tasks[name] = Task(name, known[name], values, print_.value, tuple(reads[name]), reason)
+    _check_scalograms({name: task.parameters for name, task in tasks.items()}, known)
     return list(tasks.values())
+
+
+def _check_scalograms(values: Mapping[str, Mapping[str, Any]], known: Mapping[str, Path]) -> None:
+    """Refuse scalogram parameters that each are valid and together make no sense, as notebook 03 itself would.
+
+    The defaults are not checked: this loads torch, which takes seconds.
+    """
+    name, fields = "03_scalograms", ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing")
+    mine = values.get(name, {})
+    if not {*fields, "normalisation", "output"} <= set(mine):
+        return
+    rate_hz = values.get("02_sweeps", {}).get("rate_hz", 4000.0)
+    defaults = {key: p.default for key, p in read_parameters(known[name]).items()}
+    if rate_hz == 4000.0 and all(mine[key] == defaults[key] for key in (*fields, "output")):
+        return
+    from stslib.scalograms import Bank, check_output
+
+    try:
+        bank = Bank(**{key: mine[key] for key in fields}, rate_hz=rate_hz, normalisation=mine["normalisation"])
+        check_output(bank, mine["output"])
+    except ParameterError as error:
+        raise ParameterError(f"{name}: {error}") from None
 
 
 def _given(

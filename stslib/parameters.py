@@ -8,7 +8,8 @@ its range, and that comment is what the check reads::
     wavelet = "mexh"     # mother wavelet {mexh, gaus1, gaus2, morl}
     architectures = ["resnet18"]  # networks to train, subset of {mobilenet_v2, resnet18, densenet121, inception_v3}
 
-Square brackets include the end of a range, round ones leave it out, as in mathematics.
+Square brackets include the end of a range, round ones leave it out, as in mathematics. In a choice such as `cmorB-C` each
+capital letter stands for a number: `cmor1.5-1.0` is one of those.
 """
 
 from __future__ import annotations
@@ -29,6 +30,7 @@ from stslib.errors import DamagedFile, MissingInput, ParameterError
 
 _RANGE = re.compile(r"([\[(])\s*([-+\w.]+)\s*,\s*([-+\w.]+)\s*([\])])\s*$")
 _CHOICES = re.compile(r"\{([^{}]+)\}\s*$")
+_WITH_NUMBERS = re.compile(r"[a-z]+[A-Z](-[A-Z])+")
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ class Parameter:
             value = float(value)
         if type(value) is not kind:
             raise ParameterError(f"{label} is {value!r} ({type(value).__name__}); it must be of type {kind.__name__}")
-        if kind is str and self.choices and value not in self.choices:
+        if kind is str and self.choices and not any(_is(value, choice) for choice in self.choices):
             raise ParameterError(f"{label} is {value!r}; use one of: {', '.join(self.choices)}")
         if kind in (int, float):
             low_ok = value > self.low or (value == self.low and not self.low_open)
@@ -122,6 +124,13 @@ class Parameter:
         else:
             value = _literal(text)
         return self.check(value, where)
+
+
+def _is(value: str, choice: str) -> bool:
+    """Whether a text is this choice; capital letters of a choice with numbers stand for them."""
+    if not _WITH_NUMBERS.fullmatch(choice):
+        return value == choice
+    return re.fullmatch(re.sub("[A-Z]", r"\\d+(\\.\\d+)?", re.escape(choice)), value) is not None
 
 
 def _literal(text: str) -> Any:

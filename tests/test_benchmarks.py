@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from stslib import benchmarks, provenance
+from stslib.bookpages.tables import benchmarks_page
 from stslib.errors import DamagedFile
 
 ROOT = provenance.project_root(Path(__file__).parent)
@@ -91,3 +92,16 @@ def test_make_test_does_not_collect_benchmarks():
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "no tests collected" in done.stdout
+
+
+def test_the_books_page_shows_the_records_and_says_what_to_run_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+    assert "run `make bench`" in benchmarks_page()
+    machine = {"machine": "some processor, 2 threads", "commit": "abc"}
+    for entry in (record("stslib", "a", 0.5, **machine), record("other", "a", 8.0, **machine)):
+        benchmarks.add({**entry, "relative_error": 0.12}, benchmarks.path())
+    benchmarks.add({"name": "third", "work": "a", "reason": "ImportError: no"}, benchmarks.left_out_path())
+    page = benchmarks_page()
+    assert page.index("500 ms") < page.index("16")
+    assert "Left out: third (`ImportError: no`)" in page
+    assert "some processor, 2 threads, commit abc" in page

@@ -93,3 +93,22 @@ def test_a_notebook_that_is_none(tmp_path):
     (tmp_path / "x.ipynb").write_text("not JSON")
     with pytest.raises(DamagedFile, match="not a notebook"):
         read_parameters(tmp_path / "x.ipynb")
+
+
+def test_capital_letters_in_a_choice_stand_for_numbers():
+    (parameter,) = parse_parameters('wavelet = "mexh"  # mother wavelet {mexh, cmorB-C, fbspM-B-C}').values()
+    for value in ("mexh", "cmor1.5-1.0", "cmor20-1", "fbsp2-1.5-1.0"):
+        assert parameter.check(value, "03") == value
+    for value in (
+        "cmorB-C",
+        "cmor",
+        "cmor1.5",
+        "cmor1.5-1.0-2",
+        "cmor-1-2",
+        "cmor1.-2",
+        "xcmor1-2",
+        "fbsp2-1.5",
+        "MEXH",
+    ):
+        with pytest.raises(ParameterError, match="use one of: mexh, cmorB-C, fbspM-B-C"):
+            parameter.check(value, "03")

@@ -13,6 +13,7 @@ from torch.nn.functional import interpolate
 
 from stslib.errors import ParameterError
 from stslib.figures import signals
+from stslib.notebooks import plan
 from stslib.scalograms import (
     NAMES,
     Bank,
@@ -20,9 +21,13 @@ from stslib.scalograms import (
     cone_of_influence,
     cwt,
     cwt_resized,
+    decimated,
+    direct_evaluation,
     errors_by_frequency,
+    transform,
     wavelet,
 )
+from stslib.scalograms.blend import Blend
 from stslib.sources import open_source
 from stslib.sweeps import prepare
 
@@ -250,6 +255,37 @@ def test_resized_equals_it_for_every_output(noise, name, output):
         assert relative(found, resized(cwt(x, bank, output, padding), 50, 61)) <= 1e-5
 
 
+@pytest.mark.parametrize("name", WAVELETS)
+@pytest.mark.parametrize("output", ["coefficients", "magnitude"])
+def test_resized_equals_it_for_every_wavelet(noise, name, output):
+    """The paper's band and image, where the sweep is decimated; a narrow image, where columns lie far apart."""
+    bank = Bank(name, n_frequencies=24)
+    for height, width in ((30, 112), (24, 13)):
+        for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", ScalogramWarning)
+                x = noise[:, :2400].astype(dtype)
+                wanted = resized(cwt(x, bank, output), height, width)
+                assert relative(cwt_resized(x, bank, height, width, output), wanted) <= tolerance
+
+
+def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
+    """The sampled wavelet is not the analytic one up there: these rows are summed over the samples themselves."""
+    bank = Bank("gaus2", 20, 2000, 120, "log")
+    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
+        x = noise.astype(dtype)
+        assert relative(cwt_resized(x, bank, 96, 150), resized(cwt(x, bank), 96, 150)) <= tolerance
+
+
+def test_few_multiplications_a_pixel():
+    """Some tens, as a wavelet has some twenty degrees of freedom; the matrix over all bins had more than a thousand."""
+    bank, plan = Bank(), transform.Plan(4800, 0)
+    design = decimated.design(
+        bank, plan, Blend(180, 224, "float32"), Blend(4800, 224, "float32"), True, torch.float32, "cpu"
+    )
+    assert design.products / 224**2 < 50
+
+
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (224, 224), (40, 700), (200, 5000), (1, 1)])
 @pytest.mark.parametrize("output", ["coefficients", "magnitude"])
 def test_resized_with_antialias_equals_torchs(noise, height, width, output):
@@ -351,9 +387,9 @@ def test_bad_bank(options, part):
     ],
 )
 def test_bad_sweeps(x, part):
-    for transform in (cwt, lambda x, bank: cwt_resized(x, bank, 8, 8)):
+    for transformed in (cwt, lambda x, bank: cwt_resized(x, bank, 8, 8)):
         with pytest.raises(ParameterError, match=part):
-            transform(x, Bank())
+            transformed(x, Bank())
 
 
 def test_nan_names_the_sweep(noise):
@@ -383,6 +419,32 @@ def test_short_sweep_warns_with_the_frequencies(noise):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         cwt(noise, Bank())
+
+
+@pytest.mark.parametrize(
+    ("given", "part"),
+    [
+        (["03_scalograms.wavelet=cmor10-1.0"], "cmor10-1.0 is complex; set output to magnitude or energy"),
+        (["03_scalograms.wavelet=cmor0-1.0"], "numbers above 0, for example cmor1.5-1.0"),
+        (["03_scalograms.wavelet=cmorB-C"], "use one of: mexh"),
+        (["03_scalograms.wavelet=mexican_hat"], "use one of: mexh"),
+        (["03_scalograms.frequency_min_hz=300"], "the minimum must be the lower"),
+        (["02_sweeps.rate_hz=1000", "03_scalograms.frequency_max_hz=600"], "up to 500 Hz"),
+    ],
+)
+def test_what_cannot_be_transformed_is_refused_before_anything_runs(given, part, tmp_path, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+    with pytest.raises(ParameterError, match="03_scalograms") as raised:
+        plan("default", "default", given)
+    assert part in str(raised.value)
+    assert "\n" not in str(raised.value)
+
+
+def test_a_wavelet_with_other_numbers_is_taken(tmp_path, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+    given = ["03_scalograms.wavelet=cmor3-1.25", "03_scalograms.output=magnitude"]
+    tasks = {task.name: task for task in plan("default", "default", given)}
+    assert tasks["03_scalograms"].parameters["wavelet"] == "cmor3-1.25"
 
 
 # --- figures --------------------------------------------------------------------------------------------------------
@@ -446,6 +508,10 @@ def test_real_and_hybrid_sweeps_go_through(mirror):
     recordings = [*real.recordings(), *hybrid.recordings(hybrid.cells().cell_id[:6])]
     x = np.stack([prepare(recording.sweeps[-1]) for recording in recordings])
     assert x.shape == (12, 4800)
+    for sweep in (x[0], x[-1]):  # float32, as they are prepared
+        exact = direct_evaluation(sweep.astype(np.float64), Bank())
+        assert relative(cwt(sweep, Bank()), exact) <= 1e-5
+        assert relative(cwt(sweep.astype(np.float64), Bank()), exact) <= 1e-10
     found = cwt_resized(x, Bank(), 96, 96)
     assert relative(found, resized(cwt(x, Bank()), 96, 96)) <= 1e-5
     # Spikes come during the step, so that is where the power lies.

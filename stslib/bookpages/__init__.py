@@ -1,8 +1,8 @@
 """Pages of the book that hold numbers: written from result files, never typed.
 
 `write` makes MyST snippets that the pages of `book/` include: `summary.md`, `claims.md`, `picture.md`, `results.md`,
-`real_signals.md`, `status.md`, `errors.md` and `parameters.md`. Links in them are relative to `book/`, where the including
-pages lie.
+`real_signals.md`, `status.md`, `benchmarks.md`, `errors.md` and `parameters.md`. Links in them are relative to `book/`,
+where the including pages lie.
 """
 
 from __future__ import annotations
@@ -60,6 +60,7 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
         "results.md": tables.results_page(run, notebooks, evidence),
         "real_signals.md": signals.signals_page(),
         "status.md": tables.status_page(sources),
+        "benchmarks.md": tables.benchmarks_page(),
         "errors.md": tables.errors_page(),
         "reasons.md": tables.reasons_page(),
         "parameters.md": tables.parameters_page(notebooks),

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from stslib import benchmarks, runs
 from stslib import notebooks as runner
-from stslib import runs
 from stslib.bookpages.claims import NOT_MEASURED, paper_text
 from stslib.bookpages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record
 from stslib.bookpages.markup import code, page_link, plain, table
@@ -150,6 +150,32 @@ def _status_of(manifests: Mapping[str, Mapping[str, Any]]) -> list[str]:
 
 def _time(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 100 else f"{seconds / 60:.1f} min"
+
+
+# --- benchmarks -----------------------------------------------------------------------------------------------------
+
+
+def benchmarks_page() -> str:
+    """The records of `make bench`, a table for each work; what was left out, and why."""
+    records, left_out = benchmarks.read(), benchmarks.read(benchmarks.left_out_path())
+    if not records:
+        return (
+            f"Nothing has been measured beside the results of this book. To measure, run `{benchmarks.HOW}` and build the "
+            "book again: this page then shows the tables.\n"
+        )
+    parts = []
+    for work, same in benchmarks.works(records).items():
+        rows = [
+            (plain(r["name"]), *(plain(c) for c in benchmarks.cells(r, ratio)))
+            for r, ratio in zip(same, benchmarks.ratios(same), strict=True)
+        ]
+        parts.append(f"## {plain(work)}\n")
+        parts.append(table(rows, ("", "Time", "Times stslib", "Memory", "Relative error", ""), classes="numbers"))
+        missing = [r for r in left_out if r["work"] == work]
+        parts += [f"Left out: {plain(r['name'])} ({code(r['reason'])}).\n" for r in missing]
+    how = sorted({f"{r.get('machine', 'unknown')}, commit {r.get('commit', 'unknown')}" for r in records})
+    parts.append("Measured on: " + "; ".join(plain(h) for h in how) + ".\n")
+    return "\n".join(parts)
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from stslib.scalograms.bank import NORMALISATIONS, SPACINGS, Bank, cone_of_influ
 from stslib.scalograms.checks import direct_evaluation, errors_by_frequency
 from stslib.scalograms.resized import cwt_resized
 from stslib.scalograms.spread import fill
-from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, cwt
+from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, check_output, cwt
 from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Bank",
     "ScalogramWarning",
     "Wavelet",
+    "check_output",
     "cone_of_influence",
     "cwt",
     "cwt_resized",

@@ -141,6 +141,20 @@ def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tupl
     return x.reshape(-1, n_samples), Plan(n_samples, pad)
 
 
+def check_output(bank: Bank, output: str) -> None:
+    """Refuse complex coefficients where real numbers are to be saved.
+
+    Raises
+    ------
+    ParameterError
+        When `output` is `"coefficients"` and the bank's wavelet is complex.
+    """
+    if bank.mother.is_complex and output == "coefficients":
+        raise ParameterError(
+            f"output is 'coefficients' and {bank.wavelet} is complex; set output to magnitude or energy"
+        )
+
+
 def working_type(sweeps: Array) -> torch.dtype:
     """Precision of the work: float64 for float64 sweeps, else float32."""
     return torch.float64 if sweeps.dtype in (np.dtype(np.float64), torch.float64) else torch.float32
