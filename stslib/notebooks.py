@@ -129,7 +129,10 @@ def plan(
     for name in (n for n in known if n in wanted):
         schema = read_parameters(known[name])
         values = resolve(schema, {**given.get(name, {}), **({"run": run} if "run" in schema else {})}, name)
-        upstream = {other: tasks[other].fingerprint for other in reads[name]}
+        upstream = {
+            other: runs.identity(tasks[other].fingerprint, runs.read_manifest(runs.run_folder(run) / other))
+            for other in reads[name]
+        }
         print_ = provenance.fingerprint(known[name], values, upstream)
         reason = "asked for" if force and (not only or name in only) else _why_stale(run, name, print_)
         stale_before = [o for o in reads[name] if tasks[o].reason]

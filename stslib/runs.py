@@ -8,6 +8,7 @@ A stage without a manifest counts as unfinished.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import re
@@ -295,6 +296,14 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise DamagedFile(f"{path} is damaged; make it again: sts run {folder.name} --force") from None
 
 
+def identity(fingerprint: str, manifest: Mapping[str, Any] | None) -> str:
+    """What the results of a stage were made from, the outside files that it read included: its fingerprint and theirs."""
+    files = (manifest or {}).get("files_read")
+    if not files:
+        return fingerprint
+    return hashlib.sha256(json.dumps([fingerprint, files], sort_keys=True).encode()).hexdigest()
+
+
 def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
     """Open a finished stage of a run for reading.
 
@@ -334,10 +343,9 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     schema = read_parameters(notebook)
     parameters = resolve(schema, {k: namespace[k] for k in schema if k in namespace}, name)
     stage = Stage(name, parameters.get("run", "default"), parameters, writable=True)
-    upstream = {
-        other: (read_manifest(open_stage(stage.run, other, wanted_by=name).path) or {})["fingerprint"]
-        for other in provenance.inputs_named(provenance.notebook_code(notebook))
-    }
+    named = provenance.inputs_named(provenance.notebook_code(notebook))
+    manifests = {other: read_manifest(open_stage(stage.run, other, wanted_by=name).path) or {} for other in named}
+    upstream = {other: identity(manifest["fingerprint"], manifest) for other, manifest in manifests.items()}
     stage._fingerprint = provenance.fingerprint(notebook, parameters, upstream)
     _clear(stage.path, stage._fingerprint.value)
     return stage

@@ -185,3 +185,19 @@ def test_a_killed_run_goes_on_and_ends_the_same(done):
     assert subprocess.run(command, cwd=done, check=False).returncode == 0
     assert set(reasons().values()) == {""}
     assert json.loads((done / "results/default/metrics.json").read_text())[0]["value"] == 10.0
+
+
+def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
+    """01 is run alone on a file that changed; 02 must not be taken for current."""
+    path = checkout / "notebooks/01_make.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].source += "\nfrom pathlib import Path\ntext = stage.reads(Path('given.txt')).read_text()"
+    notebook.cells[2].source = "stage.save_array('values', np.full(n_values, float(text)))"
+    nbformat.write(notebook, path)
+    (checkout / "given.txt").write_text("1")
+    notebooks.execute(notebooks.plan("default"), "default", echo=lambda *_: None)
+    assert set(reasons().values()) == {""}
+    (checkout / "given.txt").write_text("2")
+    assert reasons()["01_make"] == "input given.txt changed"
+    notebooks.execute(notebooks.plan("default", only=["01_make"]), "default", echo=lambda *_: None)
+    assert reasons() == {"01_make": "", "02_use": "changed: result of 01_make", "03_apart": ""}
