@@ -1,8 +1,8 @@
 """Measured times and memory: `results/bench.json`, which `make bench` writes and the book shows.
 
-A record is `{"name", "work", "seconds", "peak_mb", "relative_error"}` and how it was taken: `rounds`, `note`, `commit`,
-`machine`, `measured`. Records of one `work` did the same work side by side; the one whose name begins with "stslib" is
-what the others are compared with.
+A record is `{"name", "work", "seconds", "peak_mb", "relative_error"}` and how it was taken: `cpu_seconds` (of all cores
+together), `rounds`, `note`, `commit`, `machine`, `measured`. Records of one `work` did the same work side by side; the one
+whose name begins with "stslib" is what the others are compared with.
 """
 
 from __future__ import annotations
@@ -82,20 +82,29 @@ def ratios(same_work: Sequence[dict[str, Any]]) -> list[float]:
     return [r["seconds"] / base for r in same_work]
 
 
-def cells(record: dict[str, Any], ratio: float) -> tuple[str, str, str, str, str]:
-    """A record in words: time, times ours, peak memory, relative error, remark."""
-    seconds, peak_mb, error = record["seconds"], record["peak_mb"], record["relative_error"]
-    time = f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
+COLUMNS = ("time", "x stslib", "processor", "peak", "rel. error", "remark")
+
+
+def cells(record: dict[str, Any], ratio: float) -> tuple[str, ...]:
+    """A record in words: `COLUMNS`."""
+    peak_mb, error = record["peak_mb"], record["relative_error"]
     note = record.get("note", "")
     if record.get("rounds", 5) < 5:
         note = f"{record['rounds']} round{'s' * (record['rounds'] > 1)}" + (f"; {note}" if note else "")
     return (
-        time,
+        _time(record["seconds"]),
         f"{ratio:.3g}",
+        _time(record.get("cpu_seconds")),
         "" if peak_mb is None else f"{peak_mb:.0f} MB",
-        "" if error is None else f"{error:.1g}",
+        "" if error is None else f"{error:.2g}",
         note,
     )
+
+
+def _time(seconds: float | None) -> str:
+    if seconds is None:
+        return ""
+    return f"{seconds:.3g} s" if seconds >= 1 else f"{1000 * seconds:.3g} ms"
 
 
 def text(records: Sequence[dict[str, Any]]) -> str:
@@ -104,8 +113,8 @@ def text(records: Sequence[dict[str, Any]]) -> str:
     for work, same in works(records).items():
         lines += ["", work]
         rows = [(r["name"], *cells(r, ratio)) for r, ratio in zip(same, ratios(same), strict=True)]
-        rows.insert(0, ("", "time", "x stslib", "peak", "rel. error", ""))
-        widths = [max(len(row[k]) for row in rows) for k in range(5)]
+        rows.insert(0, ("", *COLUMNS))
+        widths = [max(len(value) for value in column) for column in list(zip(*rows, strict=True))[:-1]]
         for name, *rest, note in rows:
             shown = [value.rjust(width) for value, width in zip(rest, widths[1:], strict=True)]
             lines.append("  ".join(["", name.ljust(widths[0]), *shown, note]).rstrip())

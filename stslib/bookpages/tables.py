@@ -170,7 +170,13 @@ def benchmarks_page() -> str:
             for r, ratio in zip(same, benchmarks.ratios(same), strict=True)
         ]
         parts.append(f"## {plain(work)}\n")
-        parts.append(table(rows, ("", "Time", "Times stslib", "Memory", "Relative error", ""), classes="numbers"))
+        parts.append(
+            table(
+                rows,
+                ("", "Time", "Times stslib", "Processor time", "Memory", "Relative error", "Remark"),
+                classes="numbers",
+            )
+        )
         missing = [r for r in left_out if r["work"] == work]
         parts += [f"Left out: {plain(r['name'])} ({code(r['reason'])}).\n" for r in missing]
     how = sorted({f"{r.get('machine', 'unknown')}, commit {r.get('commit', 'unknown')}" for r in records})

@@ -8,7 +8,8 @@ A benchmark is a function `bench_...` that asks for the fixture `measure`:
     def bench_sum(measure):
         measure("stslib", "sum of 1,000 numbers", np.sum, inputs, error=lambda result: abs(result))
 
-Time is the median of the rounds (pytest-benchmark, one call a round, one call before them not counted). Memory is how far
+Time is the median of the rounds (pytest-benchmark, one call a round, one call before them not counted). Processor time is
+the work of all cores in a round, which other work on the machine changes little. Memory is how far
 the resident memory of a fresh process rises above what it held with its libraries and inputs loaded, in one call, the
 result included; processes that the call starts count as well (the largest of them).
 """
@@ -20,6 +21,7 @@ import multiprocessing
 import os
 import platform
 import resource
+import statistics
 from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib import import_module
@@ -53,13 +55,22 @@ def measure(benchmark) -> Callable[..., Any]:
         `error` takes the result and gives its relative error. Fewer than five `rounds` are said in the record.
         """
         peak_mb = peak_of(function, inputs) if memory else None
-        result = benchmark.pedantic(function, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 5))
+        spent: list[float] = []
+
+        def timed(*arguments: Any) -> Any:
+            before = _processor_seconds()
+            result = function(*arguments)
+            spent.append(_processor_seconds() - before)
+            return result
+
+        result = benchmark.pedantic(timed, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 5))
         record = {
             "name": name,
             "work": work,
             "seconds": benchmark.stats.stats.median,
             "peak_mb": None if peak_mb is None else round(peak_mb, 1),
             "relative_error": None if error is None else float(error(result)),
+            "cpu_seconds": statistics.median(spent[-rounds:]),
             "rounds": rounds,
             "note": note,
             "commit": provenance.git_commit(provenance.project_root()),
@@ -123,6 +134,12 @@ def _resident_mb(field: str) -> float:
     except OSError:  # not Linux
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
     return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def _processor_seconds() -> float:
+    """Time that the cores have worked for this process and for those that it started and that have ended."""
+    mine, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
+    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
 
 
 def _largest_child_mb() -> float:
