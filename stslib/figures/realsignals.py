@@ -15,7 +15,7 @@ from stslib.scalograms import Bank
 def examples(
     cells: Mapping[str, tuple[np.ndarray, np.ndarray]], bank: Bank, kind: str, before_s: float, step_s: float
 ) -> Figure:
-    """One cell of each class: the signal of its last channel, and that channel's scalogram as it is stored.
+    """One cell of each class: the signal of its last channel, and that channel's scalogram as a network reads it.
 
     Parameters
     ----------
@@ -34,14 +34,17 @@ def examples(
     with mpl.rc_context(RC):
         figure = new_figure(10.0, 4.4)
         axes = figure.subplots(2, len(cells), sharex="all", sharey="row", height_ratios=(1, 1.3), squeeze=False)
-        limit = max(float(np.quantile(np.abs(images[-1].astype(np.float32)), 0.995)) for _, images in cells.values())
+        # As the networks' input transform does it: large coefficients are tamed by asinh.
+        scale = float(np.quantile([np.abs(images[-1].astype(np.float32)) for _, images in cells.values()], 0.9)) or 1.0
+        tamed = {label: np.arcsinh(images[-1].astype(np.float32) / scale) for label, (_, images) in cells.items()}
+        limit = max(float(np.abs(image).max()) for image in tamed.values())
         drawn = None
-        for (above, below), (label, (traces, images)) in zip(axes.T, cells.items(), strict=True):
+        for (above, below), (label, (traces, _)) in zip(axes.T, cells.items(), strict=True):
             n = traces.shape[-1]
             times = (np.arange(n) / bank.rate_hz - before_s) * factor
             above.plot(times, traces[-1], color=CLASS_COLOURS[label], lw=0.8)
             above.set_title(label)
-            image = images[-1].astype(np.float32)
+            image = tamed[label]
             signed = bool((image < 0).any())
             edges = np.geomspace(frequencies[0], bank.frequency_max_hz, image.shape[0] + 1)
             if bank.spacing == "linear":
@@ -58,9 +61,5 @@ def examples(
         axes[0, 0].set_ylabel("Voltage (mV)")
         axes[1, 0].set_ylabel("Pseudo-frequency (Hz)")
         if drawn is not None:
-            figure.colorbar(
-                drawn,
-                ax=axes[1].tolist(),
-                label=f"{bank.wavelet} (mV)" if bank.normalisation == "L1" else f"{bank.wavelet}",
-            )
+            figure.colorbar(drawn, ax=axes[1].tolist(), label=f"asinh({bank.wavelet} / {scale:.3g})")
         return say_kind(figure, kind)
