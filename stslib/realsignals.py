@@ -15,7 +15,7 @@ import pandas as pd
 from sklearn.svm import SVC
 
 from stslib import cohort, evaluation, sweeps
-from stslib.errors import StsError
+from stslib.errors import ParameterError, StsError
 from stslib.scalograms import Bank, cwt_resized
 from stslib.sources.store import MIRROR_PREFIX, Store, mirror_path
 
@@ -107,6 +107,29 @@ def prepare(
         known[kept].reset_index(drop=True), left_out.reset_index(drop=True), table[kept].reset_index(drop=True),
         traces, images, bank, preprocessing, data, store.kind,
     )  # fmt: skip
+
+
+def divide(cells: Signals, cv_split: str) -> tuple[np.ndarray, np.ndarray]:
+    """Positions of the cells to cross-validate, and of the others.
+
+    Parameters
+    ----------
+    cells : Signals
+        Prepared cells.
+    cv_split : str
+        The attribute `split` of the first; "" takes all cells.
+
+    Raises
+    ------
+    ParameterError
+        No cell has that split.
+    """
+    split = cells.cells["published_split"]
+    inside = np.flatnonzero((split == cv_split) | (cv_split == ""))
+    if not len(inside):
+        known = ", ".join(repr(name) for name in sorted(set(split)))
+        raise ParameterError(f"cv_split is {cv_split!r}, and no cell has that split; the file has: {known}")
+    return inside, np.setdiff1d(np.arange(len(split)), inside)
 
 
 def start_weights(weights: str) -> str:

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from stslib import cohort, evaluation, networks, notebooks, prediction, realsignals, training
+from stslib.errors import ParameterError, StsError
 from stslib.scalograms import Bank, ScalogramWarning
 from stslib.sources import open_source
 
@@ -52,7 +53,7 @@ def recipe_of(p: dict[str, Any], **changes: Any) -> training.Recipe:
 def cross_validated(p: dict[str, Any], folder: Path) -> dict[str, float]:
     """Mean over five folds of each metric, of cells that the profile cross-validates."""
     cells = prepared(p)
-    inside = np.flatnonzero((cells.cells["published_split"] == p["cv_split"]) | (p["cv_split"] == ""))
+    inside, _ = realsignals.divide(cells, p["cv_split"])
     parts = cohort.folds(cells.labels[inside], p["n_folds"], FOLD_SEED)
     proba, _ = training.cross_validate(
         recipe_of(p), cells.images[inside], cells.labels[inside], parts, FOLD_SEED, folder, n_jobs=2
@@ -104,6 +105,16 @@ def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, 
     assert list(table["reason"]) == [""] * len(names)
     assert list(table["cell_id"]) == names
     assert np.allclose(table[[f"p:{c}" for c in cohort.CLASSES]].to_numpy(float), expected, atol=1e-6)
+
+
+def test_settings_that_do_not_suit_a_file_are_one_line(mirror):
+    p = parameters_of("action_potentials")
+    with pytest.raises(StsError, match=r"no cell of action_potentials.h5 can be used, first: no_long_square"):
+        prepared(p | {"step_s": 1.0})
+    with pytest.raises(ParameterError, match=r"12000.0; a sweep at 10000 Hz"):
+        prepared(p | {"rate_hz": 10000.0})
+    with pytest.raises(ParameterError, match=r"cv_split is 'all'.*'none', 'train'"):
+        realsignals.divide(prepared(p), "all")
 
 
 def test_a_sweep_shorter_than_a_wavelet_is_said(mirror):
