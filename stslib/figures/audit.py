@@ -102,8 +102,8 @@ def curves(tables: Mapping[str, pd.DataFrame], kind: str, x: str, xlabel: str, l
         ax.set_xticks(ticks, [f"{v:,.0f}" for v in ticks])
         ax.minorticks_off()
     else:
-        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.grid(color="0.92")
     ax.legend(loc="best", fontsize=8.5)
     return style.say_kind(figure, kind)

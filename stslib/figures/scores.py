@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
+from scipy.stats import binomtest
 
 from stslib.cohort import CLASSES
 from stslib.errors import StsError, one_of
@@ -211,19 +212,22 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> 
     kind : str
         Which data they are about.
     """
-    figure = style.new_figure(3.5 * len(tables) + 0.6, 3.9)
+    figure = style.new_figure(3.2 * len(tables) + 0.9, 3.9)
     axes: Sequence[Axes] = figure.subplots(1, len(tables), sharey=True, squeeze=False)[0]
     for ax, (name, (table, error)), (colour, marker) in zip(axes, tables.items(), style.SERIES, strict=False):
         ax.plot([0, 1], [0, 1], color="0.6", lw=1, ls="--")
-        half = 1.96 * np.sqrt(table["accuracy"] * (1 - table["accuracy"]) / table["n"])
-        ax.errorbar(
-            table["confidence"], table["accuracy"], yerr=half, fmt=f"{marker}-", ms=5, lw=1.2, color=colour, capsize=2.5
+        right = (table["accuracy"] * table["n"]).round().astype(int)
+        ends = np.array(
+            [binomtest(k, n).proportion_ci(method="wilson") for k, n in zip(right, table["n"], strict=True)]
         )
+        bars = np.abs(ends.T - table["accuracy"].to_numpy())
+        ax.errorbar(table["confidence"], table["accuracy"], yerr=bars, fmt=f"{marker}-", ms=5, lw=1.2, color=colour,
+                    capsize=2.5)  # fmt: skip
         for row in table.itertuples():
             ax.annotate(f"{row.n}", (row.confidence, row.accuracy), (6, -10), textcoords="offset points", fontsize=8)
         ax.set(xlabel="mean probability of the predicted class", aspect="equal", xlim=(0.25, 1.03), ylim=(0, 1.05))
         ax.set_title(f"{name}\nexpected calibration error {100 * error:.1f} %", fontsize=9.5)
-    axes[0].set_ylabel("share that is right (bar: 95 %, binomial)")
+    axes[0].set_ylabel("share that is right (bar: 95 %, Wilson)")
     return style.say_kind(figure, kind)
 
 
