@@ -15,7 +15,7 @@ from stslib.sources import open_source
 WHY = {
     "upstroke_downstroke_ratio_long_square": "the spike's own shape; hardly changes with the current",
     "fast_trough_v_long_square": "the spike's own shape; hardly changes with the current",
-    "threshold_v_long_square": "set by the cell; a faster approach lowers it by a few mV",
+    "threshold_v_long_square": "set by the cell; changes by a few mV with the approach to threshold",
     "peak_v_long_square": "set by the cell; changes by a few mV with the approach to threshold",
     "trough_v_long_square": "shallower under a stronger current, which pulls the membrane up again sooner",
     "threshold_i_long_square": "the sweep's own current, above the rheobase of the published row",
