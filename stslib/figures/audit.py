@@ -113,6 +113,8 @@ def curves(tables: Mapping[str, pd.DataFrame], kind: str, x: str, xlabel: str, l
 def features_read_again(table: pd.DataFrame, kind: str) -> Figure:
     """Strength of each feature for a class (mean |SHAP|), and beside it what the feature tells alone: class or rig.
 
+    Times are hatched; a star marks what the paper names.
+
     Parameters
     ----------
     table : DataFrame
@@ -143,7 +145,7 @@ def features_read_again(table: pd.DataFrame, kind: str) -> Figure:
         right.axvline(0.5, color="0.5", lw=0.9, ls=":")
         right.set(ylim=(len(mine) - 0.5, -0.5), yticks=[], xlim=(0.48, 1.02))
         right.grid(axis="x", color="0.92")
-    grid[-1][0].set_xlabel("mean |SHAP| (log-odds); hatched: a time; *: named by the paper")
+    grid[-1][0].set_xlabel("mean |SHAP| (log-odds)")
     grid[-1][1].set_xlabel("area under the ROC curve, the feature alone")
     handles, labels = grid[0][1].get_legend_handles_labels()
     figure.legend(handles, labels, title="what the feature tells", loc="outside upper right", ncols=2, fontsize=8.5)
