@@ -28,9 +28,9 @@ from stslib.scalograms.wavelets import reaches
 
 #: Highest over lowest scale of a group. A group reads windows as long as its longest wavelet needs, at the rate that its
 #: shortest needs: fewer groups, more multiplications.
-GROUP_RATIO = 1.5
+GROUP_RATIO = 2.0
 #: Of a wavelet's or a spectrum's largest value: what is left out in time and in frequency.
-LEFT_OUT = {"float32": 1e-7, "float64": 1e-13}
+LEFT_OUT = {"float32": 5e-7, "float64": 1e-13}
 #: Largest kernels that are kept, in megabytes; wider images are cheaper by FFT anyway.
 KERNELS_MB = 256
 
@@ -123,20 +123,27 @@ def _sources(task: _Task) -> np.ndarray:
 
 
 def _parts(task: _Task) -> Iterator[slice]:
-    """Neighbouring rows whose scales lie within `GROUP_RATIO`, those beyond the Nyquist frequency apart."""
+    """Neighbouring rows that need the same grid and have scales within `GROUP_RATIO`."""
     scales = task.bank.scales[_sources(task)]
-    ratio = float(scales.max() / scales.min())
-    n_groups = max(1, math.ceil(math.log(ratio) / math.log(GROUP_RATIO) - 1e-9))
-    octaves = np.log(scales.max() / scales.max(axis=1)) / max(math.log(ratio), 1e-12)
-    group_of = np.minimum((octaves * n_groups).astype(int), n_groups - 1)
-    group_of += np.where(_reaches_nyquist(task, scales), n_groups, 0)
-    for group in np.unique(group_of):
-        members = np.flatnonzero(group_of == group)
-        yield slice(int(members[0]), int(members[-1]) + 1)
+    steps = [_step(task, float(scale)) for scale in scales.min(axis=1)]
+    begin = 0
+    for row in range(1, len(scales) + 1):
+        if row == len(scales) or steps[row] != steps[begin] or scales[begin].max() > GROUP_RATIO * scales[row].min():
+            yield slice(begin, row)
+            begin = row
 
 
-def _reaches_nyquist(task: _Task, scales: np.ndarray) -> np.ndarray:
-    return task.in_rad / scales.min(axis=1) > np.pi
+def _step(task: _Task, scale: float) -> int:
+    """Grid points from one column to the next that hold a wavelet's band; 0 where it reaches beyond the Nyquist frequency.
+
+    Sweep and wavelet end at the same frequency, which must lie below half the grid's rate. Of large steps only every second,
+    fourth, ... is used, so that there are not too many groups.
+    """
+    if task.in_rad / scale > np.pi:
+        return 0
+    step = max(1, math.ceil(task.columns.n_in / task.columns.n_out * task.in_rad / scale / np.pi))
+    coarse = 2 ** max(step.bit_length() - 3, 0)
+    return -(-step // coarse) * coarse
 
 
 def _group(task: _Task, part: slice) -> Group:
@@ -145,14 +152,13 @@ def _group(task: _Task, part: slice) -> Group:
     width, spacing = task.columns.n_out, task.columns.n_in / task.columns.n_out
     low, high, _ = task.columns.arrays()
     reach = task.in_time * float(scales.max())
-    if _reaches_nyquist(task, scales).any():
-        step, n_grid, grid, first = 0, task.n_fft, 1.0, 0
+    step = _step(task, float(scales.min()))
+    if step == 0:
+        n_grid, grid, first = task.n_fft, 1.0, 0
         starts = low - math.ceil(reach)
         window = 2 * math.ceil(reach) + 2
         samples = torch.from_numpy((starts + task.offset)[:, None] + np.arange(window)).to(task.device)
     else:
-        # Sweep and wavelet end at the same frequency, which must lie below half the grid's rate.
-        step = max(1, math.ceil(spacing * task.in_rad / scales.min() / np.pi))
         n_grid = round(task.n_fft / spacing * step)
         grid = spacing / step  # samples between two points of the grid
         columns = np.arange(width) * spacing  # the pairs of samples lie at most a column beside these

@@ -114,9 +114,8 @@ def bench_full_pywt_fft(measure):
 
 def bench_full_ptwt(measure, library):
     library("ptwt", "ptwt", FULL)
-    measure(
-        "ptwt", FULL, by_ptwt, partial(sweeps, library="ptwt"), error=lambda r: relative(r[:, 0].numpy(), exact(BANK))
-    )
+    inputs = partial(sweeps, library="ptwt")
+    measure("ptwt", FULL, by_ptwt, inputs, rounds=3, error=lambda r: relative(r[:, 0].numpy(), exact(BANK)))
 
 
 def bench_full_ssqueezepy(measure, library):
@@ -126,6 +125,7 @@ def bench_full_ssqueezepy(measure, library):
         FULL,
         by_ssqueezepy,
         partial(sweeps, library="ssqueezepy"),
+        rounds=3,
         note="analytic Mexican hat, rows with one ratio: it takes no others",
     )
 

@@ -8,8 +8,8 @@ A benchmark is a function `bench_...` that asks for the fixture `measure`:
     def bench_sum(measure):
         measure("stslib", "sum of 1,000 numbers", np.sum, inputs, error=lambda result: abs(result))
 
-Time is the median of the rounds (pytest-benchmark, one call a round, one call before them not counted). Processor time is
-the work of all cores in a round, which other work on the machine changes little. Memory is how far
+Time is the median of the rounds (pytest-benchmark): one call a round, and one more before them where there are three or
+more. Processor time is the work of all cores in a round, which other work on the machine changes little. Memory is how far
 the resident memory of a fresh process rises above what it held with its libraries and inputs loaded, in one call, the
 result included; processes that the call starts count as well (the largest of them).
 """
@@ -63,7 +63,7 @@ def measure(benchmark) -> Callable[..., Any]:
             spent.append(_processor_seconds() - before)
             return result
 
-        result = benchmark.pedantic(timed, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 5))
+        result = benchmark.pedantic(timed, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 3))
         record = {
             "name": name,
             "work": work,
