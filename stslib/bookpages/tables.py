@@ -166,8 +166,9 @@ def benchmarks_page() -> str:
     parts = []
     for work, same in benchmarks.works(records).items():
         rows = [
-            (plain(r["name"]), *(plain(c) for c in benchmarks.cells(r, ratio)))
+            (plain(r["name"]), *(_number(c) for c in numbers), plain(remark))
             for r, ratio in zip(same, benchmarks.ratios(same), strict=True)
+            for *numbers, remark in [benchmarks.cells(r, ratio)]
         ]
         parts.append(f"## {plain(work)}\n")
         parts.append(
@@ -182,6 +183,11 @@ def benchmarks_page() -> str:
     how = sorted({f"{r.get('machine', 'unknown')}, commit {r.get('commit', 'unknown')}" for r in records})
     parts.append("Measured on: " + "; ".join(plain(h) for h in how) + ".\n")
     return "\n".join(parts)
+
+
+def _number(text: str) -> str:
+    """A number that is not parted from its unit at the end of a line."""
+    return plain(text.replace(" ", "\u00a0"))
 
 
 # --- parameters -----------------------------------------------------------------------------------------------------
