@@ -13,6 +13,8 @@ import click
 from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 ARCHIVES = ("allen", "dandi", "published")
+#: Where fetched data go if nothing else is said, below the current folder.
+RECORDINGS = Path("recordings")
 
 _WHAT = {
     "simulated": "drawn from published statistics; needs nothing",
@@ -34,7 +36,12 @@ def data() -> None:
 
 @data.command()
 @click.option("--source", type=click.Choice(ARCHIVES), required=True, help="Where from.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), required=True, help="Folder of the store.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder of the store [default: recordings/SOURCE; of the tables: recordings].",
+)
 @click.option("--cells", "n_cells", type=int, default=0, show_default=True, help="Number of cells; 0: all.")
 @click.option("--workers", type=int, default=8, show_default=True, help="Cells at a time.")
 @click.option("--keep-nwb", is_flag=True, help="Keep whole NWB files (dandi: fetch whole files).")
@@ -48,8 +55,9 @@ def data() -> None:
 @click.option("--per-second", type=float, default=100.0, show_default=True, help="Requests a second at most.")
 @click.option("--scheduler", default="", help="Dask scheduler, tcp://host:port, to do the work on a cluster.")
 @click.option("--estimate", is_flag=True, help="Say how many bytes and how long; fetch nothing.")
-def fetch(source: str, output: Path, n_cells: int, estimate: bool, **options: Any) -> None:
+def fetch(source: str, output: Path | None, n_cells: int, estimate: bool, **options: Any) -> None:
     """Fetch recordings (allen, dandi) or the authors' tables (published); the same command goes on after a stop."""
+    output = output or (RECORDINGS if source == "published" else RECORDINGS / source)
     if source == "published":
         _fetch_tables(output)
         return

@@ -63,6 +63,16 @@ def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database: str, 
 
 
 @pytest.mark.usefixtures("no_mirror")
+def test_the_store_has_a_place_when_none_is_named(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = sts("fetch", "--source", "allen", "--cells", 1, "--base-uri", database)
+    assert done.exit_code == 0, done.output
+    assert "1 kept" in sts("check", "recordings/allen").output
+
+
+@pytest.mark.usefixtures("no_mirror")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
