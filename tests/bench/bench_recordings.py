@@ -211,9 +211,9 @@ def with_faults() -> str:
     """Every cell ends in the store although 500 requests fail, in the store of a good network."""
     good = fetch("allen", address("allen"))[2]
     served = archives("allen")
-    served.misbehaviour = Misbehaviour(share=0.4, most=N_FAULTS, stall_s=0.25)
+    served.misbehaviour = Misbehaviour(share=0.5, most=N_FAULTS, stall_s=0.25)
     url = served.start()
-    account, archive, folder = fetch("allen", url, tries=12, timeout_s=0.2, pause_s=0.01)
+    account, archive, folder = fetch("allen", url, tries=30, timeout_s=0.2, pause_s=0.01)
     served.stop()
     same = all((folder / "cells" / p.name).read_bytes() == p.read_bytes() for p in (good / "cells").glob("*.npz"))
     assert served.n_faults == N_FAULTS and archive.http.n_failures >= N_FAULTS and same, (served.n_faults, same)
