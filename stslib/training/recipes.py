@@ -101,7 +101,10 @@ REGULARISATIONS: dict[str, dict[str, Any]] = {
     "light": {"mixup": 0.0, "label_smoothing": 0.05, "class_weights": False},
 }
 #: From ImageNet weights: smaller steps, no blending, and the input that these weights ask for.
-_PRETRAINED = {"learning_rate": 7e-4, "batch_size": 32, "max_epochs": 20, "mixup": 0.0, "normalise": "pretrained"}
+_PRETRAINED = {
+    "learning_rate": 7e-4, "batch_size": 32, "max_epochs": 20, "mixup": 0.0, "normalise": "pretrained", "jitter_columns": 2,
+    "gain_sd": 0.1,
+}  # fmt: skip
 
 
 def recipe(architecture: str, protocol: str = "small", **changes: Any) -> Recipe:
