@@ -155,12 +155,26 @@ def tune(run_name: str, architecture: str, storage: str, results: Path | None, *
     "--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="CSV to write [default: print]."
 )
 @click.option(
+    "--figure",
+    type=click.Path(path_type=Path, file_okay=False),
+    is_flag=False,
+    flag_value="figures",
+    default=None,
+    metavar="[FOLDER]",
+    help="Draw each cell: sweeps, scalograms, saliency [folder: figures]. Give it after PATH.",
+)
+@click.option(
     "--n-jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that read recordings."
 )
-def predict(path: Path, model: Path, output: Path | None, n_jobs: int) -> None:
-    """Classify the cells of PATH: an NWB or ABF file, a folder of them, or an HDF5 store of cells."""
-    from stslib import files, prediction, sources
+def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n_jobs: int) -> None:
+    """Classify the cells of PATH: an NWB or ABF file, a folder of them, or an HDF5 store of cells.
 
+    Gives a row a cell: the class, four calibrated probabilities, whether the cell lies outside of what the model was
+    trained on and why, or the reason why it was left out.
+    """
+    from stslib import files, modelcard, prediction, sources
+
+    trained = modelcard.load(model)  # before anything is read: a wrong model is the first thing to hear of
     store = path.suffix.lower() in (".h5", ".hdf5")
     source = (
         sources.open_source("store", store_path=str(path)) if store else sources.open_source("files", path=str(path))
@@ -168,7 +182,8 @@ def predict(path: Path, model: Path, output: Path | None, n_jobs: int) -> None:
     cells = source.cells()
     reason = cells["reason"] if "reason" in cells else cells["cell_id"].map(lambda _: "")
     usable = cells.loc[reason == "", "cell_id"]
-    table = prediction.predict(source.recordings(usable), model, n_jobs, total=len(usable))
+    done = prediction.predict(source.recordings(usable), trained, n_jobs, len(usable), source.kind)
+    table = done.table
     if len(usable) < len(cells):
         left_out = cells.loc[reason != "", ["cell_id", "reason", "detail"]]
         table = prediction.in_order(table, left_out, cells["cell_id"])
@@ -177,10 +192,13 @@ def predict(path: Path, model: Path, output: Path | None, n_jobs: int) -> None:
     else:
         with files.atomic(output) as part:
             table.to_csv(part, index=False)
-    done = int((table["predicted"] != "").sum())
-    click.echo(
-        f"{done} of {len(table)} cells classified ({source.kind}); {len(table) - done} left out, with reasons", err=True
-    )
+    if figure is not None:
+        prediction.save_figures(done, figure)
+    classified, outside = int((table["predicted"] != "").sum()), int(table["out_of_range"].sum())
+    said = f"{classified} of {len(table)} cells classified ({source.kind}); {len(table) - classified} left out, with reasons"
+    if outside:
+        said += f"; {outside} outside of the training range, do not trust these"
+    click.echo(said, err=True)
 
 
 if __name__ == "__main__":

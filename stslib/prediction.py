@@ -1,114 +1,141 @@
-"""Classify recordings with a trained network: the training's own preprocessing, cell by cell, with a reason for each left out.
+"""Classify cells with a trained model: the training's own preprocessing, cell by cell, with a reason for each left out.
 
 The model's card holds every number of its preprocessing, so that new cells go the very way that the training cells went.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
+from matplotlib.figure import Figure
 
-from stslib import networks, sweeps, training
+from stslib import explain, familiarity, files, modelcard, sweeps
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, StsError
+from stslib.figures.predicted import PredictedCell, predicted_cell
+from stslib.progress import progress
 from stslib.recordings import Recording
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import cwt_resized
 
-#: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
-SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
-IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
-BANK_KEYS = (
-    "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
-)  # fmt: skip
+#: The columns of the table, in order, with their meaning.
+COLUMNS = {
+    "cell_id": "name of the cell",
+    "predicted": "class of the highest probability; empty for a cell that was left out",
+    **{f"p:{name}": f"calibrated probability of {name}" for name in CLASSES},
+    "out_of_range": "whether the cell lies outside of the range of the training cells; then do not trust the class",
+    "range_reason": "which number is outside, and the range",
+    "rheobase_pa": "current of the first sweep (pA)",
+    "partner_pa": "current of the second sweep (pA)",
+    "reason": "why the cell was left out, a code of stslib.cohort.REASONS",
+    "detail": "the same in words",
+}
 
 
-def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model's card says of its preprocessing.
+@dataclass(frozen=True)
+class Predicted:
+    """Cells after a model.
 
-    Parameters
+    Attributes
     ----------
-    sweep_parameters : mapping
-        Parameters of notebook 02 (`stage.input("02_sweeps").parameters`).
-    bank_file : mapping
-        `bank.json` of notebook 03.
-
-    Returns
-    -------
-    dict
-        `sweeps`, `bank` and `image`, each with plain numbers and texts; `ready_made` says that the scalograms were not made
-        from sweeps here, so that nobody knows how to make more of them.
+    table : DataFrame
+        One row a cell, in order; see `COLUMNS`.
+    traces : (n_classified, c, n_samples) array
+        Prepared sweeps of the classified cells, in mV from rest.
+    images : (n_classified, c, h, w) array
+        Their scalograms as the model takes them.
+    model : modelcard.Model
+        The model.
+    kind : str
+        What the cells are (`stslib.recordings.KINDS`).
     """
-    return {
-        "ready_made": bool(bank_file.get("ready_made", False)),
-        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS},
-        "bank": {key: bank_file[key] for key in BANK_KEYS},
-        "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
-    }
+
+    table: pd.DataFrame
+    traces: np.ndarray
+    images: np.ndarray
+    model: modelcard.Model
+    kind: str = "real"
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
+        rows = self.table[self.table["predicted"] != ""]
+        network, transform = self.model.members[0]
+        for place, row in enumerate(rows.itertuples(index=False)):
+            image = self.images[place : place + 1]
+            winner = [CLASSES.index(str(row.predicted))]
+            maps = [explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])]
+            cell = PredictedCell(
+                str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
+                str(row.range_reason), self.traces[place], np.stack(maps), (float(row.rheobase_pa), float(row.partner_pa)),
+            )  # fmt: skip
+            before_s = float(self.model.sweeps["before_s"])
+            yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, self.model.image["output"])
 
 
 def predict(
-    recordings: Iterable[Recording], model_folder: str | Path, n_jobs: int = 1, total: int | None = None
-) -> pd.DataFrame:
-    """Probabilities of the four classes for each cell.
+    recordings: Iterable[Recording],
+    model: modelcard.Model | str | Path,
+    n_jobs: int = 1,
+    total: int | None = None,
+    kind: str = "real",
+) -> Predicted:
+    """Calibrated probabilities of the four classes for each cell, and whether it is like the training cells.
 
     Parameters
     ----------
     recordings : iterable of Recording
         The cells; each needs its rheobase sweep and the partner that the model was trained with.
-    model_folder : path
-        What notebook 05 saved: `model.safetensors` and `model.json`.
+    model : modelcard.Model or path
+        What notebook 05 saved: `model.safetensors` and `model.json`; or a folder of such folders, one a seed.
     n_jobs : int
         Worker processes that read and prepare sweeps.
     total : int, optional
         Number of cells for the progress bar.
-
-    Returns
-    -------
-    DataFrame
-        One row a cell, in order: `cell_id`, `predicted` (class, "" if left out), `p:<class>` (softmax outputs, which
-        are not calibrated), `rheobase_pa`, `partner_pa`, `reason` and `detail` (why it was left out, else "").
+    kind : str
+        What the cells are, for the figures.
 
     Raises
     ------
     MissingInput, DamagedFile
-        The model is not there, damaged, or its card does not hold the preprocessing.
-    StsError
-        It was trained on ready-made scalograms.
+        The model is not there, damaged, of another version, or its card does not hold what new cells need.
     """
-    model, transform, card = networks.load(model_folder)
-    if card.get("preprocessing", {}).get("ready_made"):
-        raise StsError(
-            f"{model_folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
-            "use a network that was trained on sweeps"
-        )
-    try:
-        options, image = card["preprocessing"]["sweeps"], dict(card["preprocessing"]["image"])
-        bank = Bank(**card["preprocessing"]["bank"])
-        dtype = np.dtype(image.pop("dtype"))
-    except (KeyError, TypeError) as error:
-        raise DamagedFile(
-            f"the card of {model_folder} does not hold the preprocessing ({error}); train it again"
-        ) from None
-    traces, table = sweeps.extract(recordings, **options, n_jobs=n_jobs, total=total)
+    if not isinstance(model, modelcard.Model):
+        model = modelcard.load(model)
+    traces, table = sweeps.extract(recordings, **model.sweeps, n_jobs=n_jobs, total=total)
     kept = (table["reason"] == "").to_numpy()
-    shown = table[["cell_id", "rheobase_pa", "partner_pa", "reason", "detail"]].copy()
-    columns = [f"p:{name}" for name in CLASSES]
-    shown.insert(1, "predicted", "")
-    for place, name in enumerate(columns):
-        shown.insert(2 + place, name, np.nan)
+    shown = table.reindex(columns=list(COLUMNS))
+    shown[["predicted", "range_reason"]] = ""
+    shown["out_of_range"] = False
+    images = cwt_resized(traces, model.bank, **model.image).astype(model.dtype)
     if kept.any():
-        images = cwt_resized(traces, bank, **image).astype(dtype)
-        proba = training.predict_proba(model, transform, images)
-        shown.loc[kept, columns] = proba
+        proba = model.proba(images)
+        shown.loc[kept, [f"p:{name}" for name in CLASSES]] = proba
         shown.loc[kept, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
-    return shown
+        reasons = familiarity.outside(familiarity.describe(traces, images, table[kept]), model.ranges)
+        shown.loc[kept, "range_reason"] = reasons
+        shown.loc[kept, "out_of_range"] = [bool(reason) for reason in reasons]
+    return Predicted(shown, traces, images, model, kind)
 
 
 def in_order(table: pd.DataFrame, left_out: pd.DataFrame, cell_ids: Iterable[str]) -> pd.DataFrame:
     """Add the cells that could not even be opened (`left_out`: cell_id, reason, detail), in the order of `cell_ids`."""
-    whole = pd.concat([table, left_out.assign(predicted="")], ignore_index=True)
-    return whole.set_index("cell_id").loc[list(cell_ids)].reset_index()
+    more = left_out.assign(predicted="", range_reason="", out_of_range=False)
+    whole = pd.concat([table, more], ignore_index=True)
+    return whole.set_index("cell_id").loc[list(cell_ids)].reset_index().astype({"out_of_range": bool})
+
+
+def save_figures(done: Predicted, folder: Path) -> list[Path]:
+    """Write the picture of each classified cell as PNG into `folder`; the name is the cell's id made safe for a file."""
+    paths: list[Path] = []
+    n_classified = int((done.table["predicted"] != "").sum())
+    for cell_id, figure in progress(done.figures(), "Figures", total=n_classified):
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', cell_id).lstrip('.') or 'cell'}.png"
+        while path in paths:  # two ids that differ only in what a file name cannot hold
+            path = path.with_name(f"{path.stem}_.png")
+        with files.atomic(path) as part:
+            figure.savefig(part, format="png", dpi=130)
+        paths.append(path)
+    return paths

@@ -1,7 +1,11 @@
 """`sts predict`: a saved network gives recordings the very probabilities that the notebook gave them."""
 
+import dataclasses
+import functools
+import hashlib
 import json
 import os
+import pickle
 import shutil
 import subprocess
 import sys
@@ -10,10 +14,11 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from safetensors.torch import load_file, save_file
 
-from stslib import prediction, provenance
+from stslib import modelcard, prediction, provenance, temperature
 from stslib.cohort import CLASSES
-from stslib.errors import MissingInput, StsError
+from stslib.errors import DamagedFile, MissingInput, StsError
 from stslib.sources import open_source
 from tests import standin
 
@@ -32,8 +37,10 @@ def test_new_recordings_go_the_way_of_the_training_cells(smoke):
     saved = pd.read_csv(smoke / "05_deep_models" / "predictions.csv", dtype={"cell_id": str})
     saved = saved[(saved.model == "resnet18") & (saved.split == "test")].set_index("cell_id")
     source = open_source("simulated", n_cells=72, seed=2026)
-    table = prediction.predict(source.recordings(saved.index), smoke / "05_deep_models" / "models" / "resnet18")
-    np.testing.assert_allclose(table[COLUMNS], saved.loc[table.cell_id, COLUMNS], atol=2e-4)
+    model = modelcard.load(smoke / "05_deep_models" / "models" / "resnet18")
+    table = prediction.predict(source.recordings(saved.index), model).table
+    expected = temperature.calibrated(saved.loc[table.cell_id, COLUMNS].to_numpy(), model.temperature)
+    np.testing.assert_allclose(table[COLUMNS], expected, atol=2e-4)
     assert list(table.predicted) == list(np.array(CLASSES)[table[COLUMNS].to_numpy().argmax(axis=1)])
     assert (table.reason == "").all()
 
@@ -55,13 +62,104 @@ def test_a_store_is_classified_and_cells_without_a_pair_are_left_out_with_a_reas
                     rate_hz=strong.rate_hz / step, mv_per_count=0.01, stimulus_pa=strong.stimulus_pa + offset,
                     stimulus_onset_s=strong.onset_s, stimulus_duration_s=1.0, n_spikes=strong.n_spikes,
                 )  # fmt: skip
-    done = sts_predict(store, "--model", smoke / "05_deep_models/models/resnet18", "--output", tmp_path / "out.csv")
+    done = sts_predict(
+        store, "--model", smoke / "05_deep_models/models/resnet18", "--output", tmp_path / "out.csv",
+        "--figure", tmp_path / "pictures",
+    )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "5 of 6 cells classified" in done.stderr
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("cell_id")
     left_out = table[table.predicted == ""]
     assert list(left_out.reason) == ["no_partner_sweep"]
     assert "\n" not in left_out.detail.iloc[0]
+    kept = table[table.predicted != ""]
+    assert np.allclose(kept[COLUMNS].astype(float).sum(axis=1), 1)
+    pictures = sorted(path.stem for path in (tmp_path / "pictures").iterdir())
+    assert pictures == sorted(kept.index) and len(pictures) == 5
+
+
+@pytest.mark.slow
+def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_count_together(smoke, tmp_path):
+    source = open_source("simulated", n_cells=72, seed=2026)
+    usual = list(source.recordings(source.cells().cell_id[:3]))
+
+    def changed(recording, change):
+        def reader(sweep):
+            v_mv, i_pa = sweep.load()
+            return change(v_mv), i_pa
+
+        sweeps = tuple(dataclasses.replace(s, reader=functools.partial(reader, s)) for s in recording.sweeps)
+        return dataclasses.replace(recording, sweeps=sweeps)
+
+    rng = np.random.default_rng(0)
+    tenfold = changed(usual[0], lambda v: 10 * v)
+    noise = changed(usual[0], lambda v: rng.normal(-65, 20, len(v)))
+    folder = smoke / "05_deep_models" / "models"
+    one = prediction.predict([*usual, tenfold, noise], folder / "resnet18").table
+    assert list(one.out_of_range) == [False, False, False, True, True]
+    assert "in training" in one.range_reason[3] and (one.predicted != "").all()
+
+    for seed in ("a", "b"):
+        shutil.copytree(folder / "resnet18", tmp_path / "both" / seed)
+    both = prediction.predict(usual, tmp_path / "both").table
+    np.testing.assert_allclose(both[COLUMNS], one[COLUMNS][:3])
+    with pytest.raises(DamagedFile, match="models of several kinds"):
+        modelcard.load(folder)
+
+
+@pytest.mark.slow
+def test_a_wrong_or_damaged_model_is_refused_in_one_line(smoke, tmp_path):
+    good = smoke / "05_deep_models" / "models" / "resnet18"
+
+    def spoil(name, change):
+        folder = tmp_path / name
+        shutil.copytree(good, folder)
+        change(folder)
+        with pytest.raises(StsError) as caught:
+            modelcard.load(folder)
+        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
+        return str(caught.value)
+
+    def edit(path, *keys, value=None):
+        fields = json.loads(path.read_text())
+        place = fields
+        for key in keys[:-1]:
+            place = place[key]
+        if value is None:
+            del place[keys[-1]]
+        else:
+            place[keys[-1]] = value
+        path.write_text(json.dumps(fields))
+
+    def refill(folder, tensors):
+        save_file(tensors, folder / "model.safetensors")
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        edit(folder / "model.json", "tensors_sha256", value=digest)
+
+    def reshape(folder):
+        tensors = load_file(folder / "model.safetensors")
+        tensors["conv1.weight"] = tensors["conv1.weight"][:, :1].contiguous()
+        refill(folder, tensors)
+
+    cut = spoil("cut", lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]))
+    assert "not the file" in cut
+    assert "do not fit" in spoil("shapes", reshape)
+    assert "damaged" in spoil("text", lambda f: (f / "model.json").write_text("{"))
+    assert "another kind of model" in spoil("version", lambda f: edit(f / "model.json", "format", value=99))
+    assert "another kind" in spoil("classes", lambda f: edit(f / "model.json", "classes", value=["a", "b"]))
+    assert "no 'calibration'" in spoil("calibration", lambda f: edit(f / "model.json", "card", "calibration"))
+    assert "wavelet" in spoil(
+        "wavelet", lambda f: edit(f / "model.json", "card", "preprocessing", "bank", "wavelet", value="nothing")
+    )
+    heat = ("card", "calibration", "temperature")
+    assert "temperature is -1" in spoil("temperature", lambda f: edit(f / "model.json", *heat, value=-1.0))
+
+    def pickled(folder):  # a pickle under the name of the weights is never opened as one
+        (folder / "model.safetensors").write_bytes(pickle.dumps({"a": 1}))
+        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
+        edit(folder / "model.json", "tensors_sha256", value=digest)
+
+    assert "cannot be read" in spoil("pickle", pickled)
 
 
 def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):

@@ -1,8 +1,8 @@
 """Pages of the book that hold numbers: written from result files, never typed.
 
 `write` makes MyST snippets that the pages of `book/` include: `summary.md`, `claims.md`, `picture.md`, `results.md`,
-`real_signals.md`, `status.md`, `benchmarks.md`, `errors.md` and `parameters.md`. Links in them are relative to `book/`,
-where the including pages lie.
+`real_signals.md`, `model_card.md`, `status.md`, `benchmarks.md`, `errors.md` and `parameters.md`. Links in them are
+relative to `book/`, where the including pages lie.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 
 from stslib import files
 from stslib import notebooks as runner
-from stslib.bookpages import claims, signals, tables
+from stslib.bookpages import cards, claims, signals, tables
 from stslib.bookpages.claims import NOT_MEASURED, Finding, paper_text
 from stslib.bookpages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, percent
 from stslib.bookpages.markup import code, page_link, plain, table
@@ -57,6 +57,7 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
         "summary.md": _summary(run, evidence),
         "claims.md": _claims(run, notebooks, evidence),
         "picture.md": _picture(run, notebooks, evidence, folder),
+        "model_card.md": cards.cards_page(run),
         "results.md": tables.results_page(run, notebooks, evidence),
         "real_signals.md": signals.signals_page(),
         "status.md": tables.status_page(sources),

@@ -18,7 +18,8 @@ from stslib.networks.architectures import ARCHITECTURES, build, check_size, load
 from stslib.networks.ensemble import Ensemble
 from stslib.networks.inputs import InputTransform
 
-FORMAT = 1
+#: Of `model.json`: another number is another meaning of its fields, and is refused.
+FORMAT = 2
 MAX_MEMBERS = 100
 
 

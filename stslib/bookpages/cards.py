@@ -1,0 +1,133 @@
+"""The page "Model card": what `model.json` says of each network of a run, in tables."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from stslib.bookpages.claims import NOT_MEASURED
+from stslib.bookpages.evidence import DATA_WORDS, open_or_none, percent
+from stslib.bookpages.markup import code, plain, table
+from stslib.errors import DamagedFile
+from stslib.evaluation import METRIC_NAMES
+from stslib.figures.style import MODEL_NAMES
+
+NOTEBOOK = "05_deep_models"
+
+
+def cards_page(run: str) -> str:
+    """A section for each network of the run, or how to make one.
+
+    Raises
+    ------
+    DamagedFile
+        A `model.json` that cannot be read.
+    """
+    stage = open_or_none(run, NOTEBOOK)
+    paths = sorted((stage.path / "models").glob("*/model.json")) if stage is not None else []
+    if not paths:
+        return (
+            f"The run {code(run)} has no network: {NOT_MEASURED}. Make one: "
+            f"{code(f'sts run {NOTEBOOK} --run {run}')}, then build the book again.\n"
+        )
+    parts = []
+    for path in paths:
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            parts.append(_section(fields, run))
+        except (ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(f"{path} is damaged ({error!r}); make the model again ({NOTEBOOK})") from error
+    return "\n".join(parts)
+
+
+def _section(fields: Mapping[str, Any], run: str) -> str:
+    card = fields["card"]
+    name = str(card["architecture"])
+    made, fit = card["made_with"], card["made_with"]["recipe"]["fit"]
+    counts = card["n_cells"]
+    recipe = made["recipe"]
+    about = [
+        ("Folder", code(f"results/{run}/{NOTEBOOK}/models/{name}")),
+        ("Architecture", f"{plain(MODEL_NAMES.get(name, name))}, started from {_weights(recipe['weights'])}"),
+        ("Classes, in this order", plain(", ".join(fields["classes"]))),
+        ("Trained on", f"{sum(counts.values()):,} {DATA_WORDS.get(card['data'], plain(card['data']))}: "
+                       + plain(", ".join(f"{label} {n:,}" for label, n in counts.items()))),
+        ("SHA-256 of these cells", code(made["cells_sha256"][:16])),
+        ("SHA-256 of the weights", code(fields["tensors_sha256"][:16])),
+        ("Tested on", f"{card['test_cells']:,} cells that it had not seen"),
+        ("Training", plain(f"{fit['max_epochs']} epochs, batches of {fit['batch_size']}, learning rate "
+                           f"{fit['learning_rate']:.2g}, dropout {recipe['dropout']}, seed {made['seed']}")),
+    ]  # fmt: skip
+    title = f"## {plain(MODEL_NAMES.get(name, name))}\n"
+    parts = [title, table(about, ("What", "This model"), widths="30 70"), _scores(card), _calibration(card)]
+    parts.append(_dropdown("Preprocessing, with all numbers", _preprocessing(fields)))
+    parts.append(_dropdown("Range of the training cells", _range(card)))
+    versions = [(plain(key), plain(value)) for key, value in sorted(card["versions"].items())]
+    parts.append(_dropdown("Versions", table(versions, ("Library", "Version"))))
+    return "\n".join(parts)
+
+
+def _weights(weights: str) -> str:
+    return {"none": "random weights", "imagenet": "ImageNet weights"}.get(weights, "weights of a file")
+
+
+def _scores(card: Mapping[str, Any]) -> str:
+    rows = []
+    for record in card["metrics"]:
+        if record["metric"] not in ("balanced_accuracy", "weighted_f1"):
+            continue
+        split = {"cv": "cross-validation, mean ± SD of the folds", "holdout": "holdout, 95 % interval"}
+        half = 50 * (record["high"] - record["low"])
+        value = percent(record["value"])
+        value += (
+            f" ± {half:.1f}" if record["split"] == "cv" else f" [{100 * record['low']:.1f}, {100 * record['high']:.1f}]"
+        )
+        rows.append(
+            (plain(METRIC_NAMES[record["metric"]]), plain(split.get(record["split"], record["split"])), plain(value))
+        )
+    return table(rows, ("Score", "On", "Value"), classes="numbers")
+
+
+def _calibration(card: Mapping[str, Any]) -> str:
+    known = card["calibration"]
+    rows = [
+        ("cross-validation (out of fold)", percent(known["ece_before"]), percent(known["ece_after"]), f"{known['n']:,}")
+    ]
+    if "holdout" in known:
+        held = known["holdout"]
+        rows.append(("holdout", percent(held["ece_before"]), percent(held["ece_after"]), f"{held['n']:,}"))
+    return (
+        f"Its probabilities are calibrated by a temperature of {known['temperature']:.2f}, fitted on the out-of-fold "
+        "predictions of the training cells. The expected calibration error is the mean gap between how sure the model is "
+        "and how often it is right:\n\n" + table(rows, ("Measured on", "Before", "After", "Cells"), classes="numbers")
+    )
+
+
+def _preprocessing(fields: Mapping[str, Any]) -> str:
+    rows = []
+    for part, words in (("sweeps", "Sweeps"), ("bank", "Wavelet transform"), ("image", "Stored image")):
+        rows += [(words, code(key), code(value)) for key, value in fields["card"]["preprocessing"][part].items()]
+    rows += [("Input of the network", code(key), code(_short(value))) for key, value in fields["transform"].items()]
+    return table(rows, ("Step", "Name", "Value"))
+
+
+def _range(card: Mapping[str, Any]) -> str:
+    known = card["training_range"]
+    rows = [(plain(name), plain(f"{low:.3g}"), plain(f"{high:.3g}")) for name, (low, high) in known["ranges"].items()]
+    text = (
+        f"A cell outside of one of these is marked. Each is the range of the central {percent(known['central'], 0)} of the "
+        f"training cells, wider by {percent(known['margin'], 0)} to either side. Of {known['n_test_cells']:,} test cells "
+        f"{known['flagged_test_cells']:,} are marked.\n\n"
+    )
+    return text + table(rows, ("Number", "From", "To"), classes="numbers")
+
+
+def _short(value: object) -> object:
+    if isinstance(value, list):
+        return "[" + ", ".join(str(_short(one)) for one in value) + "]"
+    return f"{value:.5g}" if isinstance(value, float) else value
+
+
+def _dropdown(title: str, body: str) -> str:
+    return f":::::{{dropdown}} {title}\n{body}\n:::::\n"

@@ -1,0 +1,195 @@
+"""The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it.
+
+`preprocessing` and `finish` write it in notebook 05, `Model` reads it for `sts predict`, and the book shows it as a page.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from stslib import familiarity, networks, provenance, runs, temperature, training
+from stslib.errors import DamagedFile, MissingInput, StsError
+from stslib.evaluation import calibration
+from stslib.networks import InputTransform
+from stslib.scalograms import Bank
+
+#: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
+SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
+IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
+BANK_KEYS = (
+    "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
+)  # fmt: skip
+
+
+def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's card says of its preprocessing.
+
+    Parameters
+    ----------
+    sweep_parameters : mapping
+        Parameters of notebook 02 (`stage.input("02_sweeps").parameters`).
+    bank_file : mapping
+        `bank.json` of notebook 03.
+
+    Returns
+    -------
+    dict
+        `sweeps`, `bank` and `image`, each with plain numbers and texts; `ready_made` says that the scalograms were not made
+        from sweeps here, so that nobody knows how to make more of them.
+    """
+    return {
+        "ready_made": bool(bank_file.get("ready_made", False)),
+        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS},
+        "bank": {key: bank_file[key] for key in BANK_KEYS},
+        "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
+    }
+
+
+def describe_cells(recorded: runs.Stage, drawn: runs.Stage) -> pd.DataFrame:
+    """`familiarity.describe` of all kept cells of a run, from its stages 02_sweeps and 03_scalograms."""
+    images = drawn.load_array("scalograms")
+    if drawn.load_json("bank").get("ready_made"):
+        return familiarity.describe(None, images, None)  # the sweeps of 02 are of other cells
+    return familiarity.describe(recorded.load_array("sweeps"), images, recorded.load_table("sweeps"))
+
+
+def finish(
+    card: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    labels: np.ndarray,
+    proba: np.ndarray,
+    train_idx: np.ndarray,
+    test_idx: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    described: pd.DataFrame,
+) -> dict[str, Any]:
+    """The whole card of a network that was cross-validated, refitted and tested.
+
+    Parameters
+    ----------
+    card : mapping
+        Of the refit (`training.refit`).
+    metrics : sequence of mapping
+        Its metric records.
+    labels : (n,) of str
+        Classes of all kept cells.
+    proba : (n, 4) array
+        Of training cells while a fold held them out, of test cells by the refitted network.
+    train_idx, test_idx : int array
+        Positions of the two.
+    folds : list of (fit, held_out)
+        Positions within `train_idx`.
+    described : DataFrame
+        `familiarity.describe` of all kept cells.
+    """
+    calibrating = temperature.summary(labels[train_idx], proba[train_idx], folds)
+    ranges = familiarity.fit(described.iloc[train_idx])
+    flagged = [bool(reason) for reason in familiarity.outside(described.iloc[test_idx], ranges)]
+    if len(test_idx):
+        # Told, not fitted: the holdout has no part in the temperature.
+        before, after = proba[test_idx], temperature.calibrated(proba[test_idx], calibrating["temperature"])
+        calibrating["holdout"] = {
+            "ece_before": calibration(labels[test_idx], before)[1],
+            "ece_after": calibration(labels[test_idx], after)[1],
+            "n": len(test_idx),
+        }
+    return {
+        **card,
+        "calibration": calibrating,
+        "training_range": {
+            "central": familiarity.CENTRAL,
+            "margin": familiarity.MARGIN,
+            "ranges": ranges,
+            "flagged_test_cells": int(sum(flagged)),
+            "n_test_cells": len(flagged),
+        },
+        "versions": provenance.versions(),
+        "metrics": [dict(record) for record in metrics],
+    }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a lab can use: one network, or several of which the mean probability counts.
+
+    Attributes
+    ----------
+    members : list of (network, input transform)
+        One, or one a seed.
+    card : dict
+        Of the first.
+    bank, sweeps, image, dtype
+        The preprocessing, ready for use.
+    temperature : float
+        Of its calibration.
+    ranges : dict
+        Of its training cells (`familiarity.fit`).
+    """
+
+    members: list[tuple[nn.Module, InputTransform]]
+    card: dict[str, Any]
+    bank: Bank
+    sweeps: dict[str, Any]
+    image: dict[str, Any]
+    dtype: np.dtype
+    temperature: float
+    ranges: dict[str, Any]
+
+    def proba(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of stored scalograms `(n, c, h, w)`: `(n, 4)`."""
+        each = [training.predict_proba(network, transform, images) for network, transform in self.members]
+        return temperature.calibrated(np.mean(each, axis=0), self.temperature)
+
+
+def load(folder: str | Path) -> Model:
+    """A model's folder, or a folder of several trained alike with other seeds.
+
+    Raises
+    ------
+    MissingInput, DamagedFile
+        There is none, it is damaged, of another version, or its card does not hold what new cells need.
+    """
+    folder = Path(folder).expanduser()
+    parts = [folder] if (folder / "model.json").is_file() else sorted(p.parent for p in folder.glob("*/model.json"))
+    if not parts:
+        networks.load(folder)  # says what is missing
+        raise MissingInput(f"there is no model at {folder}; 05_deep_models makes it")
+    found = [networks.load(part) for part in parts]
+    cards = [card for _, _, card in found]
+    names = {card.get("architecture") for card in cards}
+    if any(dict(card.get("preprocessing") or {}).get("ready_made") for card in cards):
+        raise StsError(
+            f"{folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
+            "use a network that was trained on sweeps"
+        )
+    if len({str(card.get("preprocessing")) for card in cards}) > 1 or len(names) > 1:
+        raise DamagedFile(
+            f"{folder} holds models of several kinds ({', '.join(part.name for part in parts[:4])}); name one of them"
+        )
+    card = cards[0]
+    try:
+        prepared = card["preprocessing"]
+        image = dict(prepared["image"])
+        temperature.check(float(card["calibration"]["temperature"]))
+        return Model(
+            [(network, transform) for network, transform, _ in found],
+            card,
+            Bank(**prepared["bank"]),
+            {key: prepared["sweeps"][key] for key in SWEEP_KEYS},
+            image,
+            np.dtype(image.pop("dtype")),
+            float(card["calibration"]["temperature"]),
+            dict(card["training_range"]["ranges"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedFile(
+            f"the card of {folder} does not hold what new cells need ({said}); make the model again (05_deep_models)"
+        ) from None
