@@ -22,6 +22,8 @@ from stslib.scalograms import Bank
 
 #: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
 SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
+#: The same, where they are not the usual two sweeps of one second.
+MORE_SWEEP_KEYS = ("n_sweeps", "step_s")
 IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
 BANK_KEYS = (
     "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
@@ -46,7 +48,8 @@ def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, A
     """
     return {
         "ready_made": bool(bank_file.get("ready_made", False)),
-        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS},
+        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS}
+        | {key: sweep_parameters[key] for key in MORE_SWEEP_KEYS if key in sweep_parameters},
         "bank": {key: bank_file[key] for key in BANK_KEYS},
         "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
     }
@@ -182,7 +185,8 @@ def load(folder: str | Path) -> Model:
             [(network, transform) for network, transform, _ in found],
             card,
             Bank(**prepared["bank"]),
-            {key: prepared["sweeps"][key] for key in SWEEP_KEYS},
+            {key: prepared["sweeps"][key] for key in SWEEP_KEYS}
+            | {key: prepared["sweeps"][key] for key in MORE_SWEEP_KEYS if key in prepared["sweeps"]},
             image,
             np.dtype(image.pop("dtype")),
             float(card["calibration"]["temperature"]),

@@ -74,12 +74,12 @@ def saliency(
         A network; it is put into evaluation mode, and its weights stay as they are.
     transform : InputTransform
         Its input transform; the gradient passes through it.
-    x : array (n, 2, h, w)
-        Stored scalograms, channels rheobase and partner.
+    x : array (n, c, h, w)
+        Stored scalograms, channels rheobase and partner (or one, or three).
     target : (n,) of int, optional
         Class whose score (before the softmax) is differentiated; by default the winning class of each cell.
     channel : "max" or int
-        The larger magnitude of the two channels, or one of them (0 rheobase, 1 partner).
+        The largest magnitude of the channels, or one of them (0 rheobase, 1 partner).
     respect_to : str
         "stored": change of the score for each mV of coefficient. "input": for each unit of what the transform makes of
         a coefficient. The two differ where the transform compresses (asinh): there a mV counts the less, the larger the
@@ -98,9 +98,9 @@ def saliency(
         Scalograms of another shape, or a gradient that is not finite.
     """
     one_of("respect_to", respect_to, RESPECTS)
-    one_of("channel", channel, ("max", 0, 1))
-    if x.ndim != 4 or x.shape[1] != 2:
-        raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 2, height, width)")
+    if x.ndim != 4 or x.shape[1] != transform.channels:
+        raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, {transform.channels}, height, width)")
+    one_of("channel", channel, ("max", *range(transform.channels)))
     model.eval()
     maps = np.empty((len(x), *x.shape[2:]), dtype=np.float32)
     for start in range(0, len(x), batch_size):
@@ -111,7 +111,7 @@ def saliency(
         total = scores.gather(1, chosen.long()[:, None]).sum()
         (gradient,) = torch.autograd.grad(total, images)
         if respect_to == "input":
-            scale = torch.tensor(transform.scale).view(2, 1, 1)
+            scale = torch.tensor(transform.scale).view(-1, 1, 1)
             stretched = torch.sqrt(1 + (images.detach() / scale) ** 2) if transform.compress == "asinh" else 1.0
             gradient = gradient * scale * stretched
         gradient = gradient.abs()

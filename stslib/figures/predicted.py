@@ -13,6 +13,7 @@ from stslib.cohort import CLASSES
 from stslib.figures.explained import saliency_panel
 from stslib.figures.signals.panels import (
     FREQUENCY_LABEL,
+    STEP_S,
     TIME_LABEL,
     amplitude_label,
     columns_of,
@@ -87,7 +88,7 @@ def predicted_cell(
     for k, trace in enumerate(cell.traces):
         top, middle, bottom = (figure.add_subplot(grid[row, k]) for row in range(3))
         rows.append((top, middle, bottom))
-        sweep_panel(top, trace, bank.rate_hz, before_s, colour)
+        sweep_panel(top, trace, bank.rate_hz, before_s, colour, step=duration_s > STEP_S)
         top.set_ylim(low - margin, high + margin)
         current = cell.stimuli_pa[k] if k < len(cell.stimuli_pa) else float("nan")
         top.set_title(f"Sweep at {current:g} pA" if np.isfinite(current) else f"Sweep {k + 1}")
@@ -96,7 +97,7 @@ def predicted_cell(
         gradients.set_clim(0, brightest / (float(cell.saliency[k].max()) or 1.0))
         for ax in (top, middle):
             ax.tick_params(labelbottom=False)
-        bottom.set_xlabel(TIME_LABEL)
+        bottom.set_xlabel(TIME_LABEL if duration_s > STEP_S else "Time from the peak (s)")
         for ax in (top, middle, bottom) if k else ():
             ax.tick_params(labelleft=False)
     rows[0][0].set_ylabel("Voltage from rest (mV)")
