@@ -267,6 +267,83 @@ def test_a_finished_fold_is_kept_and_a_killed_run_gives_the_same(tmp_path, monke
         again(later, 1)
 
 
+# --- what the published code does, and its mends ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18", "densenet121", "inception_v3"])
+def test_published_keeps_the_codes_quirks_and_corrected_mends_them(architecture):
+    published, corrected = (training.recipe(architecture, p) for p in ("published", "corrected"))
+    side = 299 if architecture == "inception_v3" else 224
+    assert (published.height, published.width) == (side, 299 if side == 299 else 244)
+    assert (corrected.height, corrected.width) == (side, side)
+    assert (published.normalise, corrected.normalise) == ("none", "pretrained")
+    assert (published.fit.keep, corrected.fit.keep) == ("last", "best")
+    assert (
+        published.with_changes({"width": side, "normalise": "pretrained", "keep": "best"}) == corrected
+    )  # nothing else differs
+    for what in (published, corrected):
+        fit = what.fit
+        assert (fit.aux_weight, fit.class_weights, fit.label_smoothing, fit.weight_decay) == (0, False, 0, 0)
+        assert (fit.max_epochs, fit.min_improvement, fit.schedule, what.freeze) == (1000, 0.05, "step", False)
+
+
+def test_the_second_head_of_inception_takes_part_in_learning_and_is_gone_afterwards(tmp_path):
+    x, labels = cohort_of(4)
+    base = Recipe("inception_v3", height=299, width=299).with_changes({"max_epochs": 1, "batch_size": 4, "patience": 0})
+    plain, aided = (
+        training.train(base.with_changes({"aux_weight": w}), x, labels, np.arange(4), NONE, 1) for w in (0, 0.4)
+    )
+    # Both heads start near chance, so the loss holds 0.4 of another log 4.
+    assert aided.history.train_loss[0] - plain.history.train_loss[0] == pytest.approx(0.4 * np.log(4), rel=0.5)
+    assert set(aided.model.state_dict()) == set(plain.model.state_dict())
+    networks.save(tmp_path, aided.model, aided.transform, {"architecture": "inception_v3"})
+    networks.load(tmp_path)
+    with pytest.raises(ParameterError, match="aux_weight needs images of at least 299 x 299 px, not 75 x 75"):
+        training.train(
+            base.with_changes({"aux_weight": 0.4, "height": 75, "width": 75}), x, labels, np.arange(4), NONE, 1
+        )
+    with pytest.raises(ParameterError, match="resnet18 has no second head"):
+        training.train(tiny("resnet18", aux_weight=0.4), cohort_of(8)[0], cohort_of(8)[1], np.arange(8), NONE, 1)
+
+
+def test_label_smoothing_and_class_weights_change_the_loss_as_they_should():
+    x, labels = cohort_of(16)
+    labels[4:] = CLASSES[0]  # thirteen of one class, one of each other
+    losses = {}
+    for name, change in (("plain", {}), ("smooth", {"label_smoothing": 0.5}), ("weighted", {"class_weights": True})):
+        what = tiny("resnet18", batch_size=16, learning_rate=1e-12, **change)
+        losses[name] = training.train(what, x, labels, np.arange(16), NONE, 3).history.train_loss[0]
+    model_free = np.log(4)
+    assert losses["smooth"] != losses["plain"] != losses["weighted"]
+    # Half of the target is spread evenly, so the loss moves towards what guessing costs or above, never below a half of both.
+    assert losses["smooth"] >= 0.5 * losses["plain"] + 0.5 * model_free - 1e-3
+
+
+# --- half precision and compilation -------------------------------------------------------------------------------------
+
+
+def test_half_precision_learns_what_full_precision_learns():
+    """bfloat16 on the processor; the same lines run with CUDA."""
+    x, labels = cohort_of(96)
+    what = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, amp="bf16")
+    fitted = training.train(what, x, labels, np.arange(64), np.arange(64, 96), 2)
+    proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(64, 96))
+    assert (proba.argmax(1) == training.class_indices(labels[64:])).mean() > 0.8
+    assert all(p.dtype == torch.float32 for p in fitted.model.parameters())
+    with pytest.raises(ParameterError, match='amp is "fp16", which needs a GPU'):
+        FitConfig(amp="fp16")
+    with pytest.raises(ParameterError, match="amp is 'half'"):
+        FitConfig(amp="half")
+
+
+def test_compilation_is_asked_of_torch_and_the_plain_network_is_kept(monkeypatch):
+    asked = []
+    monkeypatch.setattr(torch, "compile", lambda model: asked.append(model) or model)
+    x, labels = cohort_of(8)
+    fitted = training.train(tiny("resnet18", compile=True), x, labels, np.arange(8), NONE, 1)
+    assert asked == [fitted.model]
+
+
 # --- freeze, batches, augmentation ------------------------------------------------------------------------------------
 
 

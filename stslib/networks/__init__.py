@@ -10,6 +10,7 @@ from stslib.networks.architectures import (
     count_parameters,
     has_folded_batch_norm,
     recalibrate_batch_norm,
+    with_auxiliary,
 )
 from stslib.networks.compact import Compact
 from stslib.networks.ensemble import Ensemble
@@ -33,4 +34,5 @@ __all__ = [
     "load",
     "recalibrate_batch_norm",
     "save",
+    "with_auxiliary",
 ]

@@ -5,10 +5,11 @@ Paper section III.B.b and c: the network's last layer becomes dropout and a line
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import sys
 import zipfile
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -162,6 +163,33 @@ def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none",
         model.requires_grad_(False)
         head.requires_grad_(True)
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
+
+
+#: Smallest image side for InceptionV3's second head: its 5 x 5 filters must fit on a map that was pooled three times.
+AUXILIARY_PX = 299
+
+
+@contextlib.contextmanager
+def with_auxiliary(model: nn.Module, architecture: str, height: int, width: int) -> Iterator[None]:
+    """Give InceptionV3 its second head inside the block: in training it then returns `(scores, auxiliary scores)`.
+
+    Raises
+    ------
+    ParameterError
+        Another architecture, or images too small for it.
+    """
+    if architecture != "inception_v3":
+        raise ParameterError(f"aux_weight is for inception_v3, and {architecture} has no second head; use 0")
+    if min(height, width) < AUXILIARY_PX:
+        raise ParameterError(
+            f"aux_weight needs images of at least {AUXILIARY_PX} x {AUXILIARY_PX} px, not {height} x {width}; use 0"
+        )
+    inception: Any = model
+    inception.AuxLogits, inception.aux_logits = models.inception.InceptionAux(768, len(CLASSES)), True
+    try:
+        yield
+    finally:
+        inception.AuxLogits, inception.aux_logits = None, False
 
 
 def count_parameters(model: nn.Module) -> tuple[int, int]:

@@ -12,6 +12,7 @@ from stslib.errors import ParameterError, one_of
 
 SCHEDULES = ("step", "one_cycle")
 KEEPS = ("best", "last")
+AMPS = ("none", "bf16", "fp16")
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,14 @@ class FitConfig:
     mixup : float
         Parameter of a symmetric beta distribution that draws, for each batch, how far its images and their targets are
         blended with those of another order of the batch [2]_; 0 is off, 1 any blend alike.
+    aux_weight : float
+        Weight of the loss of InceptionV3's second head, which reads the middle of the network while it learns and is then
+        taken away. 0 is none, as in the paper's code; torchvision's own training used 0.4. Images of 299 px are needed.
+    amp : str
+        "none": all in float32. "bf16" or "fp16": half precision where it is safe (automatic mixed precision), for a GPU;
+        "fp16" scales the loss so that small gradients survive. On a processor only "bf16" is possible.
+    compile : bool
+        Let torch.compile fuse the network's steps. It takes minutes before the first epoch and needs a C++ compiler.
     threads : int
         Of torch while this fits; 0 leaves them as they are. Results are identical for the same number only.
     device : str
@@ -80,6 +89,9 @@ class FitConfig:
     gain_sd: float = 0.0
     noise_sd: float = 0.0
     mixup: float = 0.0
+    aux_weight: float = 0.0
+    amp: str = "none"
+    compile: bool = False
     threads: int = 0
     device: str = "cpu"
 
@@ -98,6 +110,7 @@ class FitConfig:
             "gain_sd",
             "noise_sd",
             "mixup",
+            "aux_weight",
             "threads",
         ):
             if getattr(self, name) < 0:
@@ -107,6 +120,9 @@ class FitConfig:
                 raise ParameterError(f"{name} is {getattr(self, name)}; use a value from 0 to below 1")
         if not self.learning_rate > 0:
             raise ParameterError(f"learning_rate is {self.learning_rate}; use a value above 0")
+        one_of("amp", self.amp, AMPS)
+        if self.amp == "fp16" and self.device != "cuda":
+            raise ParameterError('amp is "fp16", which needs a GPU; use "bf16" or "none" with device "cpu"')
         if self.device == "cuda" and not torch.cuda.is_available():
             raise ParameterError('device is "cuda", and there is no CUDA device here; use device "cpu"')
 

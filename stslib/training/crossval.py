@@ -7,6 +7,7 @@ folds. What is finished is kept in a folder, so that a killed run goes on where 
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
@@ -79,7 +80,11 @@ def _train_one(
         )
         if what.weights != "none" and networks.has_folded_batch_norm(model):
             networks.recalibrate_batch_norm(model, transform(np.asarray(x[np.sort(fit_idx)[:256]])))
-    history = fit(model, transform, x, labels, fit_idx, valid_idx, what.fit, seed, label)
+        second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if what.fit.aux_weight:
+            second_head = networks.with_auxiliary(model, what.architecture, transform.height, transform.width)
+        with second_head:
+            history = fit(model, transform, x, labels, fit_idx, valid_idx, what.fit, seed, label)
     return Fitted(model, transform, history)
 
 

@@ -97,6 +97,9 @@ def fit(
         schedule = _schedule(optimizer, config, n_batches)
         stopping = EarlyStopping(config.patience, config.min_improvement)
         history, best_loss, best = History(), math.inf, _copy(model)
+        network = torch.compile(model) if config.compile else model
+        # Gradients of half-precision numbers are scaled up, so that small ones do not become 0; else this does nothing.
+        scaler = torch.amp.GradScaler(config.device, enabled=config.amp == "fp16")
 
         for _ in progress(range(config.max_epochs), label) if label else range(config.max_epochs):
             # --- learn ---------------------------------------------------------------------------------------------
@@ -105,13 +108,15 @@ def fit(
             for batch in np.array_split(rng.permutation(len(y)), n_batches):
                 z = augment(images[batch].to(device).float(), transform, config, rng)
                 z, other, share = mix(z, config, rng)
-                scores = model(transform.finish(z))
-                loss = criterion(scores, y[batch])
+                with half_precision(config):
+                    output = network(transform.finish(z))
+                loss = _loss(output, y[batch], criterion, config)
                 if share < 1:
-                    loss = share * loss + (1 - share) * criterion(scores, y[batch[other]])
+                    loss = share * loss + (1 - share) * _loss(output, y[batch[other]], criterion, config)
                 optimizer.zero_grad(set_to_none=True)
-                loss.backward()
-                optimizer.step()
+                scaler.scale(loss).backward()
+                scaler.step(optimizer)
+                scaler.update()
                 total += loss.item() * len(batch)
                 rate = optimizer.param_groups[0]["lr"]
                 if config.schedule == "one_cycle":
@@ -127,7 +132,8 @@ def fit(
             # --- validate ------------------------------------------------------------------------------------------
             if not len(valid_idx):
                 continue
-            valid_scores = _scores(model, transform, valid_images, device)
+            with half_precision(config):
+                valid_scores = _scores(model, transform, valid_images, device).float()
             valid_loss = nn.functional.cross_entropy(valid_scores, valid_y).item()
             history.valid_loss.append(valid_loss)
             history.valid_accuracy.append((valid_scores.argmax(1) == valid_y).float().mean().item())
@@ -205,6 +211,23 @@ def mix(z: Tensor, config: FitConfig, rng: np.random.Generator) -> tuple[Tensor,
         return z, np.arange(len(z)), 1.0
     share, partners = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(z))
     return share * z + (1 - share) * z[partners], partners, share
+
+
+def half_precision(config: FitConfig) -> contextlib.AbstractContextManager[Any]:
+    """Automatic mixed precision inside the block, or nothing (`amp` "none")."""
+    if config.amp == "none":
+        return contextlib.nullcontext()
+    return torch.autocast(config.device, torch.bfloat16 if config.amp == "bf16" else torch.float16)
+
+
+def _loss(output: Any, target: Tensor, criterion: nn.Module, config: FitConfig) -> Tensor:
+    """Loss of a network's scores, and of its second head's where it has one (`networks.with_auxiliary`)."""
+    if isinstance(output, Tensor):
+        loss: Tensor = criterion(output.float(), target)
+        return loss
+    scores, auxiliary = output
+    both: Tensor = criterion(scores.float(), target) + config.aux_weight * criterion(auxiliary.float(), target)
+    return both
 
 
 def class_weights(y: Tensor) -> Tensor:

@@ -124,6 +124,8 @@ def recipe(architecture: str, protocol: str = "small", **changes: Any) -> Recipe
     one_of("protocol", protocol, PROTOCOLS)
     own = ("height", "width", "max_epochs", "batch_size", "learning_rate", "n_seeds")
     changes = {name: value for name, value in changes.items() if value or name not in own}
+    if architecture != "inception_v3":
+        changes.pop("aux_weight", None)  # the others have no second head
     if protocol == "small":
         return Recipe(architecture, fit=_SMALL_FIT).with_changes({**_SMALL[architecture], **changes})
     if protocol == "signals":
