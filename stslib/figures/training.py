@@ -68,3 +68,42 @@ def losses(history: pd.DataFrame, kind: str) -> Figure:
         ]
         figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
     return style.say_kind(figure, kind)
+
+
+def ablations(table: pd.DataFrame, kind: str) -> Figure:
+    """Balanced accuracy of each variant of a network, a panel a group; a point is the mean of the folds, a bar one SD.
+
+    Parameters
+    ----------
+    table : DataFrame
+        From `stslib.ablations.compare`: group, name, mean, sd.
+    kind : str
+        Which data they are about.
+
+    Raises
+    ------
+    StsError
+        No variant at all.
+    """
+    if table.empty:
+        raise StsError("there is no variant to draw")
+    groups = list(dict.fromkeys(table["group"]))
+    sizes = [int((table["group"] == group).sum()) for group in groups]
+    with mpl.rc_context(style.RC):
+        figure = style.new_figure(7.2, 0.34 * sum(sizes) + 0.42 * len(groups) + 0.8)
+        panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
+        for ax, group in zip(panels, groups, strict=True):
+            rows = table[table["group"] == group]
+            places = np.arange(len(rows))[::-1]
+            colours = ["#D55E00"] + ["#0072B2"] * (len(rows) - 1)
+            ax.axvline(float(rows["mean"].iloc[0]), color="#D55E00", lw=0.8, ls=":")
+            for place, mean, sd, colour in zip(places, rows["mean"], rows["sd"], colours, strict=True):
+                ax.errorbar(mean, place, xerr=sd, fmt="o", ms=5, color=colour, capsize=2.5, lw=1.2)
+            ax.axvline(0.25, color="0.6", lw=0.9, ls=":")
+            ax.set_yticks(places, list(rows["name"]))
+            ax.set_ylim(-0.6, len(rows) - 0.4)
+            ax.set_title(group, loc="left", fontsize=9.5)
+        panels[-1].set_xlabel(
+            "balanced accuracy in cross-validation (mean, bar: one SD; orange: the choice that is varied)"
+        )
+    return style.say_kind(figure, kind)

@@ -1,0 +1,73 @@
+"""Ablations: one choice changes at a time, on the same folds; where a choice holds what tells the classes apart, it shows."""
+
+import numpy as np
+import pytest
+import torch
+
+from stslib import ablations, training
+from stslib.errors import ParameterError
+from stslib.figures.training import ablations as picture
+from stslib.scalograms import Bank, cwt_resized
+from tests.test_training import cohort_of, tiny
+
+IMAGE = {"output": "coefficients", "padding": "zero", "backend": "fft", "antialias": False, "height": 32, "width": 32}
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def bank_file():
+    return {**{key: getattr(Bank(), key) for key in Bank.__dataclass_fields__}, **IMAGE}
+
+
+def test_a_sweep_that_holds_nothing_is_found_out(tmp_path):
+    x, labels = cohort_of(96)
+    rng = np.random.default_rng(0)
+    x[:, 1] = rng.standard_normal(x[:, 1].shape)  # the second sweep is noise
+    base = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, threads=1)
+    chosen = ablations.variants(["sweeps"], np.zeros((96, 2, 4800)), x, bank_file(), base)
+    table, records = ablations.compare(chosen, labels, np.arange(80), 2, 1, tmp_path, "simulated")
+    score = table.set_index("name")["mean"]
+    assert score["rheobase only"] > 0.8 > 0.55 > score["+40 pA only"]
+    assert table.set_index("name").loc["both", "difference"] == 0
+    assert {r["model"] for r in records} == {f"resnet18:sweeps={name}" for name in score.index}
+    again, _ = ablations.compare(chosen, labels, np.arange(80), 2, 1, tmp_path, "simulated")  # from the files
+    assert again.equals(table)
+    assert len(picture(table, "simulated").axes) == 1
+
+
+def test_each_group_varies_one_thing():
+    rng = np.random.default_rng(1)
+    traces = rng.standard_normal((3, 2, 4800)).astype(np.float32)
+    own = cwt_resized(traces, Bank(), **IMAGE).astype(np.float16)
+    base = training.recipe("resnet18", "small")
+    for group in ("wavelet", "band", "sign"):
+        first, *others = ablations.variants([group], traces, own, bank_file(), base)
+        assert np.array_equal(first.x, own)
+        assert others and all(not np.array_equal(one.x, own) and one.recipe == base for one in others)
+    assert (ablations.variants(["sign"], traces, own, bank_file(), base)[1].x >= 0).all()
+    sizes = ablations.variants(["size"], traces, own, bank_file(), base)
+    assert [one.recipe.height for one in sizes] == [48, 36, 72] and all(one.x is own for one in sizes)
+
+
+def test_the_mends_lead_from_the_published_recipe_to_the_corrected_one_at_every_size():
+    base = training.recipe("mobilenet_v2", "small", height=56, width=56)
+    found = ablations.mends(base)
+    published, corrected = found["as published"], found["all three"]
+    assert (published.width, published.normalise, published.fit.keep) == (61, "none", "last")
+    assert (corrected.width, corrected.normalise, corrected.fit.keep) == (56, "pretrained", "best")
+    for name, changed in (("square input", "width"), ("normalisation", "normalise")):
+        assert getattr(found[name], changed) == getattr(corrected, changed)
+        assert found[name].with_changes({changed: getattr(published, changed)}) == published
+
+
+def test_an_unknown_group_and_weights_without_any_are_refused():
+    base = training.recipe("resnet18", "small")
+    for groups, said in ((["colour"], "ablations is 'colour'"), (["weights"], "set ablation_weights")):
+        with pytest.raises(ParameterError, match=said):
+            ablations.variants(groups, np.zeros((1, 2, 4800)), np.zeros((1, 2, 32, 32)), bank_file(), base)
