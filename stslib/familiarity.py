@@ -39,7 +39,7 @@ def describe(sweeps_mv: np.ndarray | None, images: np.ndarray, table: pd.DataFra
     Parameters
     ----------
     sweeps_mv : (n, c, n_samples) array
-        The prepared sweeps of each cell, in mV from rest; None where there are only scalograms.
+        The prepared sweeps of each cell, in mV; None where there are only scalograms.
     images : (n, c, h, w) array
         Their stored scalograms, rows from the lowest frequency to the highest.
     table : DataFrame
@@ -58,8 +58,8 @@ def describe(sweeps_mv: np.ndarray | None, images: np.ndarray, table: pd.DataFra
     for channel, name in zip(range(images.shape[1]), _SWEEPS, strict=False):
         if sweeps_mv is not None:
             traces = np.asarray(sweeps_mv[:, channel], dtype=np.float32)
-            found[f"highest value of the {name} (mV from rest)"] = traces.max(axis=1).astype(float)
-            found[f"lowest value of the {name} (mV from rest)"] = traces.min(axis=1).astype(float)
+            found[f"highest value of the {name} (mV)"] = traces.max(axis=1).astype(float)
+            found[f"lowest value of the {name} (mV)"] = traces.min(axis=1).astype(float)
         for band, (start, stop) in BANDS.items():
             rows = slice(int(start * height), max(int(start * height) + 1, int(stop * height)))
             power = np.array([np.square(np.asarray(one[channel, rows], np.float64)).mean() for one in images])

@@ -179,14 +179,15 @@ def load(folder: str | Path) -> Model:
     card = cards[0]
     try:
         prepared = card["preprocessing"]
-        image = dict(prepared["image"])
+        image, options = dict(prepared["image"]), dict(prepared["sweeps"])
+        if unknown := set(options) - {*SWEEP_KEYS, *MORE_SWEEP_KEYS}:
+            raise TypeError(f"unknown option {min(unknown)!r} of the sweeps")
         temperature.check(float(card["calibration"]["temperature"]))
         return Model(
             [(network, transform) for network, transform, _ in found],
             card,
             Bank(**prepared["bank"]),
-            {key: prepared["sweeps"][key] for key in SWEEP_KEYS}
-            | {key: prepared["sweeps"][key] for key in MORE_SWEEP_KEYS if key in prepared["sweeps"]},
+            options,
             image,
             np.dtype(image.pop("dtype")),
             float(card["calibration"]["temperature"]),

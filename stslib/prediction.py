@@ -71,7 +71,7 @@ class Predicted:
                 str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
                 str(row.range_reason), self.traces[place], np.stack(maps), (float(row.rheobase_pa), float(row.partner_pa)),
             )  # fmt: skip
-            before_s = float(self.model.sweeps["before_s"])
+            before_s = float(self.model.sweeps.get("before_s", 0.1))
             yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, self.model.image["output"])
 
 

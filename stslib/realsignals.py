@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 from sklearn.svm import SVC
 
-from stslib import cohort, evaluation, sweeps
+from stslib import cohort, evaluation, familiarity, modelcard, sweeps
 from stslib.errors import ParameterError, StsError
 from stslib.scalograms import Bank, cwt_resized
 from stslib.sources.store import MIRROR_PREFIX, Store, mirror_path
@@ -197,4 +197,8 @@ def model_card(
     folds : list of (fit, held_out)
         Positions within `inside`.
     """
-    return {**card, "metrics": [dict(record) for record in metrics]}
+    described = familiarity.describe(signals.traces, signals.images, signals.table).iloc[inside]
+    none = np.array([], dtype=np.int64)
+    return modelcard.finish(
+        card, metrics, signals.labels[inside], proba, np.arange(len(inside)), none, folds, described
+    )  # fmt: skip

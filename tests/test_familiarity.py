@@ -50,7 +50,7 @@ def test_what_a_source_does_not_tell_is_not_judged_and_counts_have_no_negative_r
         described(traces[:8], silent[:8]), {k: v for k, v in ranges.items() if "current" not in k and "before" not in k}
     )
     one_sweep = described(traces[:, :1], table)
-    assert "highest value of the second sweep (mV from rest)" not in one_sweep
+    assert "highest value of the second sweep (mV)" not in one_sweep
 
 
 def test_a_damaged_range_is_one_line(cells):

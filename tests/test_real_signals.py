@@ -12,7 +12,7 @@ import h5py
 import numpy as np
 import pytest
 
-from stslib import cohort, evaluation, networks, notebooks, prediction, realsignals, training
+from stslib import cohort, evaluation, modelcard, networks, notebooks, prediction, realsignals, temperature, training
 from stslib.errors import ParameterError, StsError
 from stslib.scalograms import Bank, ScalogramWarning
 from stslib.sources import open_source
@@ -112,7 +112,11 @@ def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, 
     parts = cohort.folds(cells.labels, 2, 1)
     whole = realsignals.model_card(networks.load(tmp_path / "fit")[2], [], cells, every, expected, parts)
     networks.save(tmp_path / "model", fitted.model, fitted.transform, whole)
-    table = prediction.predict(open_source("store", store_path=str(unseen)).recordings(), tmp_path / "model")
+    model = modelcard.load(tmp_path / "model")
+    done = prediction.predict(open_source("store", store_path=str(unseen)).recordings(), model)
+    table, expected = done.table, temperature.calibrated(expected, model.temperature)
+    assert not table["out_of_range"].all()
+    assert len(list(done.figures())) == len(names)
     assert list(table["reason"]) == [""] * len(names)
     assert list(table["cell_id"]) == names
     assert np.allclose(table[[f"p:{c}" for c in cohort.CLASSES]].to_numpy(float), expected, atol=1e-6)
