@@ -104,6 +104,6 @@ def ablations(table: pd.DataFrame, kind: str) -> Figure:
             ax.set_ylim(-0.6, len(rows) - 0.4)
             ax.set_title(group, loc="left", fontsize=9.5)
         panels[-1].set_xlabel(
-            "balanced accuracy in cross-validation (mean, bar: one SD; orange: the choice that is varied)"
+            "balanced accuracy in cross-validation, mean and one SD of the folds\n(orange: as in the run; grey: chance)"
         )
     return style.say_kind(figure, kind)
