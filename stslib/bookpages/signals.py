@@ -68,7 +68,9 @@ def _section(aim: Aim) -> str:
         network = base not in ("lightgbm", "svm")
         asked = aim.asked[r.metric]
         name = MODEL_NAMES.get(base, base.upper())
-        if network:
+        if base == "mean":
+            name = "Mean of these networks"
+        elif network:
             name += ", from ImageNet weights" if start else ", from random weights"
         verdict = ("reached" if r.mean_of_folds >= asked else "**not reached**") if network else ""
         rows.append(

@@ -31,6 +31,8 @@ MODEL_NAMES = {
     "densenet121": "DenseNet121",
     "inception_v3": "InceptionV3",
     "compact": "Compact CNN",
+    "mean": "Mean of networks",
+    "svm": "SVM",
     "lightgbm": "LightGBM",
     "discriminant": "Linear discriminant",
 }
