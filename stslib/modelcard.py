@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +17,10 @@ import pandas as pd
 from torch import nn
 
 from stslib import familiarity, networks, provenance, runs, temperature, training
+from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, StsError
 from stslib.evaluation import calibration
+from stslib.files import atomic
 from stslib.networks import InputTransform
 from stslib.scalograms import Bank
 
@@ -24,6 +28,9 @@ from stslib.scalograms import Bank
 SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
 #: The same, where they are not the usual two sweeps of one second.
 MORE_SWEEP_KEYS = ("n_sweeps", "step_s")
+#: Beside the folders of networks that answer together: which they are, and the card of their mean.
+JOINT = "joint.json"
+JOINT_FORMAT = 1
 IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
 BANK_KEYS = (
     "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
@@ -125,9 +132,9 @@ class Model:
     Attributes
     ----------
     members : list of (network, input transform)
-        One, or one a seed.
+        One, or several that answer together: one a seed, or of several architectures.
     card : dict
-        Of the first.
+        Of the joint model, else of the first.
     bank, sweeps, image, dtype
         The preprocessing, ready for use.
     temperature : float
@@ -151,8 +158,59 @@ class Model:
         return temperature.calibrated(np.mean(each, axis=0), self.temperature)
 
 
+def save_joint(
+    folder: str | Path,
+    members: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
+    card: Mapping[str, Any],
+) -> None:
+    """Write networks of one preprocessing that answer together, each in a folder of its own, and the card of their mean.
+
+    Parameters
+    ----------
+    folder : path
+        Created if needed; whole by itself, to be handed on.
+    members : mapping of name to (network, input transform, card)
+        As for `networks.save`; the name is that of the member's folder.
+    card : mapping
+        From `finish`, of the mean probability.
+    """
+    folder = Path(folder)
+    for name, (network, transform, own) in members.items():
+        networks.save(folder / name, network, transform, own)
+    described = {name: _sha256(folder / name / "model.json") for name in members}
+    fields = {"format": JOINT_FORMAT, "classes": list(CLASSES), "members": described, "card": dict(card)}
+    with atomic(folder / JOINT) as path:
+        path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """The members' folders and the card of a joint model; see `load` for the errors."""
+    path = folder / JOINT
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        kind, members, card = (fields["format"], fields["classes"]), dict(fields["members"]), dict(fields["card"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path} is damaged ({error!r}); make the model again (08_real_signals)") from error
+    if kind != (JOINT_FORMAT, list(CLASSES)):
+        raise DamagedFile(f"{path} is of another kind of model {kind}; use one of format {JOINT_FORMAT} for {CLASSES}")
+    for name, digest in members.items():
+        # A member lies inside the folder; a name such as ../other would leave it.
+        if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+            raise DamagedFile(f"{path} names {name!r} as a member, which is no folder's name; make the model again")
+        own = folder / name / "model.json"
+        if not own.is_file() or _sha256(own) != digest:
+            raise DamagedFile(
+                f"{own} is not the network that {JOINT} describes; make the model again (08_real_signals)"
+            )
+    return [folder / name for name in members], card
+
+
 def load(folder: str | Path) -> Model:
-    """A model's folder, or a folder of several trained alike with other seeds.
+    """A model's folder, a joint model's, or a folder of several that were trained alike with other seeds.
 
     Raises
     ------
@@ -160,7 +218,13 @@ def load(folder: str | Path) -> Model:
         There is none, it is damaged, of another version, or its card does not hold what new cells need.
     """
     folder = Path(folder).expanduser()
-    parts = [folder] if (folder / "model.json").is_file() else sorted(p.parent for p in folder.glob("*/model.json"))
+    joint: dict[str, Any] = {}
+    if (folder / "model.json").is_file():
+        parts = [folder]
+    elif (folder / JOINT).is_file():
+        parts, joint = _read_joint(folder)
+    else:
+        parts = sorted(path.parent for path in folder.glob("*/model.json"))
     if not parts:
         networks.load(folder)  # says what is missing
         raise MissingInput(f"there is no model at {folder}; 05_deep_models makes it")
@@ -172,11 +236,11 @@ def load(folder: str | Path) -> Model:
             f"{folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
             "use a network that was trained on sweeps"
         )
-    if len({str(card.get("preprocessing")) for card in cards}) > 1 or len(names) > 1:
+    if len({str(card.get("preprocessing")) for card in cards}) > 1 or (len(names) > 1 and not joint):
         raise DamagedFile(
             f"{folder} holds models of several kinds ({', '.join(part.name for part in parts[:4])}); name one of them"
         )
-    card = cards[0]
+    card = joint or cards[0]
     try:
         prepared = card["preprocessing"]
         image, options = dict(prepared["image"]), dict(prepared["sweeps"])

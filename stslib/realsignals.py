@@ -8,14 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from sklearn.svm import SVC
+from torch import nn
 
-from stslib import cohort, evaluation, familiarity, modelcard, sweeps
+from stslib import cohort, evaluation, familiarity, modelcard, networks, sweeps
 from stslib.errors import ParameterError, StsError
+from stslib.networks import InputTransform
 from stslib.scalograms import Bank, cwt_resized
 from stslib.sources.store import MIRROR_PREFIX, Store, mirror_path
 
@@ -202,3 +205,43 @@ def model_card(
     return modelcard.finish(
         card, metrics, signals.labels[inside], proba, np.arange(len(inside)), none, folds, described
     )  # fmt: skip
+
+
+def save_models(
+    folder: str | Path,
+    fitted: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
+    card: Mapping[str, Any],
+    records: Sequence[Mapping[str, Any]],
+    signals: Signals,
+    inside: np.ndarray,
+    proba: Mapping[str, np.ndarray],
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> None:
+    """Save each network for `sts predict`, and several of them together as `mean`.
+
+    Parameters
+    ----------
+    folder : path
+        Gets a folder a model.
+    fitted : mapping of name to (network, input transform, card)
+        Fitted on all cells.
+    card : mapping
+        What is told of every model.
+    records, signals, inside, folds
+        As for `model_card`; of all models.
+    proba : mapping of name to (n_inside, 4) array
+        Of each model, and of `mean` where there are several.
+    """
+
+    def whole_card(own: Mapping[str, Any], name: str) -> dict[str, Any]:
+        told = [record for record in records if record["model"] == name]
+        return model_card(own, told, signals, inside, proba[name], folds)
+
+    members = {
+        name.replace(":", "-"): (network, transform, whole_card(own, name))
+        for name, (network, transform, own) in fitted.items()
+    }
+    for name, (network, transform, own) in members.items():
+        networks.save(Path(folder) / name, network, transform, own)
+    if len(members) > 1:
+        modelcard.save_joint(Path(folder) / "mean", members, whole_card(card, "mean"))

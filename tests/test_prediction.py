@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stslib import modelcard, prediction, provenance, temperature
+from stslib import modelcard, networks, prediction, provenance, temperature, training
 from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, StsError
 from stslib.sources import open_source
@@ -105,6 +105,39 @@ def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_cou
     np.testing.assert_allclose(both[COLUMNS], one[COLUMNS][:3])
     with pytest.raises(DamagedFile, match="models of several kinds"):
         modelcard.load(folder)
+
+
+@pytest.mark.slow
+def test_networks_of_two_architectures_answer_together(smoke, tmp_path):
+    """Their mean probability counts, at the temperature of the mean; what is not theirs is refused in one line."""
+    source = open_source("simulated", n_cells=24, seed=5)
+    usual = list(source.recordings(source.cells().cell_id[:3]))
+    folder = smoke / "05_deep_models" / "models"
+    members = {name: networks.load(folder / name) for name in ("resnet18", "mobilenet_v2")}
+    card = members["resnet18"][2]
+    card = card | {"calibration": card["calibration"] | {"temperature": 1.5}}
+    modelcard.save_joint(tmp_path / "mean", members, card)
+    images = prediction.predict(usual, tmp_path / "mean").images
+    plain = np.mean([training.predict_proba(m, t, images) for m, t, _ in members.values()], axis=0)
+    together = prediction.predict(usual, tmp_path / "mean").table[COLUMNS].to_numpy(float)
+    np.testing.assert_allclose(together, temperature.calibrated(plain, 1.5), atol=1e-6)
+
+    def refused(name, change):
+        spoilt = shutil.copytree(tmp_path / "mean", tmp_path / name)
+        fields = json.loads((spoilt / "joint.json").read_text())
+        (spoilt / "joint.json").write_text(change(fields, spoilt) or json.dumps(fields))
+        with pytest.raises(DamagedFile) as caught:
+            modelcard.load(spoilt)
+        assert "\n" not in str(caught.value)
+        return str(caught.value)
+
+    assert "damaged" in refused("cut", lambda fields, _: "{")
+    assert "another kind" in refused("old", lambda fields, _: fields.update(format=99))
+    outside = "../mean/resnet18"
+    assert "no folder's name" in refused("outside", lambda fields, _: fields["members"].update({outside: "0"}))
+    other = folder / "densenet121" / "model.json"
+    swapped = refused("swapped", lambda _, at: shutil.copy(other, at / "resnet18" / "model.json") and None)
+    assert "is not the network that joint.json describes" in swapped
 
 
 @pytest.mark.slow
