@@ -26,7 +26,14 @@ def sts(results, *arguments):
 @pytest.fixture(scope="module")
 def published(mirror, tmp_path_factory):
     results = tmp_path_factory.mktemp("published")
-    sts(results, "--profile", "published", "-p", f"04_baseline.n_trials={TRIALS}", "-p", "04_baseline.n_bootstrap=500")
+    few = {
+        "04_baseline.n_trials": TRIALS,
+        "04_baseline.n_bootstrap": 500,
+        "07_audit.n_folds": 2,
+        "07_audit.n_shuffles": 1,
+    }
+    few["07_audit.n_bootstrap"] = 200
+    sts(results, "--profile", "published", *(word for name, value in few.items() for word in ("-p", f"{name}={value}")))
     return results / "published"
 
 
