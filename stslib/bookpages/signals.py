@@ -85,7 +85,7 @@ def _section(aim: Aim) -> str:
         )
     n, folds = int(summary["n"].iloc[0]), stage.parameters["n_folds"]
     caption = f"{n} {words}, {folds}-fold cross-validation, run {code(aim.run)}"
-    beyond = ", ".join(f"{METRIC_NAMES[m].lower()} {percent(v)}" for m, v in aim.beyond.items())
+    beyond = ", ".join(f"{METRIC_NAMES[m]} {percent(v)}" for m, v in aim.beyond.items())
     head = ("Model", "Score", "Asked", "Mean of folds", "95 % over cells", "")
     shown = table(rows, head, caption, "results", f"table-{aim.run.replace('_', '-')}")
     return f"{title}\n{shown}\nThe figure to match, given with the file: {aim.beyond_words}, {beyond}.\n"
