@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -105,8 +107,18 @@ def cwt(
     """
     sweeps, plan = check(x, bank, output, padding, backend)
     result = result_array(x, sweeps, out, (bank.n_frequencies, plan.n_samples), output, bank)
-    for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
-        store(result, (part, rows), measure(values, output))
+    on_cpu = not isinstance(sweeps, torch.Tensor) or sweeps.device.type == "cpu"
+    if backend == "fft" and on_cpu:
+        parts, rows_of = _by_fft(sweeps, bank, plan, padding, chunk_mb)
+
+        def work(part: slice) -> None:
+            for rows, values in rows_of(part):
+                store(result, (part, rows), measure(values, output))
+
+        _side_by_side(work, list(parts), label)
+    else:
+        for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
+            store(result, (part, rows), measure(values, output))
     return result.reshape(*x.shape[:-1], *result.shape[1:]) if out is None else out
 
 
@@ -260,23 +272,55 @@ def coefficients(
             values = _pywt(extend(chunk, plan, padding).cpu().numpy(), bank)
             yield part, slice(0, bank.n_frequencies), torch.from_numpy(values[..., inside]).to(chunk.device)
         return
+    parts, rows_of = _by_fft(sweeps, bank, plan, padding, chunk_mb, label)
+    for part in parts:
+        for rows, values in rows_of(part):
+            yield part, rows, values
+
+
+def _by_fft(
+    sweeps: Array, bank: Bank, plan: Plan, padding: str, chunk_mb: float, label: str = ""
+) -> tuple[Iterator[slice], Callable[[slice], Iterator[tuple[slice, torch.Tensor]]]]:
+    """The chunks of the sweeps, and what gives a chunk's rows with their values; several threads may call it at a time."""
+    inside = slice(plan.pad, plan.pad + plan.n_samples)
     is_complex = bank.mother.is_complex
     forward, inverse = (torch.fft.fft, torch.fft.ifft) if is_complex else (torch.fft.rfft, torch.fft.irfft)
     dtype = torch.complex128 if working_type(sweeps) == torch.float64 else torch.complex64
     device = str(sweeps.device) if isinstance(sweeps, torch.Tensor) else "cpu"
     bands = _bands(bank, plan, dtype, device)
-    products: list[torch.Tensor] = []
     a_sweep = max(band.n_fft * (band.rows.stop - band.rows.start + 2) for band in bands) * (24 if is_complex else 16)
-    for part in chunks(sweeps, a_sweep, min(chunk_mb, CACHE_MB), label):
+    own = threading.local()  # the products of each thread, used again for every chunk
+
+    def rows_of(part: slice) -> Iterator[tuple[slice, torch.Tensor]]:
         extended = extend(load(sweeps, part), plan, padding)
+        products: list[torch.Tensor] = getattr(own, "products", [])
         if not products or len(products[0]) != len(extended):
-            products = [
+            products = own.products = [
                 extended.new_zeros((len(extended), *_product_shape(band, is_complex)), dtype=dtype) for band in bands
             ]
         for band, product in zip(bands, products, strict=True):
             spectrum = forward(extended, n=band.n_fft)
             torch.mul(spectrum[:, None, band.bins], band.wavelets, out=product[..., band.bins])
-            yield part, band.rows, inverse(product, n=band.n_fft)[..., inside]
+            yield band.rows, inverse(product, n=band.n_fft)[..., inside]
+
+    return chunks(sweeps, a_sweep, min(chunk_mb, CACHE_MB), label), rows_of
+
+
+def _side_by_side(work: Callable[[slice], None], parts: Sequence[slice], label: str) -> None:
+    """Do each part; as many at a time as torch has threads, each by one thread, which shares less than a part by many."""
+    n_threads = torch.get_num_threads()
+    if min(n_threads, len(parts)) == 1:
+        for part in progress(parts, label) if label else parts:
+            work(part)
+        return
+    pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
+    try:
+        done = pool.map(work, parts)
+        for _ in progress(done, label, total=len(parts)) if label else done:
+            pass
+    finally:
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(n_threads)
 
 
 def _fast_length(n: int) -> int:
