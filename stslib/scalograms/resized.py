@@ -22,6 +22,7 @@ from stslib.scalograms.transform import (
     load,
     measure,
     result_array,
+    side_by_side,
     store,
     working_type,
 )
@@ -37,7 +38,7 @@ def cwt_resized(
     backend: str = "fft",
     antialias: bool = False,
     out: Array | None = None,
-    chunk_mb: float = 32.0,
+    chunk_mb: float = 48.0,
     label: str = "",
 ) -> Array:
     """The scalogram at a network's input size, without the full one.
@@ -83,9 +84,15 @@ def cwt_resized(
     if backend == "fft":
         design = decimated.design(bank, plan, rows, columns, output == "coefficients", working_type(sweeps), device)
     if design is not None:
-        for part in chunks(sweeps, design.bytes_a_sweep, chunk_mb, label):
+        known = design
+
+        def work(part: slice) -> None:
             extended = extend(load(sweeps, part), plan, padding)
-            _from_windows(extended, design, rows, columns, bank.mother.is_complex, output, result, part)
+            _from_windows(extended, known, rows, columns, bank.mother.is_complex, output, result, part)
+
+        n_workers = torch.get_num_threads() if device == "cpu" else 1
+        parts = list(chunks(sweeps, design.bytes_a_sweep, chunk_mb, n_workers=n_workers))
+        side_by_side(work, parts, label)
     else:
         kept: list[torch.Tensor] = []
         for part, group, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):

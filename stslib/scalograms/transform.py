@@ -115,7 +115,7 @@ def cwt(
             for rows, values in rows_of(part):
                 store(result, (part, rows), measure(values, output))
 
-        _side_by_side(work, list(parts), label)
+        side_by_side(work, list(parts), label)
     else:
         for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
             store(result, (part, rows), measure(values, output))
@@ -191,11 +191,13 @@ def result_array(x: Array, sweeps: Array, out: Array | None, shape: tuple[int, i
     return np.empty(whole, dtype=str(dtype).removeprefix("torch."))
 
 
-def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, label: str) -> Iterator[slice]:
-    """Slices over the sweeps, each of which works in about `chunk_mb` megabytes."""
+def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, label: str = "", n_workers: int = 1) -> Iterator[slice]:
+    """Slices over the sweeps, each of which works in about `chunk_mb` megabytes; as many for each worker as for the next."""
     if not chunk_mb > 0:
         raise ParameterError(f"chunk_mb is {chunk_mb}; give a size above 0 MB")
     step = max(1, int(chunk_mb * 2**20 / (bytes_a_sweep * (2 if working_type(sweeps) == torch.float64 else 1))))
+    n_chunks = math.ceil(math.ceil(len(sweeps) / step) / n_workers) * n_workers
+    step = math.ceil(len(sweeps) / n_chunks)
     starts = range(0, len(sweeps), step)
     for start in progress(starts, label) if label else starts:
         yield slice(start, start + step)
@@ -269,8 +271,8 @@ def coefficients(
     if backend == "pywt":
         for part in chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), chunk_mb, label):
             chunk = load(sweeps, part)
-            values = _pywt(extend(chunk, plan, padding).cpu().numpy(), bank)
-            yield part, slice(0, bank.n_frequencies), torch.from_numpy(values[..., inside]).to(chunk.device)
+            by_pywt = _pywt(extend(chunk, plan, padding).cpu().numpy(), bank)
+            yield part, slice(0, bank.n_frequencies), torch.from_numpy(by_pywt[..., inside]).to(chunk.device)
         return
     parts, rows_of = _by_fft(sweeps, bank, plan, padding, chunk_mb, label)
     for part in parts:
@@ -306,10 +308,10 @@ def _by_fft(
     return chunks(sweeps, a_sweep, min(chunk_mb, CACHE_MB), label), rows_of
 
 
-def _side_by_side(work: Callable[[slice], None], parts: Sequence[slice], label: str) -> None:
+def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], label: str) -> None:
     """Do each part; as many at a time as torch has threads, each by one thread, which shares less than a part by many."""
     n_threads = torch.get_num_threads()
-    if min(n_threads, len(parts)) == 1:
+    if min(n_threads, len(parts)) <= 1:
         for part in progress(parts, label) if label else parts:
             work(part)
         return
