@@ -110,16 +110,17 @@ class InputTransform:
         check_size(architecture, height, width)
         chosen = np.sort(np.asarray(indices))
         chosen = chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE_CELLS, len(chosen))).astype(int)]
-        sample = np.asarray(x[chosen], dtype=np.float32)
-        if not np.isfinite(sample).all():
-            raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
+        sample = np.asarray(x[chosen])  # as stored: twice as long in float32
         for channel in range(channels):
-            if float(np.ptp(sample[:, channel])) == 0:
+            low, high = torch.from_numpy(sample)[:, channel].aminmax()  # both are NaN where a single value is
+            if not torch.isfinite(high - low):
+                raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
+            if low == high:
                 raise StsError(f"channel {channel} of the training scalograms is constant; there is nothing to learn")
         scale: tuple[float, ...] = (1.0,) * channels
         if compress == "asinh":
             # Of a recording that is silent nearly everywhere the percentile is 0; its largest value then sets the scale.
-            sizes = [np.abs(sample[:, channel]) for channel in range(channels)]
+            sizes = [np.abs(sample[:, channel].astype(np.float32)) for channel in range(channels)]
             scale = tuple(float(np.quantile(size, 0.9)) or float(size.max()) for size in sizes)
         transform = cls(height, width, compress, antialias, scale, (0.0,) * channels, (1.0,) * channels)
         if normalise == "none":
@@ -154,9 +155,11 @@ class InputTransform:
 
     def finish(self, z: Tensor) -> Tensor:
         """Second half, done on each batch: `(n, c, height, width)` to `(n, 3, height, width)`, channels last."""
-        z = (z - self._column(self.mean, z)) / self._column(self.std, z)
-        z = z[:, SEEN[self.channels]] * self._column(self.gain, z) + self._column(self.offset, z)
-        return z.contiguous(memory_format=torch.channels_last)
+        seen = list(SEEN[self.channels])
+        # One factor and one addend a channel: this runs on every batch, and each pass over the images is felt.
+        factor = self._column(self.gain, z) / self._column(self.std, z)[seen]
+        addend = self._column(self.offset, z) - self._column(self.mean, z)[seen] * factor
+        return z[:, seen].mul_(factor).add_(addend).contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: np.ndarray | Tensor) -> Tensor:
         """Both halves: `(n, c, h, w)` to `(n, 3, height, width)` float32."""

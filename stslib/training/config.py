@@ -58,10 +58,12 @@ class FitConfig:
         Weight of the loss of InceptionV3's second head, which reads the middle of the network while it learns and is then
         taken away. 0 is none, as in the paper's code; torchvision's own training used 0.4. Images of 299 px are needed.
     amp : str
-        "none": all in float32. "bf16" or "fp16": half precision where it is safe (automatic mixed precision), for a GPU;
-        "fp16" scales the loss so that small gradients survive. On a processor only "bf16" is possible.
+        "none": all in float32. "bf16" or "fp16": half precision where it is safe (automatic mixed precision). It pays on a
+        GPU, and "bf16" also on a processor that computes with such numbers (`avx512_bf16` or `amx_bf16` among its flags);
+        on others it is slower. "fp16" scales the loss so that small gradients survive, and needs a GPU.
     compile : bool
-        Let torch.compile fuse the network's steps. It takes minutes before the first epoch and needs a C++ compiler.
+        Let torch.compile fuse the network's steps, for a GPU. It takes a minute or more before the first epoch and needs a
+        C++ compiler; on a processor the plain network is as fast (`make bench`).
     threads : int
         Of torch while this fits; 0 leaves them as they are. Results are identical for the same number only.
     device : str

@@ -54,11 +54,11 @@ def stored():
         yield path
 
 
-def ours(path: Path, compiled: bool = False, cells: int = CELLS) -> float:
+def ours(path: Path, cells: int = CELLS, **changes: object) -> float:
     x = np.load(path / "small.npy", mmap_mode="r")
     every, none = np.arange(cells), np.array([], dtype=np.int64)
     transform = InputTransform.fit(x, every, "mobilenet_v2", SIDE, SIDE, "none", True, "none")
-    model, config = networks.build("mobilenet_v2"), replace(CONFIG, compile=compiled)
+    model, config = networks.build("mobilenet_v2"), replace(CONFIG, **changes)
     return training.fit(model, transform, x, labels(), every, none, config, 1).train_loss[0]
 
 
@@ -102,15 +102,22 @@ def bench_epoch(measure, stored):
     )
 
 
+def bench_epoch_half_precision(measure, stored):
+    """bfloat16 pays on a processor that computes with it (`avx512_bf16` or `amx_bf16` in /proc/cpuinfo), or on a GPU."""
+    measure(
+        'stslib, amp="bf16"', WORK, lambda path: ours(path, amp="bf16"), lambda: (stored,), rounds=1, memory=False
+    )  # fmt: skip
+
+
 def bench_epoch_compiled(measure, stored):
     """What an epoch takes after the first: the compiled network is kept within a process, and a first epoch pays for it."""
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler: apt-get install g++")
     start = time.perf_counter()
-    ours(stored, compiled=True, cells=2 * BATCH)
+    ours(stored, cells=2 * BATCH, compile=True)
     compiling_s = time.perf_counter() - start
     measure(
-        "stslib, compile=True", WORK, ours, lambda: (stored, True), rounds=1, memory=False,
+        "stslib, compile=True", WORK, lambda path: ours(path, compile=True), lambda: (stored,), rounds=1, memory=False,
         note=f"after {compiling_s:.0f} s of compiling and two batches",
     )  # fmt: skip
 
