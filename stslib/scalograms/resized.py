@@ -13,19 +13,8 @@ from stslib.errors import ParameterError
 from stslib.scalograms import decimated
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.blend import Blend, resize
-from stslib.scalograms.transform import (
-    Array,
-    check,
-    chunks,
-    coefficients,
-    extend,
-    load,
-    measure,
-    result_array,
-    side_by_side,
-    store,
-    working_type,
-)
+from stslib.scalograms.pieces import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.transform import check, coefficients, extend, measure
 
 
 def cwt_resized(
