@@ -21,6 +21,7 @@ from stslib.cohort import CLASSES
 from stslib.errors import DamagedFile, MissingInput, StsError
 from stslib.evaluation import calibration
 from stslib.files import atomic
+from stslib.images import close_up_of
 from stslib.networks import InputTransform
 from stslib.scalograms import Bank
 
@@ -246,6 +247,7 @@ def load(folder: str | Path) -> Model:
         image, options = dict(prepared["image"]), dict(prepared["sweeps"])
         if unknown := set(options) - {*SWEEP_KEYS, *MORE_SWEEP_KEYS}:
             raise TypeError(f"unknown option {min(unknown)!r} of the sweeps")
+        close_up_of(image)
         temperature.check(float(card["calibration"]["temperature"]))
         return Model(
             [(network, transform) for network, transform, _ in found],

@@ -6,6 +6,7 @@ The model's card holds every number of its preprocessing, so that new cells go t
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,10 +17,11 @@ from matplotlib.figure import Figure
 
 from stslib import explain, familiarity, files, modelcard, sweeps
 from stslib.cohort import CLASSES
-from stslib.figures.predicted import PredictedCell, predicted_cell
+from stslib.figures.predicted import PredictedCell, SpikeView, predicted_cell
+from stslib.images import close_up_of, draw
 from stslib.progress import progress
 from stslib.recordings import Recording
-from stslib.scalograms import cwt_resized
+from stslib.scalograms import ScalogramWarning
 
 #: The columns of the table, in order, with their meaning.
 COLUMNS = {
@@ -63,15 +65,22 @@ class Predicted:
         """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
         rows = self.table[self.table["predicted"] != ""]
         network, transform = self.model.members[0]
+        before_s, width = float(self.model.sweeps.get("before_s", 0.1)), int(self.model.image["width"])
         for place, row in enumerate(rows.itertuples(index=False)):
             image = self.images[place : place + 1]
             winner = [CLASSES.index(str(row.predicted))]
-            maps = [explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])]
+            maps = np.stack([explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])])
+            view = None
+            if close_up := close_up_of(self.model.image):
+                spikes = close_up.cut(self.traces[place], self.model.bank.rate_hz, self.model.sweeps)
+                view = SpikeView(
+                    spikes, maps[..., width:], close_up.bank(self.model.bank), close_up.before_s, close_up.output
+                )
             cell = PredictedCell(
                 str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
-                str(row.range_reason), self.traces[place], np.stack(maps), (float(row.rheobase_pa), float(row.partner_pa)),
+                str(row.range_reason), self.traces[place], maps[..., :width],
+                (float(row.rheobase_pa), float(row.partner_pa)), view,
             )  # fmt: skip
-            before_s = float(self.model.sweeps.get("before_s", 0.1))
             yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, self.model.image["output"])
 
 
@@ -109,12 +118,16 @@ def predict(
     shown = table.reindex(columns=list(COLUMNS))
     shown[["predicted", "range_reason"]] = ""
     shown["out_of_range"] = False
-    images = cwt_resized(traces, model.bank, **model.image).astype(model.dtype)
+    with warnings.catch_warnings():
+        # A wavelet longer than the sweep was so in training as well: nobody can mend it here.
+        warnings.simplefilter("ignore", ScalogramWarning)
+        images = draw(traces, model.bank, model.image, model.sweeps).astype(model.dtype)
     if kept.any():
         proba = model.proba(images)
         shown.loc[kept, [f"p:{name}" for name in CLASSES]] = proba
         shown.loc[kept, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
-        reasons = familiarity.outside(familiarity.describe(traces, images, table[kept]), model.ranges)
+        described = familiarity.describe(traces, images[..., : model.image["width"]], table[kept])
+        reasons = familiarity.outside(described, model.ranges)
         shown.loc[kept, "range_reason"] = reasons
         shown.loc[kept, "out_of_range"] = [bool(reason) for reason in reasons]
     return Predicted(shown, traces, images, model, kind)

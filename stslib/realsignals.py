@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +17,11 @@ import pandas as pd
 from sklearn.svm import SVC
 from torch import nn
 
-from stslib import cohort, evaluation, familiarity, modelcard, networks, sweeps
+from stslib import cohort, evaluation, familiarity, modelcard, networks, sweeps, training
 from stslib.errors import ParameterError, StsError
+from stslib.images import close_up_of, draw
 from stslib.networks import InputTransform
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank
 from stslib.sources.store import MIRROR_PREFIX, Store, mirror_path
 
 #: Word for the data of a store in metric records, by its layout; a store of sweeps says itself what it holds.
@@ -41,7 +43,7 @@ class Signals:
     traces : (n, c, n_samples) float32
         Their sweeps in mV.
     images : (n, c, height, width) float16
-        Their scalograms.
+        Their scalograms, with the close-ups to the right where there are any (`stslib.images`).
     bank : Bank
         The wavelets.
     preprocessing : dict
@@ -66,6 +68,23 @@ class Signals:
         labels: np.ndarray = self.cells["label"].to_numpy()
         return labels
 
+    @property
+    def whole(self) -> np.ndarray:
+        """The images without their close-ups."""
+        return self.images[..., : self.preprocessing["image"]["width"]]
+
+    @cached_property
+    def described(self) -> pd.DataFrame:
+        """The simple numbers of each cell that a model's training range is made from (`familiarity.describe`)."""
+        return familiarity.describe(self.traces, self.whole, self.table)
+
+    @property
+    def spikes_mv(self) -> np.ndarray | None:
+        """The voltage in the close-ups, `(n, c, n_close_up)`, or None."""
+        if (close_up := close_up_of(self.preprocessing["image"])) is None:
+            return None
+        return close_up.cut(self.traces, self.bank.rate_hz, self.preprocessing["sweeps"])
+
 
 def prepare(
     store: Store,
@@ -85,7 +104,7 @@ def prepare(
     bank : Bank
         The wavelets; at the rate of `how`.
     image : mapping
-        `height`, `width`, `output`, `padding`, `backend`, `antialias` of `scalograms.cwt_resized`.
+        As for `stslib.images.draw`.
     n_jobs : int
         Processes that read and prepare sweeps.
 
@@ -103,7 +122,7 @@ def prepare(
     )
     if not kept.any():
         raise StsError(f"no cell of {store.path.name} can be used, first: {left_out['reason'].iloc[0]}")
-    images = cwt_resized(traces, bank, **image, label="Scalograms").astype(np.float16)
+    images = draw(traces, bank, image, how, label="Scalograms").astype(np.float16)
     preprocessing = {"sweeps": dict(how), "bank": bank.as_dict(), "image": {**image, "dtype": "float16"}}
     data = ACTION_POTENTIALS if store.layout == ACTION_POTENTIALS else store.kind
     return Signals(
@@ -133,6 +152,28 @@ def divide(cells: Signals, cv_split: str) -> tuple[np.ndarray, np.ndarray]:
         known = ", ".join(repr(name) for name in sorted(set(split)))
         raise ParameterError(f"cv_split is {cv_split!r}, and no cell has that split; the file has: {known}")
     return inside, np.setdiff1d(np.arange(len(split)), inside)
+
+
+def recipes(models: Sequence[str], weights: str, close_up: bool, **changes: Any) -> dict[str, training.Recipe]:
+    """The recipe of each network of a list such as `["compact", "mobilenet_v2:imagenet"]`.
+
+    Parameters
+    ----------
+    models : list of str
+        Architectures; `:imagenet` starts from `weights`, the others start from random ones.
+    weights : str
+        As for `networks.build`, or `mirror:NAME`.
+    close_up : bool
+        Whether the images hold a close-up: they are then twice as wide.
+    **changes
+        As for `training.recipe`.
+    """
+    found = {}
+    for name in models:
+        architecture, _, start = name.partition(":")
+        own = training.recipe(architecture, "signals", weights=start_weights(weights) if start else "none", **changes)
+        found[name] = own.with_changes({"width": (1 + close_up) * own.width})
+    return found
 
 
 def start_weights(weights: str) -> str:
@@ -200,11 +241,17 @@ def model_card(
     folds : list of (fit, held_out)
         Positions within `inside`.
     """
-    described = familiarity.describe(signals.traces, signals.images, signals.table).iloc[inside]
     none = np.array([], dtype=np.int64)
     return modelcard.finish(
-        card, metrics, signals.labels[inside], proba, np.arange(len(inside)), none, folds, described
-    )  # fmt: skip
+        card,
+        metrics,
+        signals.labels[inside],
+        proba,
+        np.arange(len(inside)),
+        none,
+        folds,
+        signals.described.iloc[inside],
+    )
 
 
 def save_models(

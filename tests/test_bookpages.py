@@ -289,6 +289,45 @@ def test_real_signals_are_said_to_be_reached_or_not_from_their_own_runs(book):
     assert "81.0\u00a0%" in text and "79.0 to 83.0" in text
 
 
+def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said(book):
+    assert "has no network" in page("model_card.md")
+    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    fit = {"max_epochs": 40, "batch_size": 32, "learning_rate": 0.004}
+    recipe = {"weights": "none", "dropout": 0.3, "n_seeds": 3, "fit": fit}
+    score = {"metric": "balanced_accuracy", "split": "cv", "value": 0.79, "low": 0.76, "high": 0.82}
+    card = {
+        "data": "hybrid", "test_cells": 0, "metrics": [score], "versions": {"torch": "2"},
+        "calibration": {"temperature": 1.2, "ece_before": 0.1, "ece_after": 0.05, "n": 522},
+        "preprocessing": {"sweeps": {"step_s": 1.0}, "bank": {"wavelet": "mexh"}, "image": {"close_up": {"after_s": 0.01}}},
+        "training_range": {
+            "ranges": {"spikes": [1, 9]}, "central": 0.99, "margin": 0.5, "n_test_cells": 0, "flagged_test_cells": 0
+        },
+    }  # fmt: skip
+    made = {"recipe": recipe, "seed": 7, "cells_sha256": "ab" * 32}
+    own = card | {"architecture": "compact", "n_cells": {"Sst": 68}, "made_with": made}
+    fields = {"classes": list(CLASSES), "tensors_sha256": "cd" * 32, "transform": {"scale": [1.0]}, "card": own}
+    models = stage.path / "models"
+    for name in ("compact", "mean"):
+        (models / name).mkdir(parents=True)
+    (models / "compact" / "model.json").write_text(json.dumps(fields))
+    joint = {"format": 1, "classes": list(CLASSES), "members": {"compact": "ef" * 32}, "card": card}
+    (models / "mean" / "joint.json").write_text(json.dumps(joint))
+    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
+    stage.save_table(
+        "summary", pd.DataFrame([("compact", "balanced_accuracy", 0.7, 0.7, 0.6, 0.8, 9)], columns=columns)
+    )
+    stage.done()
+    text = page("model_card.md").replace("\\", "")
+    assert "## Compact CNN, hybrid cells" in text and "## Mean of networks, hybrid cells" in text
+    assert "seed 7 and 2 more; their mean answers" in text
+    assert "results/hybrid/08_real_signals/models/mean" in text
+    assert text.count("the folds only") == 2
+    (models / "mean" / "joint.json").write_text("{}")
+    with pytest.raises(DamagedFile, match=r"joint.json is damaged .*make the model again \(08_real_signals\)"):
+        page("model_card.md")
+
+
 def test_the_landing_picture_is_the_runs_own_and_says_simulated(book):
     whole_run("simulated", "simulated")
     text = page("picture.md")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from stslib.bookpages.claims import NOT_MEASURED
@@ -14,58 +15,94 @@ from stslib.evaluation import METRIC_NAMES
 from stslib.figures.style import MODEL_NAMES
 
 NOTEBOOK = "05_deep_models"
+#: Where else a finished network may lie: notebook 08 in the runs of these names, for signals that carry real cells.
+SIGNALS_NOTEBOOK, SIGNALS_RUNS = "08_real_signals", ("hybrid", "action_potentials")
 
 
 def cards_page(run: str) -> str:
-    """A section for each network of the run, or how to make one.
+    """A section for each network of the run and of notebook 08's runs, or how to make one.
 
     Raises
     ------
     DamagedFile
-        A `model.json` that cannot be read.
+        A `model.json` or `joint.json` that cannot be read.
     """
-    stage = open_or_none(run, NOTEBOOK)
-    paths = sorted((stage.path / "models").glob("*/model.json")) if stage is not None else []
-    if not paths:
-        return (
-            f"The run {code(run)} has no network: {NOT_MEASURED}. Make one: "
-            f"{code(f'sts run {NOTEBOOK} --run {run}')}, then build the book again.\n"
-        )
-    parts = []
-    for path in paths:
+    found = _models(run, NOTEBOOK)
+    parts = [] if found else [_missing(run, NOTEBOOK)]
+    for name in SIGNALS_RUNS:
+        found += _models(name, SIGNALS_NOTEBOOK)
+    for path in found:
+        notebook, folder = path.parts[-4], "/".join(path.parts[-5:-1])
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-            parts.append(_section(fields, run))
+            parts.append(_section(fields, f"results/{folder}", notebook))
         except (ValueError, KeyError, TypeError) as error:
-            raise DamagedFile(f"{path} is damaged ({error!r}); make the model again ({NOTEBOOK})") from error
+            raise DamagedFile(f"{path} is damaged ({error!r}); make the model again ({notebook})") from error
     return "\n".join(parts)
 
 
-def _section(fields: Mapping[str, Any], run: str) -> str:
+def _models(run: str, notebook: str) -> list[Path]:
+    """The card of each model that a notebook of a run saved; models that answer together come last, in one card."""
+    stage = open_or_none(run, notebook)
+    if stage is None:
+        return []
+    return [path for name in ("model.json", "joint.json") for path in sorted(stage.path.glob(f"models/*/{name}"))]
+
+
+def _missing(run: str, notebook: str) -> str:
+    return (
+        f"The run {code(run)} has no network: {NOT_MEASURED}. Make one: "
+        f"{code(f'sts run {notebook} --run {run}')}, then build the book again.\n"
+    )
+
+
+def _section(fields: Mapping[str, Any], folder: str, notebook: str) -> str:
     card = fields["card"]
-    name = str(card["architecture"])
-    made, fit = card["made_with"], card["made_with"]["recipe"]["fit"]
-    counts = card["n_cells"]
-    recipe = made["recipe"]
-    about = [
-        ("Folder", code(f"results/{run}/{NOTEBOOK}/models/{name}")),
-        ("Architecture", f"{plain(MODEL_NAMES.get(name, name))}, started from {_weights(recipe['weights'])}"),
-        ("Classes, in this order", plain(", ".join(fields["classes"]))),
-        ("Trained on", f"{sum(counts.values()):,} {DATA_WORDS.get(card['data'], plain(card['data']))}: "
-                       + plain(", ".join(f"{label} {n:,}" for label, n in counts.items()))),
-        ("SHA-256 of these cells", code(made["cells_sha256"][:16])),
-        ("SHA-256 of the weights", code(fields["tensors_sha256"][:16])),
-        ("Tested on", f"{card['test_cells']:,} cells that it had not seen"),
-        ("Training", plain(f"{fit['max_epochs']} epochs, batches of {fit['batch_size']}, learning rate "
-                           f"{fit['learning_rate']:.2g}, dropout {recipe['dropout']}, seed {made['seed']}")),
-    ]  # fmt: skip
-    title = f"## {plain(MODEL_NAMES.get(name, name))}\n"
-    parts = [title, table(about, ("What", "This model"), widths="30 70"), _scores(card), _calibration(card)]
-    parts.append(_dropdown("Preprocessing, with all numbers", _preprocessing(fields)))
-    parts.append(_dropdown("Range of the training cells", _range(card)))
+    words = DATA_WORDS.get(card["data"], plain(card["data"]))
+    members = fields.get("members")
+    name = "mean" if members else str(card["architecture"])
+    title = plain(MODEL_NAMES.get(name, name)) + (f", {words}" if notebook == SIGNALS_NOTEBOOK else "")
+    about = [("Folder", code(folder)), *(_joint(members) if members else _one(card, fields, words))]
+    tested = f"{card['test_cells']:,} cells that it had not seen" if card["test_cells"] else "the folds only"
+    about += [("Classes, in this order", plain(", ".join(fields["classes"]))), ("Tested on", tested)]
+    parts = [
+        f"## {title}\n",
+        table(about, ("What", "This model"), widths="30 70"),
+        _scores(card),
+        _calibration(card),
+        _dropdown("Preprocessing, with all numbers", _preprocessing(fields)),
+        _dropdown("Range of the training cells", _range(card)),
+    ]
     versions = [(plain(key), plain(value)) for key, value in sorted(card["versions"].items())]
     parts.append(_dropdown("Versions", table(versions, ("Library", "Version"))))
     return "\n".join(parts)
+
+
+def _joint(members: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [
+        ("Networks that answer together", ", ".join(map(code, members))),
+        ("Its probabilities", "the mean of theirs"),
+        ("Trained on", "what each of them was"),
+    ]
+
+
+def _one(card: Mapping[str, Any], fields: Mapping[str, Any], words: str) -> list[tuple[str, str]]:
+    made, counts = card["made_with"], card["n_cells"]
+    recipe, fit, name = made["recipe"], made["recipe"]["fit"], str(card["architecture"])
+    how = (
+        f"{fit['max_epochs']} epochs, batches of {fit['batch_size']}, learning rate {fit['learning_rate']:.2g}, "
+        f"dropout {recipe['dropout']}, seed {made['seed']}"
+    )
+    if recipe.get("n_seeds", 1) > 1:
+        how += f" and {recipe['n_seeds'] - 1} more; their mean answers"
+    trained = ", ".join(f"{label} {n:,}" for label, n in counts.items())
+    return [
+        ("Architecture", f"{plain(MODEL_NAMES.get(name, name))}, started from {_weights(recipe['weights'])}"),
+        ("Trained on", f"{sum(counts.values()):,} {words}: {plain(trained)}"),
+        ("SHA-256 of these cells", code(made["cells_sha256"][:16])),
+        ("SHA-256 of the weights", code(fields["tensors_sha256"][:16])),
+        ("Training", plain(how)),
+    ]
 
 
 def _weights(weights: str) -> str:
@@ -108,7 +145,9 @@ def _preprocessing(fields: Mapping[str, Any]) -> str:
     rows = []
     for part, words in (("sweeps", "Sweeps"), ("bank", "Wavelet transform"), ("image", "Stored image")):
         rows += [(words, code(key), code(value)) for key, value in fields["card"]["preprocessing"][part].items()]
-    rows += [("Input of the network", code(key), code(_short(value))) for key, value in fields["transform"].items()]
+    rows += [
+        ("Input of the network", code(key), code(_short(value))) for key, value in fields.get("transform", {}).items()
+    ]
     return table(rows, ("Step", "Name", "Value"))
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
@@ -27,6 +30,31 @@ from stslib.scalograms import Bank, cwt
 
 
 @dataclass(frozen=True)
+class SpikeView:
+    """The close-up of a cell's first spikes (`stslib.images.CloseUp`).
+
+    Attributes
+    ----------
+    traces : (c, n_samples) array
+        The first spike of each sweep, in mV.
+    saliency : (c, h, w) array
+        Saliency of the predicted class on their scalograms.
+    bank : Bank
+        Wavelet and frequencies of the close-up.
+    before_s : float
+        Time before the peak, in s.
+    output : str
+        As in `stslib.scalograms.cwt`.
+    """
+
+    traces: np.ndarray
+    saliency: np.ndarray
+    bank: Bank
+    before_s: float
+    output: str
+
+
+@dataclass(frozen=True)
 class PredictedCell:
     """One cell of `predicted_cell`.
 
@@ -44,6 +72,8 @@ class PredictedCell:
         Saliency of the predicted class on each sweep's scalogram.
     stimuli_pa : tuple of float
         Current of each sweep; NaN where it is not known.
+    spikes : SpikeView, optional
+        Close-up of their first spikes, where the model has one.
     """
 
     cell_id: str
@@ -53,6 +83,7 @@ class PredictedCell:
     traces: np.ndarray
     saliency: np.ndarray
     stimuli_pa: tuple[float, ...]
+    spikes: SpikeView | None = None
 
 
 @house_style
@@ -74,39 +105,51 @@ def predicted_cell(
     output : str
         As in `stslib.scalograms.cwt`.
     """
-    n_sweeps = len(cell.traces)
-    figure = new_figure(4.1 * n_sweeps + 2.2, 7.2)
-    grid = figure.add_gridspec(3, n_sweeps + 1, width_ratios=[1.0] * n_sweeps + [0.42], height_ratios=[0.85, 1, 1])
+    n_sweeps, spikes = len(cell.traces), cell.spikes
+    per_sweep = 2 if spikes else 1  # columns
+    figure = new_figure((4.1 if spikes is None else 5.6) * n_sweeps + 2.2, 7.2)
+    grid = figure.add_gridspec(
+        3, per_sweep * n_sweeps + 1, width_ratios=[1.0, 0.4][:per_sweep] * n_sweeps + [0.42], height_ratios=[0.85, 1, 1]
+    )
     colour = CLASS_COLOURS[cell.predicted]
     low, high = float(cell.traces.min()), float(cell.traces.max())
     margin = 0.06 * ((high - low) or 1.0)
-    limit = limit_of(columns_of(cwt(np.asarray(cell.traces, np.float32), bank, output)))
     duration_s = cell.traces.shape[1] / bank.rate_hz
-    # One scale of saliency for all sweeps, so that it can be seen which of them counts.
-    brightest = float(np.quantile(cell.saliency, 0.995)) or 1.0
-    rows = []
-    for k, trace in enumerate(cell.traces):
-        top, middle, bottom = (figure.add_subplot(grid[row, k]) for row in range(3))
-        rows.append((top, middle, bottom))
-        sweep_panel(top, trace, bank.rate_hz, before_s, colour, step=duration_s > STEP_S)
-        top.set_ylim(low - margin, high + margin)
-        current = cell.stimuli_pa[k] if k < len(cell.stimuli_pa) else float("nan")
-        top.set_title(f"Sweep at {current:g} pA" if np.isfinite(current) else f"Sweep {k + 1}")
-        coefficients = scalogram_panel(middle, trace, bank, before_s, output, limit=limit)
-        gradients = saliency_panel(bottom, cell.saliency[k], bank, before_s, duration_s)
-        gradients.set_clim(0, brightest / (float(cell.saliency[k].max()) or 1.0))
-        for ax in (top, middle):
-            ax.tick_params(labelbottom=False)
-        bottom.set_xlabel(TIME_LABEL if duration_s > STEP_S else "Time from the peak (s)")
-        for ax in (top, middle, bottom) if k else ():
-            ax.tick_params(labelleft=False)
-    rows[0][0].set_ylabel("Voltage from rest (mV)")
-    rows[0][1].set_ylabel(FREQUENCY_LABEL)
-    rows[0][2].set_ylabel(FREQUENCY_LABEL)
-    figure.colorbar(coefficients, cax=_bar(figure, grid[1, n_sweeps]), label=amplitude_label(bank, output))
-    bar = figure.colorbar(gradients, cax=_bar(figure, grid[2, n_sweeps]), ticks=[])
-    bar.set_label(f"saliency of {cell.predicted}\n(both sweeps on one scale)" if n_sweeps > 1 else "saliency")
-    _probabilities(figure, grid[0, n_sweeps], cell)
+    # One scale of saliency for all panels, so that it can be seen which of them counts.
+    maps = [cell.saliency] if spikes is None else [cell.saliency, spikes.saliency]
+    brightest = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 0.995)) or 1.0
+    whole = _View(cell.traces, cell.saliency, bank, before_s, output)
+    views = [whole] if spikes is None else [whole, _View(**vars(spikes), padding="edge")]
+    drawn: list[tuple[ScalarMappable, ScalarMappable]] = []
+    for k in range(n_sweeps):
+        for place, view in enumerate(views):
+            column = [figure.add_subplot(grid[row, per_sweep * k + place]) for row in range(3)]
+            step = view is whole and duration_s > STEP_S
+            drawn.append(_column(column, view, k, colour, step, brightest))
+            column[0].set_ylim(low - margin, high + margin)
+            current = cell.stimuli_pa[k] if k < len(cell.stimuli_pa) else float("nan")
+            if view is whole:
+                column[0].set_title(f"Sweep at {current:g} pA" if np.isfinite(current) else f"Sweep {k + 1}")
+                column[2].set_xlabel(TIME_LABEL if step else "Time from the peak (s)")
+            else:
+                column[0].set_title("its first spike")
+                column[2].set_xlabel("From its peak (ms)")
+                column[2].xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
+            if k == 0:
+                for ax in column[1:]:
+                    ax.set_ylabel(FREQUENCY_LABEL if view is whole else "")
+            if k and view is whole:
+                for ax in column:
+                    ax.tick_params(labelleft=False)
+            if view is not whole:
+                column[0].tick_params(labelleft=False)
+            if k == 0 and view is whole:
+                column[0].set_ylabel("Voltage from rest (mV)")
+    figure.colorbar(drawn[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(bank, output))
+    bar = figure.colorbar(drawn[-1][1], cax=_bar(figure, grid[2, -1]), ticks=[])
+    several = n_sweeps * per_sweep > 1
+    bar.set_label(f"saliency of {cell.predicted}\n(all panels on one scale)" if several else "saliency")
+    _probabilities(figure, grid[0, -1], cell)
     title = f"Cell {cell.cell_id}: {cell.predicted}, calibrated probability {cell.proba.max():.2f}"
     figure.suptitle(title, fontsize=12)
     if cell.range_reason:
@@ -114,6 +157,33 @@ def predicted_cell(
         more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
         figure.suptitle(f"{title}\nOutside of the training range, do not trust it: {reasons[0]}{more}", fontsize=10.5)
     return say_kind(figure, kind)
+
+
+class _View(NamedTuple):
+    """What one column of panels shows: whole sweeps, or the close-up of their first spikes."""
+
+    traces: np.ndarray
+    saliency: np.ndarray
+    bank: Bank
+    before_s: float
+    output: str
+    padding: str = "zero"
+
+
+def _column(
+    axes: Sequence[Axes], view: _View, k: int, colour: str, step: bool, brightest: float
+) -> tuple[ScalarMappable, ScalarMappable]:
+    """Trace, scalogram and saliency of sweep `k`, one above the other."""
+    above, middle, below = axes
+    trace, duration_s = view.traces[k], view.traces.shape[1] / view.bank.rate_hz
+    sweep_panel(above, trace, view.bank.rate_hz, view.before_s, colour, step=step)
+    limit = limit_of(columns_of(cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding)))
+    mesh = scalogram_panel(middle, trace, view.bank, view.before_s, view.output, view.padding, limit=limit)
+    gradients = saliency_panel(below, view.saliency[k], view.bank, view.before_s, duration_s)
+    gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
+    for ax in (above, middle):
+        ax.tick_params(labelbottom=False)
+    return mesh, gradients
 
 
 def _bar(figure: Figure, place: SubplotSpec) -> Axes:

@@ -93,17 +93,18 @@ _SIGNALS_FIT = FitConfig(
     weight_decay=0.01, class_weights=True,
 )  # fmt: skip
 _SIGNALS = {
-    "compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3},
+    "compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3},
 }
-#: What may be changed of it: a single action potential wants less blurring of its targets than a few hundred pairs of sweeps.
+#: What may be changed of it: where the shape of a spike is seen up close, less blurring of the targets is better.
 REGULARISATIONS: dict[str, dict[str, Any]] = {
     "strong": {},
+    "balanced": {"mixup": 0.0, "label_smoothing": 0.05},
     "light": {"mixup": 0.0, "label_smoothing": 0.05, "class_weights": False},
 }
-#: From ImageNet weights: smaller steps, no blending, and the input that these weights ask for.
+#: From ImageNet weights: larger images, smaller steps, no blending, and the input that these weights ask for.
 _PRETRAINED = {
-    "learning_rate": 7e-4, "batch_size": 32, "max_epochs": 20, "mixup": 0.0, "normalise": "pretrained", "jitter_columns": 2,
-    "gain_sd": 0.1,
+    "height": 96, "width": 96, "learning_rate": 7e-4, "batch_size": 32, "max_epochs": 20, "mixup": 0.0,
+    "normalise": "pretrained", "jitter_columns": 2, "gain_sd": 0.1,
 }  # fmt: skip
 
 
