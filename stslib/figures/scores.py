@@ -34,6 +34,7 @@ def model_name(model: str) -> str:
     """How a model is written; a variant after `:` stays behind a line break."""
     base, _, variant = model.partition(":")
     name = style.MODEL_NAMES.get(base, base)
+    variant = "(ImageNet)" if variant == "imagenet" else variant
     return f"{name}\n{variant}" if variant else name
 
 
@@ -71,9 +72,11 @@ def balanced_accuracy_bars(
     models = _models(wanted)
     figure = style.new_figure(max(1.35 * len(models) + 1.8, 6.0), 3.8)
     ax = figure.add_subplot()
-    lows = [_CHANCE]
+    # A pair of bars a model, or one in its middle where no model has the other.
+    splits = [split for split in ("cv", "holdout") if any(r["split"] == split for r in wanted)]
+    offsets = (-0.19, 0.19) if len(splits) == 2 else (0.0,)
     for place, model in enumerate(models):
-        for offset, split in ((-0.19, "cv"), (0.19, "holdout")):
+        for offset, split in zip(offsets, splits, strict=True):
             record = next((r for r in wanted if r["model"] == model and r["split"] == split), None)
             if record is None:
                 continue
@@ -88,17 +91,17 @@ def balanced_accuracy_bars(
             found = paper_value(model, split, metric) if paper else None
             if found:
                 _paper_mark(ax, x + 0.11, *found)
-            lows.append(record["low"])
     ax.axhline(_CHANCE, color="0.5", lw=0.9, ls=":")
     ax.text(-0.83, _CHANCE + 0.01, "chance", va="bottom", fontsize=8, color="0.4")
     ax.set(xticks=range(len(models)), xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel=METRIC_NAMES[metric])
     ax.set_xticklabels([model_name(m) for m in models])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_yticks(np.arange(0, 1.01, 0.2))
-    handles: list[Any] = [
-        Patch(facecolor="white", edgecolor=_NEUTRAL, hatch="////", label="cross-validation: mean, SD over folds"),
-        Patch(facecolor=_NEUTRAL, edgecolor=_NEUTRAL, label="holdout, 95 % interval"),
-    ]
+    keys: dict[str, dict[str, Any]] = {
+        "cv": {"facecolor": "white", "hatch": "////", "label": "cross-validation: mean, SD over folds"},
+        "holdout": {"facecolor": _NEUTRAL, "label": "holdout, 95 % interval"},
+    }
+    handles: list[Any] = [Patch(edgecolor=_NEUTRAL, **keys[split]) for split in splits]
     if paper and any(paper_value(m, s, metric) for m in models for s in ("cv", "holdout")):
         handles.append(_mark_handle("D", "paper (real cells): value"))
         handles.append(_mark_handle("^", "paper (real cells): more than"))
