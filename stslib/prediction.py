@@ -81,7 +81,8 @@ class Predicted:
                 str(row.range_reason), self.traces[place], maps[..., :width],
                 (float(row.rheobase_pa), float(row.partner_pa)), view,
             )  # fmt: skip
-            yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, self.model.image["output"])
+            output, padding = self.model.image["output"], self.model.image["padding"]
+            yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, output, padding)
 
 
 def predict(

@@ -36,8 +36,8 @@ def parameters_of(profile: str) -> dict[str, Any]:
 
 def prepared(p: dict[str, Any], path: str = "") -> realsignals.Signals:
     """The cells of a profile's file, or of another, prepared with its parameters."""
-    image = {key: p[key] for key in ("height", "width", "output")} | {"padding": "edge", "backend": "fft"}
-    image |= {"antialias": True}
+    image = {key: p[key] for key in ("height", "width", "output", "padding")}
+    image |= {"backend": "fft", "antialias": True}
     if p["close_up_after_s"]:
         names = ("before_s", "after_s", "frequency_min_hz", "frequency_max_hz")
         values = (p[f"close_up_{name}"] for name in ("before_s", "after_s", "min_hz", "max_hz"))

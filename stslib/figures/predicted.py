@@ -88,7 +88,12 @@ class PredictedCell:
 
 @house_style
 def predicted_cell(
-    cell: PredictedCell, bank: Bank, kind: str, before_s: float = 0.1, output: str = "coefficients"
+    cell: PredictedCell,
+    bank: Bank,
+    kind: str,
+    before_s: float = 0.1,
+    output: str = "coefficients",
+    padding: str = "zero",
 ) -> Figure:
     """Sweeps in mV against s over their scalograms over the saliency of the predicted class, and the four probabilities.
 
@@ -102,7 +107,7 @@ def predicted_cell(
         What the cell is (`stslib.recordings.KINDS`).
     before_s : float
         Time before the step, in s.
-    output : str
+    output, padding : str
         As in `stslib.scalograms.cwt`.
     """
     n_sweeps, spikes = len(cell.traces), cell.spikes
@@ -118,8 +123,8 @@ def predicted_cell(
     # One scale of saliency for all panels, so that it can be seen which of them counts.
     maps = [cell.saliency] if spikes is None else [cell.saliency, spikes.saliency]
     brightest = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 0.995)) or 1.0
-    whole = _View(cell.traces, cell.saliency, bank, before_s, output)
-    views = [whole] if spikes is None else [whole, _View(**vars(spikes), padding="edge")]
+    whole = _View(cell.traces, cell.saliency, bank, before_s, output, padding)
+    views = [whole] if spikes is None else [whole, _View(**vars(spikes), padding=padding)]
     drawn: list[tuple[ScalarMappable, ScalarMappable]] = []
     for k in range(n_sweeps):
         for place, view in enumerate(views):
@@ -167,7 +172,7 @@ class _View(NamedTuple):
     bank: Bank
     before_s: float
     output: str
-    padding: str = "zero"
+    padding: str
 
 
 def _column(
