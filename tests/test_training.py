@@ -134,6 +134,15 @@ def test_seeds_answer_together_and_survive_the_file(tmp_path):
     assert np.array_equal(training.predict_proba(model, transform, x), proba)
 
 
+def test_seeds_fitted_in_processes_of_their_own_are_the_same():
+    x, labels = cohort_of(24)
+    what = tiny("compact", max_epochs=1, threads=1).with_changes({"n_seeds": 2})
+    one, two = (training.train(what, x, labels, np.arange(24), NONE, 3, n_jobs=n) for n in (1, 2))
+    assert np.array_equal(
+        training.predict_proba(one.model, one.transform, x), training.predict_proba(two.model, two.transform, x)
+    )
+
+
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_one_to_three_sweeps_can_be_learnt(channels):
     x, labels = cohort_of(48)

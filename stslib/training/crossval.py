@@ -51,14 +51,18 @@ def train(
     valid_idx: np.ndarray,
     seed: int,
     label: str = "",
+    n_jobs: int = 1,
 ) -> Fitted:
     """Build a network by its recipe and fit it; see `loop.fit` for `x`, `labels`, the indices and errors.
 
     Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
     the model is a `networks.Ensemble`; the history is that of its first member, which is fitted as a single network would be.
+    `n_jobs` of them are fitted at a time, each in a process of its own; with `threads` set the result
+    does not depend on it.
     """
     seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(what.n_seeds - 1))]
-    fits = [_train_one(what, x, labels, fit_idx, valid_idx, own, label) for own in seeds]
+    jobs = (delayed(_train_one)(what, x, labels, fit_idx, valid_idx, own, label) for own in seeds)
+    fits = list(Parallel(n_jobs=min(n_jobs, len(seeds)))(jobs))
     if len(fits) == 1:
         return fits[0]
     return Fitted(networks.Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
@@ -285,6 +289,7 @@ def refit(
     seed: int,
     folder: str | Path,
     card: Mapping[str, Any] | None = None,
+    n_jobs: int = 1,
 ) -> Fitted:
     """Fit the winner on all training cells for `n_epochs`, without validation, and save it in `folder`.
 
@@ -302,6 +307,8 @@ def refit(
         For `networks.save`.
     card : mapping, optional
         More for the model card (cohort, kind of data, ...), JSON types.
+    n_jobs : int
+        Seeds at a time, as for `train`.
 
     Raises
     ------
@@ -316,7 +323,7 @@ def refit(
         if known.get("made_with") == made_with:
             return Fitted(model, transform, History(**known["history"]))
     label = f"{what.architecture} on all {len(train_idx)}"
-    fitted = train(settings, x, names, np.asarray(train_idx), np.array([], dtype=np.int64), seed, label)
+    fitted = train(settings, x, names, np.asarray(train_idx), np.array([], dtype=np.int64), seed, label, n_jobs)
     if fitted.history.stopped == "diverged":
         rate, epoch = what.fit.learning_rate, fitted.history.n_epochs
         raise StsError(
