@@ -306,7 +306,13 @@ def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said
     }  # fmt: skip
     made = {"recipe": recipe, "seed": 7, "cells_sha256": "ab" * 32}
     own = card | {"architecture": "compact", "n_cells": {"Sst": 68}, "made_with": made}
-    fields = {"classes": list(CLASSES), "tensors_sha256": "cd" * 32, "transform": {"scale": [1.0]}, "card": own}
+    fields = {
+        "classes": list(CLASSES),
+        "tensors_sha256": "cd" * 32,
+        "members": 3,
+        "transform": {"scale": [1.0]},
+        "card": own,
+    }
     models = stage.path / "models"
     for name in ("compact", "mean"):
         (models / name).mkdir(parents=True)

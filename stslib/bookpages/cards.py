@@ -59,7 +59,7 @@ def _missing(run: str, notebook: str) -> str:
 def _section(fields: Mapping[str, Any], folder: str, notebook: str) -> str:
     card = fields["card"]
     words = DATA_WORDS.get(card["data"], plain(card["data"]))
-    members = fields.get("members")
+    members = fields["members"] if "architecture" not in card else None  # a joint model's, by name
     name = "mean" if members else str(card["architecture"])
     title = plain(MODEL_NAMES.get(name, name)) + (f", {words}" if notebook == SIGNALS_NOTEBOOK else "")
     about = [("Folder", code(folder)), *(_joint(members) if members else _one(card, fields, words))]
