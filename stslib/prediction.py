@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 
 from stslib import explain, familiarity, files, modelcard, sweeps
 from stslib.cohort import CLASSES
-from stslib.figures.predicted import PredictedCell, SpikeView, predicted_cell
+from stslib.figures.predicted import PredictedCell, View, predicted_cell
 from stslib.images import close_up_of, draw
 from stslib.progress import progress
 from stslib.recordings import Recording
@@ -70,18 +70,22 @@ class Predicted:
             image = self.images[place : place + 1]
             winner = [CLASSES.index(str(row.predicted))]
             maps = np.stack([explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])])
-            view = None
+            view, output, padding = None, self.model.image["output"], self.model.image["padding"]
             if close_up := close_up_of(self.model.image):
                 spikes = close_up.cut(self.traces[place], self.model.bank.rate_hz, self.model.sweeps)
-                view = SpikeView(
-                    spikes, maps[..., width:], close_up.bank(self.model.bank), close_up.before_s, close_up.output
+                view = View(
+                    spikes,
+                    maps[..., width:],
+                    close_up.bank(self.model.bank),
+                    close_up.before_s,
+                    close_up.output,
+                    padding,
                 )
             cell = PredictedCell(
                 str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
                 str(row.range_reason), self.traces[place], maps[..., :width],
                 (float(row.rheobase_pa), float(row.partner_pa)), view,
             )  # fmt: skip
-            output, padding = self.model.image["output"], self.model.image["padding"]
             yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, output, padding)
 
 

@@ -78,7 +78,7 @@ class Signals:
         """The simple numbers of each cell that a model's training range is made from (`familiarity.describe`)."""
         return familiarity.describe(self.traces, self.whole, self.table)
 
-    @property
+    @cached_property
     def spikes_mv(self) -> np.ndarray | None:
         """The voltage in the close-ups, `(n, c, n_close_up)`, or None."""
         if (close_up := close_up_of(self.preprocessing["image"])) is None:

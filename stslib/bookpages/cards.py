@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from stslib.bookpages import signals
 from stslib.bookpages.claims import NOT_MEASURED
 from stslib.bookpages.evidence import DATA_WORDS, open_or_none, percent
 from stslib.bookpages.markup import code, plain, table
@@ -15,8 +16,6 @@ from stslib.evaluation import METRIC_NAMES
 from stslib.figures.style import MODEL_NAMES
 
 NOTEBOOK = "05_deep_models"
-#: Where else a finished network may lie: notebook 08 in the runs of these names, for signals that carry real cells.
-SIGNALS_NOTEBOOK, SIGNALS_RUNS = "08_real_signals", ("hybrid", "action_potentials")
 
 
 def cards_page(run: str) -> str:
@@ -28,9 +27,9 @@ def cards_page(run: str) -> str:
         A `model.json` or `joint.json` that cannot be read.
     """
     found = _models(run, NOTEBOOK)
-    parts = [] if found else [_missing(run, NOTEBOOK)]
-    for name in SIGNALS_RUNS:
-        found += _models(name, SIGNALS_NOTEBOOK)
+    parts = [] if found else [_missing(run)]
+    for aim in signals.AIMS:
+        found += _models(aim.run, signals.NOTEBOOK)
     for path in found:
         notebook, folder = path.parts[-4], "/".join(path.parts[-5:-1])
         try:
@@ -49,10 +48,10 @@ def _models(run: str, notebook: str) -> list[Path]:
     return [path for name in ("model.json", "joint.json") for path in sorted(stage.path.glob(f"models/*/{name}"))]
 
 
-def _missing(run: str, notebook: str) -> str:
+def _missing(run: str) -> str:
     return (
         f"The run {code(run)} has no network: {NOT_MEASURED}. Make one: "
-        f"{code(f'sts run {notebook} --run {run}')}, then build the book again.\n"
+        f"{code(f'sts run {NOTEBOOK} --run {run}')}, then build the book again.\n"
     )
 
 
@@ -61,7 +60,7 @@ def _section(fields: Mapping[str, Any], folder: str, notebook: str) -> str:
     words = DATA_WORDS.get(card["data"], plain(card["data"]))
     members = fields["members"] if "architecture" not in card else None  # a joint model's, by name
     name = "mean" if members else str(card["architecture"])
-    title = plain(MODEL_NAMES.get(name, name)) + (f", {words}" if notebook == SIGNALS_NOTEBOOK else "")
+    title = plain(MODEL_NAMES.get(name, name)) + (f", {words}" if notebook == signals.NOTEBOOK else "")
     about = [("Folder", code(folder)), *(_joint(members) if members else _one(card, fields, words))]
     tested = f"{card['test_cells']:,} cells that it had not seen" if card["test_cells"] else "the folds only"
     about += [("Classes, in this order", plain(", ".join(fields["classes"]))), ("Tested on", tested)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -30,20 +29,20 @@ from stslib.scalograms import Bank, cwt
 
 
 @dataclass(frozen=True)
-class SpikeView:
-    """The close-up of a cell's first spikes (`stslib.images.CloseUp`).
+class View:
+    """What one column of panels shows of each sweep: all of it, or the close-up of its first spike (`stslib.images.CloseUp`).
 
     Attributes
     ----------
     traces : (c, n_samples) array
-        The first spike of each sweep, in mV.
+        In mV.
     saliency : (c, h, w) array
         Saliency of the predicted class on their scalograms.
     bank : Bank
-        Wavelet and frequencies of the close-up.
+        Wavelet and frequencies.
     before_s : float
-        Time before the peak, in s.
-    output : str
+        Time before the step or the peak, in s.
+    output, padding : str
         As in `stslib.scalograms.cwt`.
     """
 
@@ -52,6 +51,7 @@ class SpikeView:
     bank: Bank
     before_s: float
     output: str
+    padding: str
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ class PredictedCell:
         Saliency of the predicted class on each sweep's scalogram.
     stimuli_pa : tuple of float
         Current of each sweep; NaN where it is not known.
-    spikes : SpikeView, optional
+    spikes : View, optional
         Close-up of their first spikes, where the model has one.
     """
 
@@ -83,7 +83,7 @@ class PredictedCell:
     traces: np.ndarray
     saliency: np.ndarray
     stimuli_pa: tuple[float, ...]
-    spikes: SpikeView | None = None
+    spikes: View | None = None
 
 
 @house_style
@@ -123,8 +123,8 @@ def predicted_cell(
     # One scale of saliency for all panels, so that it can be seen which of them counts.
     maps = [cell.saliency] if spikes is None else [cell.saliency, spikes.saliency]
     brightest = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 0.995)) or 1.0
-    whole = _View(cell.traces, cell.saliency, bank, before_s, output, padding)
-    views = [whole] if spikes is None else [whole, _View(**vars(spikes), padding=padding)]
+    whole = View(cell.traces, cell.saliency, bank, before_s, output, padding)
+    views = [whole] if spikes is None else [whole, spikes]
     drawn: list[tuple[ScalarMappable, ScalarMappable]] = []
     for k in range(n_sweeps):
         for place, view in enumerate(views):
@@ -164,19 +164,8 @@ def predicted_cell(
     return say_kind(figure, kind)
 
 
-class _View(NamedTuple):
-    """What one column of panels shows: whole sweeps, or the close-up of their first spikes."""
-
-    traces: np.ndarray
-    saliency: np.ndarray
-    bank: Bank
-    before_s: float
-    output: str
-    padding: str
-
-
 def _column(
-    axes: Sequence[Axes], view: _View, k: int, colour: str, step: bool, brightest: float
+    axes: Sequence[Axes], view: View, k: int, colour: str, step: bool, brightest: float
 ) -> tuple[ScalarMappable, ScalarMappable]:
     """Trace, scalogram and saliency of sweep `k`, one above the other."""
     above, middle, below = axes
