@@ -15,16 +15,16 @@ _PUBLIC = {
     "CLASSES": "cohort",
     "Recording": "recordings",
     "Sweep": "recordings",
-    "open_source": "sources",
+    "open_source": "io",
     "choose_pair": "sweeps",
     "prepare": "sweeps",
     "Bank": "scalograms",
     "cwt": "scalograms",
     "cwt_resized": "scalograms",
-    "run_study": "tuning",
+    "run_study": "training.search",
     "scores": "evaluation",
-    "begin": "runs",
-    "StsError": "errors",
+    "begin": "press.stage",
+    "StsError": "support.errors",
 }
 __all__ = sorted(_PUBLIC)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from stslib.errors import StsError
+from stslib.support.errors import StsError
 
 #: What the voltage is: `real` was recorded from a cell, `hybrid` is a fitted model's spike times carrying the cell's own
 #: recorded action potential, `simulated` has no recording in it. Shown wherever the data are shown.

@@ -33,14 +33,14 @@ MINI_NOTEBOOKS = {
         'shape = "ramp"  # what to make {ramp, flat}\n'
         "gain = 1.0  # factor, mV per step (0, 10]\n"
         "extra = False  # one more value",
-        'import numpy as np\nfrom stslib import runs\nstage = runs.begin("01_make", globals())',
+        'import numpy as np\nfrom stslib.press import stage as runs\nstage = runs.begin("01_make", globals())',
         "values = gain * np.arange(n_values) if shape == 'ramp' else np.full(n_values, gain)\n"
         "stage.save_array('values', values)",
         "stage.done()",
     ),
     "02_use": (
         'run = "default"  # name of the run folder under results',
-        'from stslib import cohort, runs\nstage = runs.begin("02_use", globals())',
+        'from stslib import cohort\nfrom stslib.press import stage as runs\nstage = runs.begin("02_use", globals())',
         "total = float(stage.input('01_make').load_array('values').sum())\n"
         "stage.metrics([dict(model='sum', data='simulated', split='cv', metric='total', value=total, low=0.0, "
         "high=None, n=1)])",
@@ -48,7 +48,7 @@ MINI_NOTEBOOKS = {
     ),
     "03_apart": (
         'run = "default"  # name of the run folder under results',
-        'from stslib import runs\nstage = runs.begin("03_apart", globals())',
+        'from stslib.press import stage as runs\nstage = runs.begin("03_apart", globals())',
         "stage.save_json('note', {'apart': True})",
         "stage.done()",
     ),
@@ -91,11 +91,11 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import subprocess
     import sys
 
-    from stslib import provenance
+    from stslib.press import fingerprint as provenance
 
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
-        [sys.executable, "-m", "stslib.cli", "run", "--profile", "smoke", "--results", str(results)],
+        [sys.executable, "-m", "stslib.press.cli", "run", "--profile", "smoke", "--results", str(results)],
         cwd=provenance.project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]

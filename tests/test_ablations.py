@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
-from stslib import ablations, training
-from stslib.errors import ParameterError
+from stslib import training
 from stslib.figures.training import ablations as picture
 from stslib.scalograms import Bank, cwt_resized
+from stslib.support.errors import ParameterError
+from stslib.training import ablations
 from tests.test_training import cohort_of, tiny
 
 IMAGE = {"output": "coefficients", "padding": "zero", "backend": "fft", "antialias": False, "height": 32, "width": 32}

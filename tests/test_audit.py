@@ -9,12 +9,14 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from stslib import audit, baseline, cohort, evaluation, parameters, runs
+from stslib import audit, baseline, cohort, evaluation
 from stslib.audit import importance
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
 from stslib.figures import audit as pictures
-from stslib.notebooks import available, read_profile
+from stslib.press import parameters
+from stslib.press import stage as runs
+from stslib.press.runner import available, read_profile
+from stslib.support.errors import ParameterError, StsError
 
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
 QUICK = baseline.boosted(SMALL)
@@ -241,7 +243,7 @@ def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells(
 @pytest.mark.mirror
 def test_six_real_sweeps_beside_their_published_rows(mirror: Path) -> None:
     """Each is above rheobase: the spike's own shape agrees, and what depends on the current differs as it must."""
-    from stslib.sources import open_source
+    from stslib.io import open_source
 
     table = audit.compare_or_none(open_source("published").features())
     assert table is not None

@@ -11,9 +11,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from stslib import baseline, cohort, evaluation, features, tuning
+from stslib import baseline, cohort, evaluation, features
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.training import search as tuning
 
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
 
@@ -217,7 +218,7 @@ def test_data_that_do_not_fit_are_refused() -> None:
 @pytest.mark.mirror
 def test_the_papers_weighted_f1_is_reached_on_its_own_test_cells(mirror: Path, tmp_path: Path) -> None:
     """15 features, the authors' split, parameters chosen by 3-fold CV inside train: the paper has 89.00 %."""
-    from stslib.sources.published import Published
+    from stslib.io.published import Published
 
     source = Published()
     cells = cohort.kept(cohort.account(source.cells()))

@@ -10,7 +10,7 @@ import pytest
 
 from stslib import cohort, sweeps
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 PAPER_COUNTS = {"Pvalb": 1065, "Sst": 1931, "Vip/Lamp5": 1797, "Excitatory": 797}  # 5,590 cells
 

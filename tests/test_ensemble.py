@@ -10,8 +10,8 @@ import pytest
 
 from stslib import baseline, cohort, evaluation, features
 from stslib.baseline import kernel
-from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.features.relative import relative
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from tests.test_baseline import made_up
 from tests.test_features import shared_table
 
@@ -142,7 +142,7 @@ def test_bad_input_of_the_kernel_is_one_line() -> None:
 @pytest.mark.mirror
 def test_on_the_published_tables_it_beats_the_papers_features_inside_train(mirror: Path) -> None:
     """One fold of the authors' training cells: better by several points than the 15 features, on the very same cells."""
-    from stslib.sources.published import Published
+    from stslib.io.published import Published
 
     source = Published()
     cells = cohort.kept(cohort.account(source.cells()))

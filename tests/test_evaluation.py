@@ -9,7 +9,7 @@ from sklearn import metrics as sk
 
 from stslib import evaluation
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 HOLDOUT = {"Pvalb": 213, "Sst": 386, "Vip/Lamp5": 359, "Excitatory": 160}  # the paper's test split
 

@@ -9,10 +9,10 @@ from torch import nn
 
 from stslib import baseline, explain, networks
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
 from stslib.figures import explained as pictures
 from stslib.networks import InputTransform
 from stslib.scalograms import Bank
+from stslib.support.errors import ParameterError, StsError
 
 torch.set_num_threads(1)
 SIZE = 32

@@ -13,9 +13,9 @@ import pandas as pd
 import pytest
 
 from stslib import features
-from stslib.errors import ParameterError, StsError
 from stslib.features import measurement
 from stslib.recordings import Recording, Sweep
+from stslib.support.errors import ParameterError, StsError
 
 PAPERS_15 = {
     "f_i_curve_slope", "adaptation", "latency", "fast_trough_t_long_square", "fast_trough_v_long_square",
@@ -211,7 +211,7 @@ def test_what_a_recording_does_not_allow_is_empty() -> None:
 
 
 def test_two_processes_measure_what_one_does(measured: pd.Series) -> None:
-    from stslib.sources import open_source
+    from stslib.io import open_source
 
     source = open_source("simulated", n_cells=24, seed=1)
     ids = list(itertools.islice(source.cells()["cell_id"], 4))
@@ -231,7 +231,7 @@ class Tables:
 
 
 def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured() -> None:
-    from stslib.sources import open_source
+    from stslib.io import open_source
 
     table = features.from_source(Tables(), ["4", "1"], "all")  # type: ignore[arg-type]
     assert list(table["cell_id"]) == ["4", "1"]
@@ -256,7 +256,7 @@ def test_without_allensdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatc
 def test_real_sweeps_agree_with_the_published_row_of_the_same_cell(mirror: Path) -> None:
     """The six real sweeps are 60 to 100 pA above rheobase, so not the ones behind the published row. Still: the shape of
     the first spike is the cell's own, and a stronger current fires sooner and faster than the published hero sweep."""
-    from stslib.sources.published import Published
+    from stslib.io.published import Published
 
     rows = Published().features().set_index("cell_id")
     files = sorted((mirror / "sweeps").glob("*.npz"))

@@ -15,8 +15,8 @@ from safetensors.torch import save_file
 from torch import nn
 
 from stslib import networks
-from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.networks import ARCHITECTURES, InputTransform
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 
 @pytest.fixture(autouse=True)

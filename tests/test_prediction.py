@@ -16,18 +16,22 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stslib import modelcard, networks, prediction, provenance, temperature, training
+from stslib import networks, training
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, StsError
-from stslib.sources import open_source
-from tests import standin
+from stslib.evaluation import temperature
+from stslib.io import open_source
+from stslib.models import card as modelcard
+from stslib.models import prediction
+from stslib.press import fingerprint as provenance
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+from tests.io import standin
 
 COLUMNS = [f"p:{name}" for name in CLASSES]
 
 
 def sts_predict(*arguments):
     return subprocess.run(
-        [sys.executable, "-m", "stslib.cli", "predict", *map(str, arguments)],
+        [sys.executable, "-m", "stslib.press.cli", "predict", *map(str, arguments)],
         cwd=provenance.project_root(), capture_output=True, text=True, check=False, env={**os.environ},
     )  # fmt: skip
 

@@ -13,11 +13,16 @@ import h5py
 import numpy as np
 import pytest
 
-from stslib import cohort, evaluation, modelcard, networks, notebooks, prediction, realsignals, temperature, training
-from stslib.errors import ParameterError, StsError
-from stslib.images import CloseUp
+from stslib import cohort, evaluation, networks, training
+from stslib.evaluation import temperature
+from stslib.io import open_source
+from stslib.models import card as modelcard
+from stslib.models import prediction
+from stslib.models import signals as realsignals
+from stslib.press import runner as notebooks
 from stslib.scalograms import Bank, ScalogramWarning
-from stslib.sources import open_source
+from stslib.scalograms.closeup import CloseUp
+from stslib.support.errors import ParameterError, StsError
 
 pytestmark = [
     pytest.mark.slow,

@@ -11,9 +11,9 @@ import pywt
 import torch
 from torch.nn.functional import interpolate
 
-from stslib.errors import ParameterError
 from stslib.figures import signals
-from stslib.notebooks import plan
+from stslib.io import open_source
+from stslib.press.runner import plan
 from stslib.scalograms import (
     NAMES,
     Bank,
@@ -27,8 +27,8 @@ from stslib.scalograms import (
     transform,
     wavelet,
 )
-from stslib.scalograms.blend import Blend
-from stslib.sources import open_source
+from stslib.scalograms.bilinear import Blend
+from stslib.support.errors import ParameterError
 from stslib.sweeps import prepare
 
 RATE_HZ = 4000.0

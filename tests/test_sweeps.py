@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from stslib.cohort import REASONS as COHORT_REASONS
-from stslib.errors import ParameterError, StsError
 from stslib.figures import signals
+from stslib.io import open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, cwt_resized
-from stslib.sources import open_source
+from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import (
     REASONS,
     Judged,

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from stslib import temperature
 from stslib.cohort import CLASSES
-from stslib.errors import StsError
+from stslib.evaluation import temperature
+from stslib.support.errors import StsError
 
 
 def too_sure(n: int, by: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

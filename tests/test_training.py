@@ -12,8 +12,8 @@ import torch
 
 from stslib import networks, training
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, ParameterError, StsError
 from stslib.networks import InputTransform
+from stslib.support.errors import DamagedFile, ParameterError, StsError
 from stslib.training import FitConfig, Recipe
 from stslib.training.config import EarlyStopping
 from stslib.training.loop import augment, mix

@@ -1,12 +1,6 @@
 """What the baseline's scores on the real tables measure: the cells, the rigs, or the labels."""
 
-from stslib.audit.checks import (
-    by_part,
-    calibration_interval,
-    learning_curve,
-    noisy_labels,
-    suspects,
-)
+from stslib.audit.checks import by_part, calibration_interval, learning_curve, noisy_labels, suspects
 from stslib.audit.importance import PAPER_TOP, reread, share_of_times
 from stslib.audit.rigs import rig_told
 from stslib.audit.sweeps import compare_or_none, compare_sweeps

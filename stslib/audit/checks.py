@@ -11,7 +11,7 @@ import pandas as pd
 from stslib import evaluation
 from stslib.baseline.search import Learner, held_out
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 

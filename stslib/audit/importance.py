@@ -10,7 +10,7 @@ from sklearn.metrics import roc_auc_score
 
 from stslib import baseline
 from stslib.cohort import CLASSES
-from stslib.errors import one_of
+from stslib.support.errors import one_of
 
 #: Features that the paper names first in its SHAP summary (section IV.B, Fig. 5), as columns of the published tables.
 PAPER_TOP = {

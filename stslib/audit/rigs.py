@@ -10,7 +10,7 @@ from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.model_selection import StratifiedKFold
 
 from stslib import evaluation
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 
 def rig_told(

@@ -6,10 +6,10 @@ from collections.abc import Iterable
 
 import pandas as pd
 
-from stslib.errors import MissingInput, StsError
 from stslib.features import measurement
+from stslib.io import open_source
 from stslib.recordings import Recording
-from stslib.sources import open_source
+from stslib.support.errors import MissingInput, StsError
 
 #: Why a value of one sweep, 40 to 100 pA above rheobase, may differ from the published one; the columns that are compared.
 WHY = {
@@ -43,7 +43,7 @@ def compare_sweeps(recordings: Iterable[Recording], published: pd.DataFrame) -> 
     recordings : iterable of Recording
         One spiking long square each.
     published : DataFrame
-        `stslib.sources.published.Published().features()`.
+        `stslib.io.published.Published().features()`.
 
     Returns
     -------

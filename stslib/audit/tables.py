@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 from stslib import cohort, features
-from stslib.errors import StsError
-from stslib.runs import Stage
-from stslib.sources import open_source
+from stslib.io import open_source
+from stslib.press.stage import Stage
+from stslib.support.errors import StsError
 
 
 @dataclass(frozen=True)

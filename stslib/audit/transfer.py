@@ -18,7 +18,7 @@ from stslib.baseline.kernel import Standard
 from stslib.baseline.search import Learner
 from stslib.baseline.trees import class_numbers
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 #: Shrinkage of the covariance and rounds of self-training, by the training cells of both data sets.
 SHRINKAGE, ROUNDS = 0.5, 6

@@ -23,7 +23,7 @@ from scipy import linalg, optimize, special, stats
 
 from stslib.baseline.trees import class_numbers, matrix
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 KERNEL_FILE = "kernel.safetensors"
 
@@ -175,7 +175,7 @@ def save_kernel(folder: str | Path, model: KernelModel) -> None:
     """Write a kernel classifier as arrays (`kernel.safetensors`); nothing is pickled."""
     from safetensors.numpy import save_file
 
-    from stslib.files import atomic
+    from stslib.support.files import atomic
 
     arrays: dict[str, Any] = {
         "knots": model.standard.knots, "gaps": model.standard.gaps.astype(np.uint8), "centres": model.centres,

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 MODEL_FILE = "model.txt"
 CARD_FILE = "model.json"
@@ -179,7 +179,7 @@ def predict_proba(model: Model, x: pd.DataFrame, threads: int = 1) -> np.ndarray
 
 def save(folder: str | Path, model: Model) -> None:
     """Write a model as `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, hash of the text)."""
-    from stslib.files import atomic
+    from stslib.support.files import atomic
 
     text = model.booster.model_to_string()
     card = {

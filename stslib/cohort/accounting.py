@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort.labels import CLASSES, UNSURE
-from stslib.errors import StsError
+from stslib.support.errors import StsError
 
 #: Why a cell is left out. Every excluded cell has one of these codes, and no other.
 REASONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stslib.errors import StsError
+from stslib.support.errors import StsError
 
 #: The four classes, in the one order used everywhere (columns of probabilities, rows of confusion matrices).
 CLASSES = ("Pvalb", "Sst", "Vip/Lamp5", "Excitatory")

@@ -10,7 +10,7 @@ from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
 from stslib.cohort.accounting import check_cells
 from stslib.cohort.labels import CLASSES
-from stslib.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 
 
 def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:

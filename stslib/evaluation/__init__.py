@@ -12,13 +12,7 @@ from stslib.evaluation.metrics import (
     scores_of,
 )
 from stslib.evaluation.pairs import Difference, McNemar, bootstrap_difference, compare_models, mcnemar
-from stslib.evaluation.paper import (
-    COMPARABLE_DATA,
-    PAPER_RESULTS,
-    compare_with_paper,
-    paper_sentence,
-    paper_value,
-)
+from stslib.evaluation.paper import COMPARABLE_DATA, PAPER_RESULTS, compare_with_paper, paper_sentence, paper_value
 from stslib.evaluation.reliability import calibration
 
 __all__ = [

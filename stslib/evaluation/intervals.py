@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, one_of
 from stslib.evaluation.metrics import METRICS, check_proba, confusion, predicted, scores_of
+from stslib.support.errors import ParameterError, one_of
 
 LEVEL = 0.95
 
@@ -155,6 +155,6 @@ def by_fold(labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np
 
 
 def record(model: str, data: str, split: str, metric: str, value: float, low: float, high: float, n: int) -> dict:
-    """One metric record (see `stslib.runs.METRIC_KEYS`)."""
+    """One metric record (see `stslib.press.stage.METRIC_KEYS`)."""
     keys = ("model", "data", "split", "metric", "value", "low", "high", "n")
     return dict(zip(keys, (model, data, split, metric, value, low, high, n), strict=True))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
-from stslib.errors import StsError, one_of
+from stslib.support.errors import StsError, one_of
 
 METRICS = ("balanced_accuracy", "weighted_f1", "accuracy", *(f"f1:{c}" for c in CLASSES))
 

@@ -10,9 +10,9 @@ import pandas as pd
 from scipy import stats
 
 from stslib.cohort import CLASSES
-from stslib.errors import one_of
 from stslib.evaluation.intervals import interval, resample
 from stslib.evaluation.metrics import METRICS, label_pairs, score, scores_of
+from stslib.support.errors import one_of
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stslib.errors import StsError
+from stslib.support.errors import StsError
 
 #: What the paper reports (section IV.A and the abstract), as fractions. `relation` is ">" where it gives a bound only.
 PAPER_RESULTS = pd.DataFrame(

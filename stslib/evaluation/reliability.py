@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stslib.errors import ParameterError
 from stslib.evaluation.metrics import check_proba
+from stslib.support.errors import ParameterError
 
 
 def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.DataFrame, float]:

@@ -12,7 +12,7 @@ from stslib.explain.gradients import (
     similarity,
     winning,
 )
-from stslib.explain.where import (
+from stslib.explain.regions import (
     AROUND_S,
     BANDS,
     STATEMENTS,

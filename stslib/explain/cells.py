@@ -16,7 +16,7 @@ from threadpoolctl import threadpool_limits
 
 from stslib import baseline
 from stslib.cohort import CLASSES
-from stslib.errors import StsError, one_of
+from stslib.support.errors import StsError, one_of
 
 with warnings.catch_warnings():  # in a notebook without ipywidgets shap warns that its progress bar will be plain
     warnings.filterwarnings("ignore", message="IProgress not found")

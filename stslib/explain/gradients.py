@@ -21,8 +21,8 @@ from scipy import stats
 from torch import nn
 
 from stslib import networks
-from stslib.errors import ParameterError, StsError, one_of
 from stslib.networks import InputTransform
+from stslib.support.errors import ParameterError, StsError, one_of
 
 RESPECTS = ("stored", "input")
 CHANNELS = {"max": "max", "rheobase": 0, "partner": 1}

@@ -17,10 +17,10 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stslib.errors import StsError
 from stslib.features.names import FIRST_AP, MEASURED
-from stslib.progress import progress
 from stslib.recordings import Recording, Sweep
+from stslib.support.errors import StsError
+from stslib.support.progress import progress
 
 _HERO_PA = (39.0, 61.0)  # above rheobase, as AllenSDK defines the hero sweep
 _RESISTANCE_PA = (-100.0, 0.0)  # steps that AllenSDK takes for input resistance and time constant

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import pandas as pd
 
-from stslib.errors import one_of
 from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
 from stslib.features.relative import meanings
+from stslib.support.errors import one_of
 
 
 def aligned_name(column: str) -> str:

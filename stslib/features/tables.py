@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from stslib.errors import ParameterError, StsError, one_of
 from stslib.features.measurement import extract
 from stslib.features.names import POINTS, STIMULI
 from stslib.features.relative import relative
 from stslib.features.sets import ALIGNED_FROM, FEATURE_SETS, aligned_name
+from stslib.support.errors import ParameterError, StsError, one_of
 
 if TYPE_CHECKING:
-    from stslib.sources import Source
+    from stslib.io import Source
 
 
 def check_table(table: pd.DataFrame, columns: Iterable[str], allow_empty: bool = False) -> None:
@@ -112,7 +112,7 @@ def from_source(source: Source, cell_ids: Sequence[str], feature_set: str, n_job
     Parameters
     ----------
     source : Source
-        Made by `stslib.sources.open_source`.
+        Made by `stslib.io.open_source`.
     cell_ids : sequence of str
         Cells, in the order of the rows.
     feature_set : str

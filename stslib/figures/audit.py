@@ -9,8 +9,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.ticker import PercentFormatter
 
-from stslib.errors import StsError
 from stslib.figures import style
+from stslib.support.errors import StsError
 
 
 @style.in_house_style

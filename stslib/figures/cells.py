@@ -10,7 +10,7 @@ from matplotlib.patches import Patch
 
 from stslib.cohort import CLASSES
 from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
-from stslib.sources.population import statistics
+from stslib.io.simulated.population import statistics
 
 
 def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:

@@ -13,7 +13,6 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stslib.cohort import CLASSES
-from stslib.errors import StsError
 from stslib.explain import WINDOWS_S, mean_interval, normalised, top_features
 from stslib.figures.signals.panels import (
     FREQUENCY_LABEL,
@@ -25,6 +24,7 @@ from stslib.figures.signals.panels import (
 )
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
 from stslib.scalograms import Bank
+from stslib.support.errors import StsError
 
 _VALUE_COLOURS = "cividis"
 
@@ -98,7 +98,7 @@ def explanation(
     if not rows:
         raise StsError("there is no cell to draw; the test split holds none of these classes")
     figure = new_figure(11.0, 5.6 * len(rows))
-    for part, row in zip(np.atleast_1d(figure.subfigures(len(rows), 1)), rows, strict=True):
+    for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         grid = part.add_gridspec(3, 3, width_ratios=[1.5, 0.025, 1], height_ratios=[0.8, 1, 1])
         top = part.add_subplot(grid[0, 0])
         middle, bottom = (part.add_subplot(grid[k, 0], sharex=top) for k in (1, 2))

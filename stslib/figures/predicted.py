@@ -30,7 +30,7 @@ from stslib.scalograms import Bank, cwt
 
 @dataclass(frozen=True)
 class View:
-    """What one column of panels shows of each sweep: all of it, or the close-up of its first spike (`stslib.images.CloseUp`).
+    """What one column of panels shows of each sweep: all of it, or a close-up of its first spike.
 
     Attributes
     ----------

@@ -10,8 +10,8 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
-from stslib.images import CloseUp
 from stslib.scalograms import Bank
+from stslib.scalograms.closeup import CloseUp
 
 
 def examples(
@@ -48,7 +48,7 @@ def examples(
     signals = {label: traces[-1] for label, (traces, _) in cells.items()}
     with mpl.rc_context(RC):
         figure = new_figure(10.0, 8.4 if close_up else 4.4)
-        parts = np.atleast_1d(figure.subfigures(2 if close_up else 1, 1))
+        parts = figure.subfigures(2 if close_up else 1, 1, squeeze=False)[:, 0]
         unit, event = ("s", "step onset") if step_s else ("ms", "peak")
         whole = {label: image[:, :width] for label, image in tamed.items()}
         _rows(parts[0], signals, whole, bank, before_s, unit, f"Time from {event} ({unit})", scale)

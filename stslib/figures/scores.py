@@ -15,9 +15,9 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.stats import binomtest
 
 from stslib.cohort import CLASSES
-from stslib.errors import StsError, one_of
 from stslib.evaluation import METRIC_NAMES, METRICS, confusion, confusion_shares, paper_value
 from stslib.figures import style
+from stslib.support.errors import StsError, one_of
 
 #: Order of the models in the figures; models that are not here follow by name.
 MODEL_ORDER = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3", "compact", "lightgbm")
@@ -241,7 +241,7 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `stslib.tuning.trial_table`.
+        From `stslib.training.search.trial_table`.
     kind : str
         Which data they are about.
     """

@@ -10,8 +10,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-from stslib.errors import StsError
 from stslib.figures import style
+from stslib.support.errors import StsError
 
 
 def losses(history: pd.DataFrame, kind: str) -> Figure:
@@ -76,7 +76,7 @@ def ablations(table: pd.DataFrame, kind: str) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `stslib.ablations.compare`: group, name, mean, sd.
+        From `stslib.training.ablations.compare`: group, name, mean, sd.
     kind : str
         Which data they are about.
 

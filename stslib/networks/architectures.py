@@ -23,8 +23,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.networks.compact import Compact
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 
 
 def _import_torchvision() -> None:

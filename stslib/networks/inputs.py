@@ -11,8 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stslib.errors import DamagedFile, StsError, one_of
 from stslib.networks.architectures import ARCHITECTURES, check_size
+from stslib.support.errors import DamagedFile, StsError, one_of
 
 COMPRESSIONS = ("asinh", "none")
 NORMALISATIONS = ("own", "pretrained", "none")
@@ -127,19 +127,19 @@ class InputTransform:
             return transform
         z = torch.cat([transform.shrink(part) for part in np.array_split(sample, -(-len(sample) // 64))]).double()
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3), unbiased=False)
-        gain, offset = np.ones(3), np.zeros(3)
+        gain, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
         if normalise == "pretrained":
             image_mean, image_std = (
                 np.array(ARCHITECTURES[architecture].mean),
                 np.array(ARCHITECTURES[architecture].std),
             )
-            gain, offset = 1 / (6 * image_std), (0.5 - image_mean) / image_std
+            gain, offset = (1 / (6 * image_std)).tolist(), ((0.5 - image_mean) / image_std).tolist()
         return dataclasses.replace(
             transform,
             mean=tuple(mean.tolist()),
             std=tuple(std.tolist()),
-            gain=tuple(gain.tolist()),
-            offset=tuple(offset.tolist()),
+            gain=(gain[0], gain[1], gain[2]),
+            offset=(offset[0], offset[1], offset[2]),
         )
 
     def shrink(self, x: np.ndarray | Tensor) -> Tensor:

@@ -12,11 +12,11 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, MissingInput, one_of
-from stslib.files import atomic
 from stslib.networks.architectures import ARCHITECTURES, build, check_size, load_state
 from stslib.networks.ensemble import Ensemble
 from stslib.networks.inputs import InputTransform
+from stslib.support.errors import DamagedFile, MissingInput, one_of
+from stslib.support.files import atomic
 
 #: Of `model.json`: another number is another meaning of its fields, and is refused.
 FORMAT = 2

@@ -4,10 +4,10 @@
 `fill` those of a cohort.
 """
 
+from stslib.scalograms.accuracy import direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import NORMALISATIONS, SPACINGS, Bank, cone_of_influence
-from stslib.scalograms.checks import direct_evaluation, errors_by_frequency
+from stslib.scalograms.batch import fill
 from stslib.scalograms.resized import cwt_resized
-from stslib.scalograms.spread import fill
 from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, check_output, cwt
 from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from stslib.errors import ParameterError, one_of
 from stslib.scalograms.wavelets import Wavelet, reaches, wavelet
+from stslib.support.errors import ParameterError, one_of
 
 SPACINGS = ("linear", "log")
 NORMALISATIONS = ("L2", "L1")

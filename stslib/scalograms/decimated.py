@@ -22,7 +22,7 @@ import torch
 from scipy.fft import next_fast_len
 
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.blend import Blend
+from stslib.scalograms.bilinear import Blend
 from stslib.scalograms.transform import Plan
 from stslib.scalograms.wavelets import reaches
 

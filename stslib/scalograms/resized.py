@@ -9,12 +9,12 @@ from __future__ import annotations
 import numpy as np
 import torch
 
-from stslib.errors import ParameterError
 from stslib.scalograms import decimated
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.blend import Blend, resize
-from stslib.scalograms.pieces import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.bilinear import Blend, resize
+from stslib.scalograms.chunks import Array, chunks, load, result_array, side_by_side, store, working_type
 from stslib.scalograms.transform import check, coefficients, extend, measure
+from stslib.support.errors import ParameterError
 
 
 def cwt_resized(

@@ -13,9 +13,9 @@ import numpy as np
 import pywt
 import torch
 
-from stslib.errors import ParameterError, one_of
 from stslib.scalograms.bank import Bank, longest_reach, spectra
-from stslib.scalograms.pieces import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.chunks import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.support.errors import ParameterError, one_of
 
 OUTPUTS = ("coefficients", "magnitude", "energy")
 PADDINGS = ("zero", "edge", "reflect", "symmetric")

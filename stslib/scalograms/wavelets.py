@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 import pywt
 
-from stslib.errors import ParameterError
+from stslib.support.errors import ParameterError
 
 #: How a wavelet may be named. B is the bandwidth, C the centre frequency, M the order of the spline.
 NAMES = (

@@ -12,8 +12,8 @@ from stslib.sweeps.choice import (
     spike_times,
 )
 from stslib.sweeps.extraction import extract
-from stslib.sweeps.judging import TRIED_HZ, Judged, judge, judged_tables, share_above
 from stslib.sweeps.resampling import BASELINES, STEP_S, prepare, prepare_and_tell, resample
+from stslib.sweeps.resampling_quality import TRIED_HZ, Judged, judge, judged_tables, share_above
 from stslib.sweeps.spectra import (
     band_share,
     firing,

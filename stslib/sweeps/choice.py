@@ -8,8 +8,8 @@ from functools import partial
 
 import numpy as np
 
-from stslib.errors import ParameterError, StsError, one_of
 from stslib.recordings import Recording, Sweep
+from stslib.support.errors import ParameterError, StsError, one_of
 from stslib.sweeps.resampling import STEP_S, fast_enough
 
 #: Why a cell has no pair of sweeps: code and meaning.

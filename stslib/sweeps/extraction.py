@@ -7,10 +7,10 @@ from collections.abc import Iterable, Sized
 import numpy as np
 import pandas as pd
 
-from stslib import cluster
-from stslib.errors import ParameterError, StsError
-from stslib.progress import progress
 from stslib.recordings import Recording
+from stslib.support import parallel as cluster
+from stslib.support.errors import ParameterError, StsError
+from stslib.support.progress import progress
 from stslib.sweeps.choice import NoPair, choose_sweeps
 from stslib.sweeps.resampling import STEP_S, prepare_and_tell
 
@@ -41,7 +41,7 @@ def extract(
     rate_hz, before_s, after_s, baseline
         As for `prepare`.
     n_jobs, scheduler
-        Where the work is done (see `stslib.cluster.run`); the result does not depend on it.
+        Where the work is done (see `stslib.support.parallel.run`); the result does not depend on it.
     total : int, optional
         Number of cells for the progress bar, where `recordings` has no length.
     n_sweeps : int

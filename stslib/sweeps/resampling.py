@@ -13,8 +13,8 @@ from typing import NamedTuple
 import numpy as np
 from scipy.signal import firwin, kaiserord, upfirdn
 
-from stslib.errors import ParameterError, StsError, one_of
 from stslib.recordings import Sweep
+from stslib.support.errors import ParameterError, StsError, one_of
 
 BASELINES = ("subtract", "keep")
 STEP_S = 1.0  # length of the long square, in s

@@ -11,10 +11,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from stslib import cluster
-from stslib.errors import ParameterError, StsError
-from stslib.progress import progress
 from stslib.recordings import Recording, Sweep
+from stslib.support import parallel as cluster
+from stslib.support.errors import ParameterError, StsError
+from stslib.support.progress import progress
 from stslib.sweeps.choice import NoPair, choose_pair, count_spikes
 from stslib.sweeps.resampling import STEP_S, fast_enough
 
@@ -58,7 +58,7 @@ def survey(
     offset_pa, tolerance_pa, repeats, rate_hz
         As for `choose_pair`.
     n_jobs, scheduler
-        Where the traces are read (see `stslib.cluster.run`); the result does not depend on it.
+        Where the traces are read (see `stslib.support.parallel.run`); the result does not depend on it.
     total : int, optional
         Number of cells, for the progress bar.
 

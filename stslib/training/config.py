@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from stslib.errors import ParameterError, one_of
+from stslib.support.errors import ParameterError, one_of
 
 SCHEDULES = ("step", "one_cycle")
 KEEPS = ("best", "last")

@@ -23,9 +23,9 @@ from torch import nn
 
 from stslib import networks
 from stslib.cohort import CLASSES
-from stslib.errors import DamagedFile, StsError
-from stslib.files import atomic
 from stslib.networks import InputTransform
+from stslib.support.errors import DamagedFile, StsError
+from stslib.support.files import atomic
 from stslib.training.config import History
 from stslib.training.loop import class_indices, fit, predict_proba, seeded, threads
 from stslib.training.recipes import VALID_FRACTION, Recipe, search_space

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor, nn
 
 from stslib.cohort import CLASSES
-from stslib.errors import ParameterError, StsError
 from stslib.networks import InputTransform
-from stslib.progress import progress
+from stslib.support.errors import ParameterError, StsError
+from stslib.support.progress import progress
 from stslib.training.config import EarlyStopping, FitConfig, History
 
 

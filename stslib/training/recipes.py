@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from stslib import networks
-from stslib.errors import ParameterError, one_of
+from stslib.support.errors import ParameterError, one_of
 from stslib.training.config import FitConfig
 
 if TYPE_CHECKING:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stslib import baseline, cohort, features, tuning
+from stslib import baseline, cohort, features
 from stslib.cohort import CLASSES
-from stslib.sources import open_source
+from stslib.io import open_source
+from stslib.training import search as tuning
 
 N_TRAIN = {"Pvalb": 852, "Sst": 1545, "Vip/Lamp5": 1438, "Excitatory": 637}  # the paper's training cells
 SEARCH = "search of 50 trials x 3 folds, 4,472 cells x 15 features, 1 thread"

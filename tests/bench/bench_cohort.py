@@ -17,9 +17,9 @@ import pytest
 import torch
 from torch import nn
 
+from stslib.io import open_source
 from stslib.networks import InputTransform, build
 from stslib.scalograms import Bank, cwt_resized
-from stslib.sources import open_source
 from stslib.sweeps import extract
 
 N_CELLS = 5590

@@ -22,16 +22,16 @@ import h5py
 import numpy as np
 import pandas as pd
 
+from stslib.io.archives import Choice, SweepStore, take
+from stslib.io.archives.cell_types import Allen
+from stslib.io.archives.dandi import Dandi
+from stslib.io.archives.fetched import TELLING
+from stslib.io.archives.http import Http
+from stslib.io.files import nwb
 from stslib.recordings import Recording
-from stslib.sources import nwb
-from stslib.sources.allen import Allen
-from stslib.sources.dandi import Dandi
-from stslib.sources.fetched import TELLING
-from stslib.sources.http import Http
-from stslib.sweepstore import Choice, SweepStore, take
-from tests import standin
-from tests.standin import Steps, family
-from tests.standin_server import Archives, Misbehaviour
+from tests.io import standin
+from tests.io.standin import Steps, family
+from tests.io.standin_server import Archives, Misbehaviour
 
 N_CELLS, WORKERS, LATENCY_S, FILE_BYTES, N_FAULTS = 200, 8, 0.02, 3_000_000, 500
 CLAMP = f"fetch {N_CELLS} cells of 3 MB (Cell Types Database), {WORKERS} at a time, 20 ms a request"

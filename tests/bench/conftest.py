@@ -30,7 +30,8 @@ from typing import Any
 
 import pytest
 
-from stslib import benchmarks, provenance
+from stslib.press import fingerprint as provenance
+from stslib.press.pages import benchmarks
 
 MEGABYTE = 2**20
 

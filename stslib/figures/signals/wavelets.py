@@ -98,8 +98,8 @@ def trade(banks: Sequence[Bank], gap_s: float = 0.025, tones_hz: tuple[float, fl
     """Two pulses close in time and two tones close in frequency, seen by each bank (magnitudes)."""
     rate_hz = banks[0].rate_hz
     t = np.arange(round(rate_hz)) / rate_hz  # 1 s, so that the longest wavelet fits; the middle is shown
-    pulses = sum(np.exp(-(((t - 0.5 - side * gap_s / 2) / 0.0006) ** 2)) for side in (-1, 1))
-    tones = sum(np.sin(2 * np.pi * tone_hz * t) for tone_hz in tones_hz)
+    pulses = np.sum([np.exp(-(((t - 0.5 - side * gap_s / 2) / 0.0006) ** 2)) for side in (-1, 1)], axis=0)
+    tones = np.sum([np.sin(2 * np.pi * tone_hz * t) for tone_hz in tones_hz], axis=0)
     cases = {
         f"two pulses {1000 * gap_s:g} ms apart": pulses,
         f"two tones, {tones_hz[0]:g} and {tones_hz[1]:g} Hz": tones,

@@ -1,0 +1,216 @@
+"""The Patch-seq recordings (Gouwens et al. 2020) on the DANDI archive, dandiset 000020: NWB 2, read by byte ranges.
+
+A file is 32 MB in the mean; of it, the table of contents, the stimuli of the long squares and the two voltage traces travel.
+The cells' metadata are not on DANDI: they come with the published tables (`stslib.io.published`). This was tested against
+a local stand-in of the archive (`tests/io/standin_server.py`), with files that pynwb wrote, not yet against the archive itself.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from stslib import cohort
+from stslib.io import published
+from stslib.io.archives.archive import ArchiveSource, labelled
+from stslib.io.archives.http import Http, NotThere
+from stslib.io.archives.ranges import RemoteHdf5
+from stslib.io.files import nwb
+from stslib.io.files.traces import BadRecording
+from stslib.recordings import Recording
+from stslib.support.errors import StsError
+
+BASE_URI = "https://api.dandiarchive.org"
+DANDISET, VERSION = "000020", "0.210913.1639"
+
+#: Part of a file that travels, for the estimate before a fetch: measured on files of the same layout.
+PART_READ = 0.10
+_SESSION = re.compile(r"_ses-([^_/]+)_icephys\.nwb$")
+
+
+class Dandi(ArchiveSource):
+    """The Patch-seq recordings as a source of cells; parameters as for `ArchiveSource`.
+
+    With `keep_nwb` whole files are fetched and kept, checked by their sha256; else only what is read of them travels.
+    `metadata` names `PatchSeq_metadata.csv`; by default it is the published one.
+    """
+
+    name = "dandi"
+    dataset = "Seq"
+    requests_per_cell = 100
+
+    def __init__(
+        self,
+        folder: str | Path = "",
+        keep_nwb: bool = False,
+        base_uri: str = BASE_URI,
+        metadata: str | Path = "",
+        http: Http | None = None,
+    ) -> None:
+        super().__init__(folder, keep_nwb, (base_uri or BASE_URI).rstrip("/"), http)
+        self.metadata = metadata
+        self._making = threading.Lock()
+        self._assets: dict[str, dict[str, Any]] | None = None
+        self._sessions: dict[str, str] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {k: getattr(self, k) for k in ("folder", "keep_nwb", "base_uri", "metadata", "http")}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
+
+    def cells(self) -> pd.DataFrame:
+        """Every cell of the metadata table: the columns of an archive, and t_type (transcriptomic type).
+
+        Cells without a clear class have the reason `unsure_label`, cells without a file `no_recording`.
+        """
+        rows = []
+        assets = self.assets()
+        for cell in self._metadata().to_dict("records"):
+            t_type, dendrites = cell["T-type Label"], cell["dendrite_type"]
+            row = {"cell_id": cell["cell_specimen_id"], "donor": cell["donor_id"], "t_type": t_type}
+            seen = f"its T-type is {t_type or 'not known'}, its dendrites are {dendrites or 'not known'}"
+            row |= labelled(partial(cohort.label_patch_seq, t_type, dendrites), seen)
+            if not row["reason"] and cell["ephys_session_id"] not in assets:
+                row["reason"], row["detail"] = "no_recording", f"dandiset {DANDISET} has no file of its session"
+            rows.append(row)
+        return self.table(rows, "t_type")
+
+    def features(self) -> pd.DataFrame:
+        """The authors' published features of Patch-seq cells, for DANDI has none; empty where they cannot be had."""
+        try:
+            table = published.Published().features()
+        except StsError:
+            return pd.DataFrame({"cell_id": pd.Series(dtype=str)})
+        return table[table["cell_id"].isin(set(self._metadata()["cell_specimen_id"]))].reset_index(drop=True)
+
+    def rheobase_sweeps(self) -> dict[str, int]:
+        """Number of the rheobase sweep of each cell, from the published features; empty where they cannot be had."""
+        try:
+            table = pd.read_csv(published.fetch("PatchSeq_EP_features.csv"), dtype={"cell_specimen_id": str})
+        except StsError:
+            return {}
+        numbers = table.set_index("cell_specimen_id")["rheobase_sweep_num"].dropna()
+        return {str(cell_id): int(n) for cell_id, n in numbers.items()}
+
+    def assets(self) -> dict[str, dict[str, Any]]:
+        """The files by session: asset_id, path, size in bytes. The listing is kept from the first time on."""
+        with self._making:
+            if self._assets is None:
+                listing = self.kept_json(f"{DANDISET}_{VERSION}", self._list)
+                self._assets = {
+                    found.group(1): asset for asset in listing if (found := _SESSION.search(str(asset["path"])))
+                }
+            return self._assets
+
+    def outline(self, cell_id: str) -> Recording | None:
+        """None: the archive has no table of sweeps; the file itself tells."""
+        return None
+
+    @contextmanager
+    def opened(self, cell_id: str) -> Iterator[Recording]:
+        """The cell's recording; of its file only what is read travels, or all of it with `keep_nwb`.
+
+        Raises
+        ------
+        NotThere
+            `no_recording`, when the archive has no file of the cell.
+        BadRecording
+            `fetch_failed`, or what is wrong with the file.
+        """
+        asset = self._asset(cell_id)
+        if self.keep_nwb:
+            path = self._whole(cell_id, asset)
+            yield nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset, spikes="file")
+            return
+        remote = self._remote(asset)
+        try:
+            name = str(asset["path"])
+            yield _through(
+                remote, remote.work(lambda: nwb.read_recording(remote, name, cell_id, self.dataset, spikes="file"))
+            )
+        finally:
+            remote.close()
+
+    def recording(self, cell_id: str) -> Recording:
+        """The long-square sweeps of one cell; a sweep's traces travel when they are read."""
+        asset = self._asset(cell_id)
+        if self.keep_nwb:
+            path = self._whole(cell_id, asset)
+            return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset)
+        remote = self._remote(asset)
+        name = str(asset["path"])
+        return _through(remote, remote.work(lambda: nwb.read_recording(remote, name, cell_id, self.dataset)))
+
+    def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
+        """Bytes that travel for these cells (an estimate), and the size of their files."""
+        whole = sum(int(self._asset(cell_id)["size"]) for cell_id in cell_ids)
+        return (whole if self.keep_nwb else round(PART_READ * whole)), whole
+
+    def _list(self) -> list[dict[str, Any]]:
+        url = f"{self.base_uri}/api/dandisets/{DANDISET}/versions/{VERSION}/assets/?page_size=1000"
+        assets = []
+        while url:
+            page = self.http.json(url)
+            if not isinstance(page, dict) or not isinstance(page.get("results"), list):
+                raise BadRecording("fetch_failed", f"{self.base_uri} gave no list of assets")
+            assets += [{k: a[k] for k in ("asset_id", "path", "size")} for a in page["results"]]
+            url = str(page.get("next") or "")
+        return assets
+
+    def _metadata(self) -> pd.DataFrame:
+        path = Path(self.metadata) if self.metadata else published.fetch("PatchSeq_metadata.csv")
+        return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+    def _asset(self, cell_id: str) -> dict[str, Any]:
+        assets = self.assets()
+        with self._making:
+            if self._sessions is None:
+                table = self._metadata()
+                self._sessions = dict(zip(table["cell_specimen_id"], table["ephys_session_id"], strict=True))
+        session = self._sessions.get(cell_id, "")
+        if session not in assets:
+            raise NotThere(
+                "no_recording", f"dandiset {DANDISET} has no file of cell {cell_id} (session {session or 'not known'})"
+            )
+        return assets[session]
+
+    def _remote(self, asset: dict[str, Any]) -> RemoteHdf5:
+        address = f"{self.base_uri}/api/assets/{asset['asset_id']}/download/"
+        return RemoteHdf5(self.http, Redirected(self.http, address), int(asset["size"]))
+
+    def _whole(self, cell_id: str, asset: dict[str, Any]) -> Path:
+        path = self.folder / "nwb" / f"{cell_id}.nwb"
+        if not path.exists():
+            details = self.http.json(f"{self.base_uri}/api/assets/{asset['asset_id']}/")
+            sha256 = str(details.get("digest", {}).get("dandi:sha2-256", ""))
+            self.http.download(f"{self.base_uri}/api/assets/{asset['asset_id']}/download/", path, sha256)
+        return path
+
+
+class Redirected:
+    """Where an address leads; asked once, and again when the place has expired (DANDI signs them for an hour)."""
+
+    def __init__(self, http: Http, url: str) -> None:
+        self.http, self.url = http, url
+        self._place = ""
+
+    def __call__(self, fresh: bool) -> str:
+        """The place, asked afresh if `fresh`."""
+        if fresh or not self._place:
+            self._place = self.http.follow(self.url)
+        return self._place
+
+
+def _through(remote: RemoteHdf5, recording: Recording) -> Recording:
+    """The recording with readers that fetch what they read."""
+    sweeps = tuple(replace(s, reader=partial(remote.work, s.reader)) for s in recording.sweeps)
+    return replace(recording, sweeps=sweeps)

@@ -1,0 +1,207 @@
+"""The user's own recordings: a file or a folder of NWB 2, NWB 1 and ABF files, with a table of labels if there is one.
+
+A file that cannot be used ends as a row with a reason and one line of detail; it never stops the others.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from stslib.io.files import abf, nwb
+from stslib.io.files.labels import Labels
+from stslib.io.files.traces import LONG_STEP_S, LOWEST_RATE_HZ, BadRecording
+from stslib.recordings import KINDS, Recording
+from stslib.support.errors import MissingInput, ParameterError, StsError, one_of
+from stslib.support.progress import progress
+
+SUFFIXES = (".nwb", ".abf")
+
+
+class Files:
+    """Recordings from files, one cell a file.
+
+    Parameters
+    ----------
+    path : path
+        An NWB or ABF file, or a folder; its subfolders are searched, too.
+    labels : path, optional
+        CSV with the columns `cell_id` and `label` (one of `stslib.cohort.CLASSES`, or empty) and, optionally, `donor`.
+        The id of a cell is its file's name without the suffix; in subfolders, its path below `path`.
+    dataset : str
+        Name of the data set in tables.
+    kind : str
+        What the voltage is, one of `KINDS`; a file does not tell.
+
+    Raises
+    ------
+    ParameterError
+        When no path is given.
+    MissingInput
+        When there is no such file or folder, or no recording in it.
+    StsError
+        When the label table cannot be read.
+    """
+
+    name = "files"
+
+    def __init__(self, path: str | Path, labels: str | Path = "", dataset: str = "files", kind: str = "real") -> None:
+        one_of("kind", kind, KINDS)
+        if not str(path):
+            raise ParameterError("path is empty; name a folder of .nwb or .abf files")
+        self.path, self.dataset, self.kind = Path(path).expanduser(), dataset, kind
+        self._paths = _find(self.path)
+        self._labels = Labels(labels) if str(labels) else None
+        self._recordings: dict[str, Recording | BadRecording] = {}
+        self._cells: pd.DataFrame | None = None
+
+    def cells(self) -> pd.DataFrame:
+        """One row a file, by name.
+
+        Returns
+        -------
+        DataFrame
+            cell_id, label (`""` where not known), dataset, donor, split (`""`), file, reason (`""`, or why the file cannot
+            be used, one of `stslib.cohort.REASONS`) and detail (one line).
+        """
+        if self._cells is None:
+            rows = []
+            for cell_id in progress(self._paths, "Reading files"):
+                label, donor, doubt = self._label(cell_id)
+                reason, detail = self._check(cell_id)
+                if doubt and self._labels and not reason:
+                    reason, detail = "unsure_label", doubt
+                rows.append((cell_id, label, self.dataset, donor, "", str(self._paths[cell_id]), reason, detail))
+            columns = ["cell_id", "label", "dataset", "donor", "split", "file", "reason", "detail"]
+            self._cells = pd.DataFrame(rows, columns=columns)
+        return self._cells.copy()
+
+    def unused_labels(self) -> list[str]:
+        """Ids of the label table that no file has."""
+        return self._labels.unused(set(self._paths)) if self._labels else []
+
+    def recording(self, cell_id: str) -> Recording:
+        """The long-square sweeps of one file, read when asked for.
+
+        Raises
+        ------
+        ParameterError
+            When there is no such cell.
+        BadRecording
+            When its file cannot be used.
+        """
+        if cell_id not in self._paths:
+            raise ParameterError(
+                f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells such as {self._one()!r}"
+            )
+        if cell_id not in self._recordings:
+            try:
+                self._recordings[cell_id] = self._open(cell_id)
+            except BadRecording as error:
+                self._recordings[cell_id] = error
+        found = self._recordings[cell_id]
+        if isinstance(found, BadRecording):
+            raise found
+        return found
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
+        """The recordings of `cell_ids`, in their order; by default of all files that can be used."""
+        if cell_ids is None:
+            table = self.cells()
+            cell_ids = table.loc[~table["reason"].isin(_UNUSABLE), "cell_id"]
+        for cell_id in cell_ids:
+            yield self.recording(cell_id)
+
+    def _open(self, cell_id: str) -> Recording:
+        path = self._paths[cell_id]
+        label = self._label(cell_id)[0] or None
+        if path.suffix.lower() == ".abf":
+            found = abf.read_recording(path, cell_id, self.dataset, label, self.kind)
+        else:
+            found = nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset, label, self.kind)
+        return usable(found, path.name)
+
+    def _check(self, cell_id: str) -> tuple[str, str]:
+        """Reason and detail of a file that cannot be used; its first readable sweep is read to see its scale."""
+        try:
+            found = self.recording(cell_id)
+            problem: BadRecording | None = None
+            for sweep in found.sweeps:
+                try:
+                    sweep.load()
+                    return "", ""
+                except BadRecording as error:
+                    problem = error
+                    if error.reason in ("wrong_units", "unreadable_file"):
+                        break
+                except StsError as error:
+                    problem = BadRecording("bad_trace", str(error))
+            return (problem.reason, f"{cell_id}: {problem}") if problem else ("", "")
+        except BadRecording as error:
+            return error.reason, str(error)
+
+    def _label(self, cell_id: str) -> tuple[str, str, str]:
+        """Label, donor, and what is wrong with the label."""
+        return self._labels.of(cell_id) if self._labels else ("", "", "no label table names its class")
+
+    def _one(self) -> str:
+        return next(iter(self._paths))
+
+
+_UNUSABLE = ("unreadable_file", "wrong_units", "no_long_square", "low_rate", "short_step", "bad_trace")
+
+
+def usable(recording: Recording, name: str, lowest_rate_hz: float = LOWEST_RATE_HZ) -> Recording:
+    """The recording without sweeps that are too slow or too short for a long square.
+
+    Parameters
+    ----------
+    recording : Recording
+        One cell.
+    name : str
+        Its file, for the message.
+    lowest_rate_hz : float
+        Lowest sampling rate, in Hz: twice the 4 kHz that sweeps are brought to.
+
+    Raises
+    ------
+    BadRecording
+        `low_rate` or `short_step`, when no sweep is left.
+    """
+    fast = tuple(s for s in recording.sweeps if s.rate_hz >= lowest_rate_hz)
+    if not fast:
+        highest = max(s.rate_hz for s in recording.sweeps)
+        raise BadRecording(
+            "low_rate", f"{name} is sampled at {highest:g} Hz; action potentials need {lowest_rate_hz:g} Hz or more"
+        )
+    # A long square is one second; the last samples of a step may be lost to rounding.
+    long = tuple(s for s in fast if s.duration_s >= 0.99 * LONG_STEP_S)
+    if not long:
+        longest = max(s.duration_s for s in fast)
+        raise BadRecording(
+            "short_step", f"the longest current step of {name} is {longest:.3g} s; it must be {LONG_STEP_S:g} s"
+        )
+    return Recording(recording.cell_id, recording.dataset, recording.kind, long, recording.label)
+
+
+def _find(path: Path) -> dict[str, Path]:
+    """The files by cell id."""
+    if not path.exists():
+        raise MissingInput(f"there is no file or folder {path}; give a folder of .nwb or .abf files")
+    found = sorted(p for p in path.rglob("*") if _is_recording(p)) if path.is_dir() else [path]
+    found = [p for p in found if p.is_file() and p.suffix.lower() in SUFFIXES]
+    if not found:
+        raise MissingInput(f"{path} holds no recording; give files that end in {' or '.join(SUFFIXES)}")
+    base = path if path.is_dir() else path.parent
+    short = [p.relative_to(base).with_suffix("").as_posix() for p in found]
+    times = Counter(short)
+    return {
+        name if times[name] == 1 else p.relative_to(base).as_posix(): p for name, p in zip(short, found, strict=True)
+    }
+
+
+def _is_recording(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")

@@ -1,0 +1,1 @@
+"""Simulated cells: model neurons on a simulated rig."""

@@ -1,0 +1,269 @@
+"""The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it.
+
+`preprocessing` and `finish` write it in notebook 05, `Model` reads it for `sts predict`, and the book shows it as a page.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from torch import nn
+
+from stslib import networks, training
+from stslib.cohort import CLASSES
+from stslib.evaluation import calibration, temperature
+from stslib.models import training_range as familiarity
+from stslib.networks import InputTransform
+from stslib.press import fingerprint as provenance
+from stslib.press import stage as runs
+from stslib.scalograms import Bank
+from stslib.scalograms.closeup import close_up_of
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+from stslib.support.files import atomic
+
+#: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
+SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
+#: The same, where they are not the usual two sweeps of one second.
+MORE_SWEEP_KEYS = ("n_sweeps", "step_s")
+#: Beside the folders of networks that answer together: which they are, and the card of their mean.
+JOINT = "joint.json"
+JOINT_FORMAT = 1
+IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
+BANK_KEYS = (
+    "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
+)  # fmt: skip
+
+
+def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model's card says of its preprocessing.
+
+    Parameters
+    ----------
+    sweep_parameters : mapping
+        Parameters of notebook 02 (`stage.input("02_sweeps").parameters`).
+    bank_file : mapping
+        `bank.json` of notebook 03.
+
+    Returns
+    -------
+    dict
+        `sweeps`, `bank` and `image`, each with plain numbers and texts; `ready_made` says that the scalograms were not made
+        from sweeps here, so that nobody knows how to make more of them.
+    """
+    return {
+        "ready_made": bool(bank_file.get("ready_made", False)),
+        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS}
+        | {key: sweep_parameters[key] for key in MORE_SWEEP_KEYS if key in sweep_parameters},
+        "bank": {key: bank_file[key] for key in BANK_KEYS},
+        "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
+    }
+
+
+def describe_cells(recorded: runs.Stage, drawn: runs.Stage) -> pd.DataFrame:
+    """`familiarity.describe` of all kept cells of a run, from its stages 02_sweeps and 03_scalograms."""
+    images = drawn.load_array("scalograms")
+    if drawn.load_json("bank").get("ready_made"):
+        return familiarity.describe(None, images, None)  # the sweeps of 02 are of other cells
+    return familiarity.describe(recorded.load_array("sweeps"), images, recorded.load_table("sweeps"))
+
+
+def finish(
+    card: Mapping[str, Any],
+    metrics: Sequence[Mapping[str, Any]],
+    labels: np.ndarray,
+    proba: np.ndarray,
+    train_idx: np.ndarray,
+    test_idx: np.ndarray,
+    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    described: pd.DataFrame,
+) -> dict[str, Any]:
+    """The whole card of a network that was cross-validated, refitted and tested.
+
+    Parameters
+    ----------
+    card : mapping
+        Of the refit (`training.refit`).
+    metrics : sequence of mapping
+        Its metric records.
+    labels : (n,) of str
+        Classes of all kept cells.
+    proba : (n, 4) array
+        Of training cells while a fold held them out, of test cells by the refitted network.
+    train_idx, test_idx : int array
+        Positions of the two.
+    folds : list of (fit, held_out)
+        Positions within `train_idx`.
+    described : DataFrame
+        `familiarity.describe` of all kept cells.
+    """
+    calibrating = temperature.summary(labels[train_idx], proba[train_idx], folds)
+    ranges = familiarity.fit(described.iloc[train_idx])
+    flagged = [bool(reason) for reason in familiarity.outside(described.iloc[test_idx], ranges)]
+    if len(test_idx):
+        # Told, not fitted: the holdout has no part in the temperature.
+        before, after = proba[test_idx], temperature.calibrated(proba[test_idx], calibrating["temperature"])
+        calibrating["holdout"] = {
+            "ece_before": calibration(labels[test_idx], before)[1],
+            "ece_after": calibration(labels[test_idx], after)[1],
+            "n": len(test_idx),
+        }
+    return {
+        **card,
+        "calibration": calibrating,
+        "training_range": {
+            "central": familiarity.CENTRAL,
+            "margin": familiarity.MARGIN,
+            "ranges": ranges,
+            "flagged_test_cells": int(sum(flagged)),
+            "n_test_cells": len(flagged),
+        },
+        "versions": provenance.versions(),
+        "metrics": [dict(record) for record in metrics],
+    }
+
+
+@dataclass(frozen=True)
+class Model:
+    """A model that a lab can use: one network, or several of which the mean probability counts.
+
+    Attributes
+    ----------
+    members : list of (network, input transform)
+        One, or several that answer together: one a seed, or of several architectures.
+    card : dict
+        Of the joint model, else of the first.
+    bank, sweeps, image, dtype
+        The preprocessing, ready for use.
+    temperature : float
+        Of its calibration.
+    ranges : dict
+        Of its training cells (`familiarity.fit`).
+    """
+
+    members: list[tuple[nn.Module, InputTransform]]
+    card: dict[str, Any]
+    bank: Bank
+    sweeps: dict[str, Any]
+    image: dict[str, Any]
+    dtype: np.dtype
+    temperature: float
+    ranges: dict[str, Any]
+
+    def proba(self, images: np.ndarray) -> np.ndarray:
+        """Calibrated probabilities of stored scalograms `(n, c, h, w)`: `(n, 4)`."""
+        each = [training.predict_proba(network, transform, images) for network, transform in self.members]
+        return temperature.calibrated(np.mean(each, axis=0), self.temperature)
+
+
+def save_joint(
+    folder: str | Path,
+    members: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
+    card: Mapping[str, Any],
+) -> None:
+    """Write networks of one preprocessing that answer together, each in a folder of its own, and the card of their mean.
+
+    Parameters
+    ----------
+    folder : path
+        Created if needed; whole by itself, to be handed on.
+    members : mapping of name to (network, input transform, card)
+        As for `networks.save`; the name is that of the member's folder.
+    card : mapping
+        From `finish`, of the mean probability.
+    """
+    folder = Path(folder)
+    for name, (network, transform, own) in members.items():
+        networks.save(folder / name, network, transform, own)
+    described = {name: _sha256(folder / name / "model.json") for name in members}
+    fields = {"format": JOINT_FORMAT, "classes": list(CLASSES), "members": described, "card": dict(card)}
+    with atomic(folder / JOINT) as path:
+        path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
+
+
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
+    """The members' folders and the card of a joint model; see `load` for the errors."""
+    path = folder / JOINT
+    try:
+        fields = json.loads(path.read_text(encoding="utf-8"))
+        kind, members, card = (fields["format"], fields["classes"]), dict(fields["members"]), dict(fields["card"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise DamagedFile(f"{path} is damaged ({error!r}); make the model again (08_real_signals)") from error
+    if kind != (JOINT_FORMAT, list(CLASSES)):
+        raise DamagedFile(f"{path} is of another kind of model {kind}; use one of format {JOINT_FORMAT} for {CLASSES}")
+    for name, digest in members.items():
+        # A member lies inside the folder; a name such as ../other would leave it.
+        if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
+            raise DamagedFile(f"{path} names {name!r} as a member, which is no folder's name; make the model again")
+        own = folder / name / "model.json"
+        if not own.is_file() or _sha256(own) != digest:
+            raise DamagedFile(
+                f"{own} is not the network that {JOINT} describes; make the model again (08_real_signals)"
+            )
+    return [folder / name for name in members], card
+
+
+def load(folder: str | Path) -> Model:
+    """A model's folder, a joint model's, or a folder of several that were trained alike with other seeds.
+
+    Raises
+    ------
+    MissingInput, DamagedFile
+        There is none, it is damaged, of another version, or its card does not hold what new cells need.
+    """
+    folder = Path(folder).expanduser()
+    joint: dict[str, Any] = {}
+    if (folder / "model.json").is_file():
+        parts = [folder]
+    elif (folder / JOINT).is_file():
+        parts, joint = _read_joint(folder)
+    else:
+        parts = sorted(path.parent for path in folder.glob("*/model.json"))
+    if not parts:
+        networks.load(folder)  # says what is missing
+        raise MissingInput(f"there is no model at {folder}; 05_deep_models makes it")
+    found = [networks.load(part) for part in parts]
+    cards = [card for _, _, card in found]
+    names = {card.get("architecture") for card in cards}
+    if any(dict(card.get("preprocessing") or {}).get("ready_made") for card in cards):
+        raise StsError(
+            f"{folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
+            "use a network that was trained on sweeps"
+        )
+    if len({str(card.get("preprocessing")) for card in cards}) > 1 or (len(names) > 1 and not joint):
+        raise DamagedFile(
+            f"{folder} holds models of several kinds ({', '.join(part.name for part in parts[:4])}); name one of them"
+        )
+    card = joint or cards[0]
+    try:
+        prepared = card["preprocessing"]
+        image, options = dict(prepared["image"]), dict(prepared["sweeps"])
+        if unknown := set(options) - {*SWEEP_KEYS, *MORE_SWEEP_KEYS}:
+            raise TypeError(f"unknown option {min(unknown)!r} of the sweeps")
+        close_up_of(image)
+        temperature.check(float(card["calibration"]["temperature"]))
+        return Model(
+            [(network, transform) for network, transform, _ in found],
+            card,
+            Bank(**prepared["bank"]),
+            options,
+            image,
+            np.dtype(image.pop("dtype")),
+            float(card["calibration"]["temperature"]),
+            dict(card["training_range"]["ranges"]),
+        )
+    except (KeyError, TypeError, ValueError) as error:
+        said = f"no {error}" if isinstance(error, KeyError) else str(error)
+        raise DamagedFile(
+            f"the card of {folder} does not hold what new cells need ({said}); make the model again (05_deep_models)"
+        ) from None

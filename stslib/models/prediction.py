@@ -1,0 +1,162 @@
+"""Classify cells with a trained model: the training's own preprocessing, cell by cell, with a reason for each left out.
+
+The model's card holds every number of its preprocessing, so that new cells go the very way that the training cells went.
+"""
+
+from __future__ import annotations
+
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from matplotlib.figure import Figure
+
+from stslib import explain, sweeps
+from stslib.cohort import CLASSES
+from stslib.figures.predicted import PredictedCell, View, predicted_cell
+from stslib.models import card as modelcard
+from stslib.models import training_range as familiarity
+from stslib.recordings import Recording
+from stslib.scalograms import ScalogramWarning
+from stslib.scalograms.closeup import close_up_of, draw
+from stslib.support import files
+from stslib.support.progress import progress
+
+#: The columns of the table, in order, with their meaning.
+COLUMNS = {
+    "cell_id": "name of the cell",
+    "predicted": "class of the highest probability; empty for a cell that was left out",
+    **{f"p:{name}": f"calibrated probability of {name}" for name in CLASSES},
+    "out_of_range": "whether the cell lies outside of the range of the training cells; then do not trust the class",
+    "range_reason": "which number is outside, and the range",
+    "rheobase_pa": "current of the first sweep (pA)",
+    "partner_pa": "current of the second sweep (pA)",
+    "reason": "why the cell was left out, a code of stslib.cohort.REASONS",
+    "detail": "the same in words",
+}
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """Cells after a model.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a cell, in order; see `COLUMNS`.
+    traces : (n_classified, c, n_samples) array
+        Prepared sweeps of the classified cells, in mV from rest.
+    images : (n_classified, c, h, w) array
+        Their scalograms as the model takes them.
+    model : modelcard.Model
+        The model.
+    kind : str
+        What the cells are (`stslib.recordings.KINDS`).
+    """
+
+    table: pd.DataFrame
+    traces: np.ndarray
+    images: np.ndarray
+    model: modelcard.Model
+    kind: str = "real"
+
+    def figures(self) -> Iterator[tuple[str, Figure]]:
+        """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
+        rows = self.table[self.table["predicted"] != ""]
+        network, transform = self.model.members[0]
+        before_s, width = float(self.model.sweeps.get("before_s", 0.1)), int(self.model.image["width"])
+        for place, row in enumerate(rows.itertuples(index=False)):
+            image = self.images[place : place + 1]
+            winner = [CLASSES.index(str(row.predicted))]
+            maps = np.stack([explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])])
+            view, output, padding = None, self.model.image["output"], self.model.image["padding"]
+            if close_up := close_up_of(self.model.image):
+                spikes = close_up.cut(self.traces[place], self.model.bank.rate_hz, self.model.sweeps)
+                view = View(
+                    spikes,
+                    maps[..., width:],
+                    close_up.bank(self.model.bank),
+                    close_up.before_s,
+                    close_up.output,
+                    padding,
+                )
+            cell = PredictedCell(
+                str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
+                str(row.range_reason), self.traces[place], maps[..., :width],
+                (float(row.rheobase_pa), float(row.partner_pa)), view,
+            )  # fmt: skip
+            yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, output, padding)
+
+
+def predict(
+    recordings: Iterable[Recording],
+    model: modelcard.Model | str | Path,
+    n_jobs: int = 1,
+    total: int | None = None,
+    kind: str = "real",
+) -> Predicted:
+    """Calibrated probabilities of the four classes for each cell, and whether it is like the training cells.
+
+    Parameters
+    ----------
+    recordings : iterable of Recording
+        The cells; each needs its rheobase sweep and the partner that the model was trained with.
+    model : modelcard.Model or path
+        What notebook 05 saved: `model.safetensors` and `model.json`; or a folder of such folders, one a seed.
+    n_jobs : int
+        Worker processes that read and prepare sweeps.
+    total : int, optional
+        Number of cells for the progress bar.
+    kind : str
+        What the cells are, for the figures.
+
+    Raises
+    ------
+    MissingInput, DamagedFile
+        The model is not there, damaged, of another version, or its card does not hold what new cells need.
+    """
+    if not isinstance(model, modelcard.Model):
+        model = modelcard.load(model)
+    traces, table = sweeps.extract(recordings, **model.sweeps, n_jobs=n_jobs, total=total)
+    kept = (table["reason"] == "").to_numpy()
+    shown = table.reindex(columns=list(COLUMNS))
+    shown[["predicted", "range_reason"]] = ""
+    shown["out_of_range"] = False
+    with warnings.catch_warnings():
+        # A wavelet longer than the sweep was so in training as well: nobody can mend it here.
+        warnings.simplefilter("ignore", ScalogramWarning)
+        images = draw(traces, model.bank, model.image, model.sweeps).astype(model.dtype)
+    if kept.any():
+        proba = model.proba(images)
+        shown.loc[kept, [f"p:{name}" for name in CLASSES]] = proba
+        shown.loc[kept, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
+        described = familiarity.describe(traces, images[..., : model.image["width"]], table[kept])
+        reasons = familiarity.outside(described, model.ranges)
+        shown.loc[kept, "range_reason"] = reasons
+        shown.loc[kept, "out_of_range"] = [bool(reason) for reason in reasons]
+    return Predicted(shown, traces, images, model, kind)
+
+
+def in_order(table: pd.DataFrame, left_out: pd.DataFrame, cell_ids: Iterable[str]) -> pd.DataFrame:
+    """Add the cells that could not even be opened (`left_out`: cell_id, reason, detail), in the order of `cell_ids`."""
+    more = left_out.assign(predicted="", range_reason="", out_of_range=False)
+    whole = pd.concat([table, more], ignore_index=True)
+    return whole.set_index("cell_id").loc[list(cell_ids)].reset_index().astype({"out_of_range": bool})
+
+
+def save_figures(done: Predicted, folder: Path) -> list[Path]:
+    """Write the picture of each classified cell as PNG into `folder`; the name is the cell's id made safe for a file."""
+    paths: list[Path] = []
+    n_classified = int((done.table["predicted"] != "").sum())
+    for cell_id, figure in progress(done.figures(), "Figures", total=n_classified):
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', cell_id).lstrip('.') or 'cell'}.png"
+        while path in paths:  # two ids that differ only in what a file name cannot hold
+            path = path.with_name(f"{path.stem}_.png")
+        with files.atomic(path) as part:
+            figure.savefig(part, format="png", dpi=130)
+        paths.append(path)
+    return paths

@@ -1,0 +1,232 @@
+"""Bind a run into the Jupyter Book.
+
+The prose of a page always comes from the notebook as it is now and the outputs from the run, matched by cell id: mending
+a sentence needs no new run, and a page can never show the output of other code. Numbers in the other pages come from
+result files through `stslib.press.pages`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+from tqdm import tqdm
+
+from stslib.press import fingerprint as provenance
+from stslib.press import pages as bookpages
+from stslib.press import stage as runs
+from stslib.press.parameters import home_profile, read_notebook
+from stslib.support import files
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+
+GENERATED = "_generated"
+#: Run in this very interpreter, so that the book is built with the packages that ran the notebooks.
+JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+
+
+def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
+    """The cells of `source` with the outputs of `executed`, matched by cell id.
+
+    Raises
+    ------
+    StsError
+        A code cell of `source` differs from the one that was run.
+    """
+    ran = {cell.id: cell for cell in executed.cells}
+    merged = nbformat.from_dict(source)
+    for cell in merged.cells:
+        if cell.cell_type != "code":
+            continue
+        twin = ran.get(cell.id)
+        is_parameters = "parameters" in cell.metadata.get(
+            "tags", []
+        )  # its values count, and they are in the fingerprint
+        if twin is None or (twin.source != cell.source and not is_parameters):
+            raise StsError(f"the code of {name} is not the one that was run; run it first: sts run {name}")
+        # Without ipywidgets tqdm warns at import, with a path of the machine; no reader is the wiser for it.
+        cell.outputs = [o for o in twin.outputs if "IProgress not found" not in str(o.get("text", ""))]
+        cell.execution_count = twin.execution_count
+    injected = next((c for c in executed.cells if "injected-parameters" in c.metadata.get("tags", [])), None)
+    if injected is not None:  # a reader must see what the run really used
+        at = next(i for i, c in enumerate(merged.cells) if "parameters" in c.metadata.get("tags", []))
+        merged.cells.insert(at + 1, injected)
+    merged.cells = [part for cell in merged.cells for part in _figure_apart(cell)]
+    return merged
+
+
+def _figure_apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """A cell that prints a sentence and shows a figure, as two: its caption belongs to the picture alone."""
+    if cell.cell_type != "code" or "mystnb" not in cell.metadata:
+        return [cell]
+    pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
+    if len(pictures) == len(cell.outputs):
+        return [cell]
+    figure = nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-figure", metadata=dict(cell.metadata))
+    figure.metadata["tags"] = [*cell.metadata.get("tags", []), "remove-input"]
+    figure.outputs, figure.execution_count = pictures, cell.execution_count
+    said = nbformat.from_dict(cell)
+    said.outputs = [o for o in cell.outputs if o not in pictures]
+    del said.metadata["mystnb"]
+    return [said, figure]
+
+
+def assemble(run: str, folder: Path) -> list[str]:
+    """Write the book's sources into `folder`: prose, configuration, and the notebooks with the outputs of `run`.
+
+    Returns
+    -------
+    list of str
+        The notebooks that the table of contents names.
+
+    Raises
+    ------
+    MissingInput
+        A notebook of the table of contents has not been run.
+    """
+    root = provenance.project_root()
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(root / name, folder / name)
+    shutil.copytree(root / "book", folder / "book", dirs_exist_ok=True)
+    names = re.findall(r"notebooks/(\S+)", (root / "_toc.yml").read_text(encoding="utf-8"))
+    (folder / "notebooks").mkdir(exist_ok=True)
+    for name in names:
+        source = read_notebook(root / "notebooks" / f"{name}.ipynb")
+        home = home_profile(source)
+        page = _apart(source, name, home, run) if home else _page(source, name, run)
+        nbformat.write(page, folder / "notebooks" / f"{name}.ipynb")
+    bookpages.write(run, names, folder / "book" / GENERATED)
+    return names
+
+
+def _page(source: nbformat.NotebookNode, name: str, run: str) -> nbformat.NotebookNode:
+    stage = runs.open_stage(run, name, wanted_by="the book")
+    path = stage.path / f"{name}.ipynb"
+    if not path.is_file():
+        raise MissingInput(f"the book needs {path}, and it is not there; make it: sts run {name} --run {run}")
+    return merge(source, read_notebook(path), name)
+
+
+def _apart(source: nbformat.NotebookNode, name: str, home: str, run: str) -> nbformat.NotebookNode:
+    """The page of a notebook that needs other cells than the book's run: its results where there are any, else how to make
+    them. Their want, or their age, is told on the page and never stops the book."""
+    for made_by in dict.fromkeys((run, home)):
+        if bookpages.open_or_none(made_by, name) is None:
+            continue
+        try:
+            page = _page(source, name, made_by)
+        except (DamagedFile, MissingInput):
+            raise
+        except StsError:
+            words = f"Its results in run `{made_by}` were made by another version of its code, so they are not shown."
+            break
+        return (
+            page if made_by == run else _noted(page, f"The results on this page are those of run `{made_by}`.", "note")
+        )
+    else:
+        words = "It has not been run here."
+    page = nbformat.from_dict(source)
+    return _noted(
+        page, f"{words} The text stands without its results; make them: `sts run --profile {home}`.", "warning"
+    )
+
+
+def _noted(page: nbformat.NotebookNode, words: str, kind: str) -> nbformat.NotebookNode:
+    """The page with a sentence below its title."""
+    title, _, rest = page.cells[0].source.partition("\n")
+    page.cells[0].source = f"{title}\n\n```{{{kind}}}\n{words}\n```\n{rest}"
+    return page
+
+
+def build(run: str, output: Path | None = None) -> Path:
+    """Build the book of a run; any warning of Sphinx is an error and leaves the former book as it was.
+
+    Parameters
+    ----------
+    run : str
+        Run name.
+    output : pathlib.Path, optional
+        Folder for `html/`; `_build` of the checkout by default.
+
+    Returns
+    -------
+    pathlib.Path
+        The book's index.html.
+
+    Raises
+    ------
+    StsError
+        Something is missing, or the build warned or failed (with the first such line and the log's path).
+    """
+    root = provenance.project_root()
+    output = (output or root / "_build").resolve()
+    work = output / ".work"
+    try:
+        shutil.rmtree(work, ignore_errors=True)
+        assemble(run, work / "source")
+        command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(work / "source"), "--path-output", str(work)]
+        command += ["-W", "-n", "--keep-going", "--all"]
+        status, log = _run(command)
+        (output / "book.log").write_text(log, encoding="utf-8")
+        page = work / "_build" / "html"
+        # Jupyter Book returns 0 for some warnings of its own, so its words are read as well.
+        bad = [line for line in log.splitlines() if re.search(r"\b(WARNING|ERROR|CRITICAL)\b", line)]
+        if status != 0 or bad or not (page / "index.html").is_file():
+            first = bad[0].replace(str(work / "source") + os.sep, "") if bad else f"exit status {status}"
+            raise StsError(f"the book did not build: {first.strip()} (whole log: {output / 'book.log'})")
+        shutil.rmtree(output / "html", ignore_errors=True)
+        os.replace(page, output / "html")
+    except OSError as error:
+        raise StsError(files.why_not_written(output, error)) from error
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+    return output / "html" / "index.html"
+
+
+def _run(command: list[str]) -> tuple[int, str]:
+    """Run Jupyter Book, show how far it is, and return its exit status and what it said."""
+    environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
+    lines: list[str] = []
+    with (
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
+        ) as process,
+        tqdm(total=200, desc="  building the book", leave=False, disable=not sys.stderr.isatty()) as bar,
+    ):
+        assert process.stdout is not None
+        for line in process.stdout:
+            lines.append(re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", line))
+            # Sphinx goes through the pages twice: "reading sources... [ 40%]", then "writing output... [ 40%]".
+            if found := re.search(r"(reading sources|writing output)\.* *\[ *(\d+)%\]", lines[-1]):
+                bar.n = int(found.group(2)) + (100 if found.group(1) == "writing output" else 0)
+                bar.refresh()
+    return process.returncode, "".join(lines)
+
+
+def check_pages(html: Path) -> dict[str, int]:
+    """Count the figures with alternative text of every page of the table of contents.
+
+    Returns
+    -------
+    dict
+        Page to number of images that have a non-empty alternative text.
+
+    Raises
+    ------
+    DamagedFile
+        A page of the table of contents was not built.
+    """
+    toc = (provenance.project_root() / "_toc.yml").read_text(encoding="utf-8")
+    counts = {}
+    for page in re.findall(r"(?:root|file):\s*(\S+)", toc):
+        path = html / f"{page}.html"
+        if not path.is_file():
+            raise DamagedFile(f"the page {page} of _toc.yml is not in the book at {html}; build it again: sts book")
+        images = re.findall(r"<img\b[^>]*>", path.read_text(encoding="utf-8"))
+        counts[page] = sum(bool(re.search(r'alt="(?!_images|\.\.)[^"]{12,}"', image)) for image in images)
+    return counts

@@ -1,0 +1,193 @@
+"""`sts data`: fetch recordings and tables, check what was fetched, list what there is.
+
+`stslib.press.cli` hooks the group in with `main.add_command(data)`; errors bubble up to it.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+
+ARCHIVES = ("allen", "dandi", "published")
+#: Where fetched data go if nothing else is said, below the current folder.
+RECORDINGS = Path("recordings")
+
+_WHAT = {
+    "simulated": "drawn from published statistics; needs nothing",
+    "published": "the authors' tables: labels, split and features of 5,590 real cells",
+    "files": "your own NWB 2, NWB 1 or ABF files",
+    "allen": "Cell Types Database (patch-clamp), 1,920 mouse cells, about 38 GB of files",
+    "dandi": "Patch-seq, DANDI:000020, 4,435 cells, 142 GB of files",
+    "store": "a file of hybrid cells (fitted spike times, recorded action potentials)",
+    "real_sweeps": "six real sweeps, for the figures",
+    "precomputed": "the authors' scalograms, cell_<id>.npy, 6.9 MB a cell",
+    "fetched": "the store that `sts data fetch` makes of allen or dandi, 38 kB a cell",
+}
+
+
+@click.group()
+def data() -> None:
+    """Fetch and check data."""
+
+
+@data.command()
+@click.option("--source", type=click.Choice(ARCHIVES), required=True, help="Where from.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=None,
+    help="Folder of the store [default: recordings/SOURCE; of the tables: recordings].",
+)
+@click.option("--cells", "n_cells", type=int, default=0, show_default=True, help="Number of cells; 0: all.")
+@click.option("--workers", type=int, default=8, show_default=True, help="Cells at a time.")
+@click.option("--keep-nwb", is_flag=True, help="Keep whole NWB files (dandi: fetch whole files).")
+@click.option(
+    "--offset-pa", type=float, default=40.0, show_default=True, help="Current of the partner above the rheobase."
+)
+@click.option("--tolerance-pa", type=float, default=5.0, show_default=True, help="How far the partner may be from it.")
+@click.option("--repeats", type=click.Choice(["first", "average"]), default="first", show_default=True)
+@click.option("--seed", type=click.IntRange(0), default=2026, show_default=True, help="Of the draw of cells.")
+@click.option("--base-uri", default="", help="Another address of the service.")
+@click.option("--per-second", type=float, default=100.0, show_default=True, help="Requests a second at most.")
+@click.option("--scheduler", default="", help="Dask scheduler, tcp://host:port, to do the work on a cluster.")
+@click.option("--estimate", is_flag=True, help="Say how many bytes and how long; fetch nothing.")
+def fetch(source: str, output: Path | None, n_cells: int, estimate: bool, **options: Any) -> None:
+    """Fetch recordings (allen, dandi) or the authors' tables (published); the same command goes on after a stop."""
+    output = output or (RECORDINGS if source == "published" else RECORDINGS / source)
+    if source == "published":
+        _fetch_tables(output)
+        return
+    if not options["per_second"] > 0:
+        raise ParameterError(f"per-second is {options['per_second']}; give a number above 0")
+    if options["base_uri"] and not options["base_uri"].startswith(("http://", "https://")):
+        raise ParameterError(
+            f"base-uri is {options['base_uri']!r}; give an address that begins with https:// or http://"
+        )
+    _make(output)
+    _fetch_cells(source, output, n_cells, estimate, **options)
+
+
+def _make(folder: Path) -> None:
+    """The folder that will be written to, before anything travels."""
+    from stslib.support.files import why_not_written
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StsError(why_not_written(folder, error)) from error
+
+
+def _fetch_cells(
+    source: str, output: Path, n_cells: int, estimate: bool, workers: int, keep_nwb: bool, offset_pa: float,
+    tolerance_pa: float, repeats: str, seed: int, base_uri: str, per_second: float, scheduler: str,
+) -> None:  # fmt: skip
+    from stslib.io.archives import Choice, SweepStore, archive
+    from stslib.io.archives.http import Http
+
+    choice = Choice(offset_pa, tolerance_pa, repeats)
+    place = archive(source, output, keep_nwb, base_uri, Http(per_second=per_second))
+    store = SweepStore(output)
+    plan = store.plan(place, n_cells, seed, workers)
+    click.echo(f"{source}: {plan}")
+    if estimate:
+        return
+    account = store.fetch(place, plan, choice, workers, scheduler)
+    click.echo(_summary(account))
+    click.echo(f"{place.http.n_bytes / 1e6:,.1f} MB in {place.http.n_requests:,} requests; {output}")
+
+
+def _fetch_tables(output: Path) -> None:
+    from stslib.io import published
+    from stslib.support.files import atomic
+    from stslib.support.progress import progress
+
+    for name in progress(list(published.FILES), "Tables"):
+        path = output / "published" / name
+        if _sha256(path) != published.FILES[name][1]:
+            fetched = published.fetch(name)
+            with atomic(path) as part:
+                part.write_bytes(fetched.read_bytes())
+    click.echo(
+        f"{len(published.FILES)} tables in {output / 'published'}; name the folder in STS_DATA_MIRROR to use them"
+    )
+
+
+@data.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+def check(folder: Path) -> None:
+    """Check a store or a mirror of the tables: every file whole, every cell accounted for."""
+    if not folder.is_dir():
+        raise MissingInput(f"there is no folder {folder}; make one with: sts data fetch")
+    if (folder / "store.json").exists():
+        click.echo(_check_store(folder))
+    elif (folder / "published").is_dir():
+        click.echo(_check_tables(folder))
+    else:
+        raise MissingInput(f"{folder} holds neither a store of recordings nor published/ tables")
+
+
+def _check_store(folder: Path) -> str:
+    from stslib.io.archives.fetched import read_about, read_account, read_cell
+    from stslib.support.progress import progress
+
+    about = read_about(folder)
+    account = read_account(folder)
+    for cell in progress(account.itertuples(), "Checking", total=len(account)):
+        finished = (folder / "cells" / f"{cell.cell_id}.npz").exists()
+        if not finished and cell.status == "kept":
+            raise MissingInput(f"{folder} lacks cell {cell.cell_id}; run sts data fetch again")
+        if finished:
+            outcome = read_cell(folder, cell.cell_id)
+            if (outcome.row["status"], outcome.row["reason"]) != (cell.status, cell.reason):
+                raise DamagedFile(f"{folder}: cell {cell.cell_id} is not as its account says; run sts data fetch again")
+            if len(outcome.sweeps) != (2 if cell.status == "kept" else 0):
+                raise DamagedFile(f"{folder}: cell {cell.cell_id} has {len(outcome.sweeps)} sweeps; fetch it again")
+    return f"{about['archive']}: {_summary(account)}; every file is whole"
+
+
+def _check_tables(folder: Path) -> str:
+    from stslib.io import published
+
+    for name, (_, sha256) in published.FILES.items():
+        path = folder / "published" / name
+        found = _sha256(path)
+        if not found:
+            raise MissingInput(f"{path} is not there; get it with: sts data fetch --source published --output {folder}")
+        if found != sha256:
+            raise DamagedFile(f"{path} is not the published file (sha256 {found[:12]}..., not {sha256[:12]}...)")
+    return f"{len(published.FILES)} tables, each with its sha256"
+
+
+@data.command("list")
+def list_sources() -> None:
+    """List the sources of cells."""
+    from stslib.io import SOURCES
+
+    for name in SOURCES:
+        click.echo(f"{name:12} {_WHAT.get(name, '')}".rstrip())
+
+
+def _summary(account: Any) -> str:
+    """Counts that add up: kept, and excluded by reason."""
+    kept = int((account["status"] == "kept").sum())
+    counts = account.loc[account["status"] == "excluded", "reason"].value_counts()
+    reasons = ", ".join(f"{n} {reason}" for reason, n in sorted(counts.items()))
+    if kept + int(counts.sum()) != len(account):
+        raise StsError(f"the account does not add up: {kept} kept and {int(counts.sum())} excluded of {len(account)}")
+    differs = int((~account["rheobase_agrees"].dropna().astype(bool)).sum())
+    told = f"; in {differs} cells the rheobase is not the sweep that the archive names" if differs else ""
+    return (
+        f"{len(account)} cells: {kept} kept, {len(account) - kept} excluded"
+        + (f" ({reasons})" if reasons else "")
+        + told
+    )
+
+
+def _sha256(path: Path) -> str:
+    import hashlib
+
+    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""

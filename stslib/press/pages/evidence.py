@@ -1,0 +1,181 @@
+"""Everything the book's numbers come from: metric records, cell counts and figures of one or several runs."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import pandas as pd
+
+from stslib.evaluation import COMPARABLE_DATA
+from stslib.press import stage as runs
+from stslib.support.errors import MissingInput, StsError
+
+#: The run that holds the authors' tables; its numbers are shown beside those of the book's own run.
+PUBLISHED_RUN = "published"
+
+#: The data that a source of notebook 01 gives; a store says itself what it holds.
+DATA_OF_SOURCE = {"simulated": "simulated", "published": "published", "allen": "allen"}
+
+#: Words for each kind of data.
+DATA_WORDS = {
+    "simulated": "simulated cells",
+    "hybrid": "hybrid cells",
+    "action_potentials": "single action potentials",
+    "published": "real cells (authors' tables)",
+    "allen": "real cells (recordings)",
+    "real": "real cells (a file of the user)",
+}
+
+
+def percent(fraction: float, digits: int = 1) -> str:
+    """A fraction in per cent; the sign never stands alone on a line."""
+    return f"{100 * fraction:.{digits}f}\u00a0%"
+
+
+@dataclass(frozen=True)
+class Record:
+    """A metric record (see `runs.Stage.metrics`) and where it was made.
+
+    Attributes
+    ----------
+    model, data, split, metric, value, low, high, n
+        As in the record; a value that is none is NaN, `low` and `high` may be None.
+    run, notebook : str
+        What made it.
+    options : dict
+        The parameters of that notebook.
+    """
+
+    model: str
+    data: str
+    split: str
+    metric: str
+    value: float
+    low: float | None
+    high: float | None
+    n: int
+    run: str
+    notebook: str
+    options: Mapping[str, Any] = field(default_factory=dict, compare=False)
+
+    @property
+    def text(self) -> str:
+        """The value with its interval, in per cent: 95 % bootstrap interval, or -/+ SD over folds for `cv`."""
+        if math.isnan(self.value):
+            return "no number"
+        value = percent(self.value)
+        if self.low is None or self.high is None:
+            return value
+        if self.split == "cv":
+            return f"{value} ±\u00a0{50 * (self.high - self.low):.1f}"
+        return f"{value} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Counts of the kept cells of a run, from the cell table of notebook 01."""
+
+    data: str
+    run: str
+    kept: int
+    total: int
+    train: int
+    test: int
+    classes: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """All that the runs measured."""
+
+    records: tuple[Record, ...] = ()
+    cohorts: tuple[Cohort, ...] = ()
+    figures: tuple[tuple[str, str, str], ...] = ()  # (notebook, figure, data)
+
+    def find(self, data: str, model: str, split: str, metric: str) -> Record | None:
+        """The record of that name, or None; a record without a value does not count."""
+        wanted = (data, model, split, metric)
+        found = (r for r in self.records if (r.data, r.model, r.split, r.metric) == wanted)
+        return next((r for r in found if not math.isnan(r.value)), None)
+
+    def kinds(self) -> list[str]:
+        """Kinds of data that occur, the comparable ones first."""
+        found = {r.data for r in self.records} | {c.data for c in self.cohorts}
+        order = [*COMPARABLE_DATA, "hybrid", "action_potentials", "simulated"]
+        return sorted(found, key=lambda k: (order.index(k) if k in order else len(order), k))
+
+
+def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
+    """Read the metric records, cell counts and figures of runs; what a run has not made is left out.
+
+    Parameters
+    ----------
+    sources : sequence of (run, notebooks)
+        Run name and the notebooks to look at.
+
+    Raises
+    ------
+    DamagedFile
+        A result is not what its manifest says.
+    StsError
+        A record of a run on simulated cells says that it is about other data.
+    """
+    records: list[Record] = []
+    cohorts: list[Cohort] = []
+    figures: list[tuple[str, str, str]] = []
+    for run, names in sources:
+        stages = {n: s for n in names if (s := open_or_none(run, n)) is not None}
+        data = _data_of(stages)
+        for name, stage in stages.items():
+            outputs = outputs_of(stage)
+            if "metrics.json" in outputs:
+                for entry in stage.load_json("metrics"):
+                    if data == "simulated" and entry["data"] != data:
+                        raise StsError(
+                            f"{stage.path / 'metrics.json'} calls its data {entry['data']!r}, but the run's cells are "
+                            f"{data}; mend the notebook {name} and run it again"
+                        )
+                    value = math.nan if entry["value"] is None else float(entry["value"])
+                    where = {"run": run, "notebook": name, "options": stage.parameters}
+                    records.append(Record(**{**entry, "value": value, **where}))
+            figures += [(name, path[: -len(".png")], data) for path in outputs if path.endswith(".png")]
+            if name == "01_data" and "cells.csv" in outputs:
+                cohorts.append(_count(stage, data))
+    return Evidence(tuple(records), tuple(cohorts), tuple(figures))
+
+
+def open_or_none(run: str, name: str) -> runs.Stage | None:
+    """A finished stage, or None where there is none."""
+    try:
+        return runs.open_stage(run, name)
+    except MissingInput:
+        return None
+
+
+def _data_of(stages: Mapping[str, runs.Stage]) -> str:
+    """Kind of data of a run: by the source of notebook 01, or by the records where the source may hold any kind."""
+    first = stages.get("01_data")
+    source = str(first.parameters.get("source", "")) if first else ""
+    if source in DATA_OF_SOURCE:
+        return DATA_OF_SOURCE[source]
+    said = [entry["data"] for stage in stages.values() if "metrics.json" in outputs_of(stage) for entry in
+            stage.load_json("metrics")]  # fmt: skip
+    return str(said[0]) if said else source
+
+
+def outputs_of(stage: runs.Stage) -> dict[str, Any]:
+    """Names of the files that a finished stage wrote, with what its manifest says of each."""
+    return dict((runs.read_manifest(stage.path) or {}).get("outputs", {}))
+
+
+def _count(stage: runs.Stage, data: str) -> Cohort:
+    cells: pd.DataFrame = stage.load_table("cells")
+    kept = cells[cells["status"] == "kept"] if "status" in cells else cells
+    split = kept["split"].fillna("") if "split" in kept else pd.Series("", index=kept.index)
+    classes = {str(k): int(v) for k, v in kept["label"].value_counts().items()}
+    return Cohort(
+        data, stage.run, len(kept), len(cells), int((split == "train").sum()), int((split == "test").sum()), classes
+    )

@@ -1,0 +1,373 @@
+"""The run folder: `results/<run>/<notebook>/`, what a notebook made and how.
+
+A notebook opens its own `Stage` with `begin`, reads others with `Stage.input`, saves through it, and closes it with
+`done`, which writes `manifest.json`. Every write is atomic: a file is whole or absent, also after a kill or a full disk.
+A stage without a manifest counts as unfinished.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import re
+import shutil
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stslib.press import fingerprint as provenance
+from stslib.press.parameters import read_parameters, resolve
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+from stslib.support.files import atomic, why_not_written
+
+if TYPE_CHECKING:
+    import torch
+    from matplotlib.figure import Figure
+
+MANIFEST = "manifest.json"
+STATE = ".state.json"
+SCRATCH = "scratch"
+RESULTS_ENVIRONMENT = "STS_RESULTS"
+METRIC_KEYS = ("model", "data", "split", "metric", "value", "low", "high", "n")
+
+
+def results_folder() -> Path:
+    """Where run folders live: the environment variable `STS_RESULTS`, else `results/` of the checkout."""
+    named = os.environ.get(RESULTS_ENVIRONMENT)
+    return Path(named).expanduser().resolve() if named else provenance.project_root() / "results"
+
+
+def run_folder(run: str) -> Path:
+    """Folder of the run called `run`.
+
+    Raises
+    ------
+    StsError
+        When the name could leave the results folder.
+    """
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run):
+        raise StsError(f"run name {run!r} will not do; use letters, digits, '.', '_' and '-', such as 'default'")
+    return results_folder() / run
+
+
+class Stage:
+    """One notebook's folder in a run. Made by `begin` (to write) or `Stage.input` and `open_stage` (to read).
+
+    Attributes
+    ----------
+    name, run : str
+        Notebook name without suffix, and run name.
+    path : pathlib.Path
+        The folder.
+    parameters : dict
+        Resolved parameters of the notebook.
+    """
+
+    def __init__(self, name: str, run: str, parameters: Mapping[str, Any], writable: bool) -> None:
+        self.name, self.run, self.parameters = name, run, dict(parameters)
+        self.path = run_folder(run) / name
+        self._writable = writable
+        self._recorded: dict[str, dict[str, Any]] = {}
+        self._checked: set[str] = set()
+        self._started = time.time()
+        self._fingerprint: provenance.Fingerprint | None = None
+        self._files_read: dict[str, str] = {}
+
+    # --- reading -----------------------------------------------------------------------------------------------
+
+    def input(self, name: str) -> Stage:
+        """Another notebook's finished results in the same run, to read.
+
+        Raises
+        ------
+        MissingInput
+            When that notebook has not finished; the message names it.
+        """
+        return open_stage(self.run, name, wanted_by=self.name)
+
+    def _existing(self, filename: str) -> Path:
+        path = self.path / filename
+        if not path.is_file():
+            raise MissingInput(f"{path} is not there; run notebook {self.name} again: sts run {self.name} --force")
+        record = self._recorded.get(filename)
+        if record and filename not in self._checked:
+            if path.stat().st_size != record["bytes"] or provenance.sha256_of(path) != record["sha256"]:
+                raise self._damaged(path)
+            self._checked.add(filename)
+        return path
+
+    def _damaged(self, path: Path) -> DamagedFile:
+        again = f"sts run {self.name} --force"
+        return DamagedFile(f"{path} is damaged: it is not what was written there; make it again: {again}")
+
+    def load_table(self, name: str, **read_csv: Any) -> pd.DataFrame:
+        """Table `name` (`<name>.csv`); cell ids come back as text, other keywords go to `pandas.read_csv`."""
+        path = self._existing(f"{name}.csv")
+        options = {"dtype": {"cell_id": str}, "keep_default_na": True, **read_csv}
+        try:
+            return pd.read_csv(path, **options)
+        except (ValueError, UnicodeDecodeError) as error:
+            raise self._damaged(path) from error
+
+    def load_array(self, name: str) -> np.ndarray:
+        """Array `name` (`<name>.npy`), memory-mapped and read-only."""
+        path = self._existing(f"{name}.npy")
+        try:
+            return np.load(path, mmap_mode="r", allow_pickle=False)
+        except (ValueError, OSError, EOFError) as error:
+            raise self._damaged(path) from error
+
+    def load_json(self, name: str) -> Any:
+        """JSON `name` (`<name>.json`)."""
+        path = self._existing(f"{name}.json")
+        try:
+            return json.loads(path.read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise self._damaged(path) from error
+
+    def load_tensors(self, name: str) -> dict[str, torch.Tensor]:
+        """Tensors `name` (`<name>.safetensors`); nothing is unpickled."""
+        from safetensors.torch import load_file
+
+        path = self._existing(f"{name}.safetensors")
+        try:
+            return load_file(path)
+        except Exception as error:  # safetensors raises a class of its own, made in Rust
+            raise self._damaged(path) from error
+
+    def load_text(self, filename: str) -> str:
+        """Text file `filename`, suffix included."""
+        return self._existing(filename).read_text(encoding="utf-8")
+
+    # --- writing -----------------------------------------------------------------------------------------------
+
+    def file(self, filename: str) -> contextlib.AbstractContextManager[Path]:
+        """A path to write `filename` at; it takes its place when the block ends well (see `atomic`)."""
+        if not self._writable:
+            raise StsError(f"{self.name} is open for reading only; a notebook writes into its own folder")
+        return atomic(self.path / filename)
+
+    def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
+        """Save a table as `<name>.csv`, without its index; returns it."""
+        with self.file(f"{name}.csv") as path:
+            table.to_csv(path, index=False)
+        return table
+
+    def save_array(self, name: str, array: np.ndarray) -> np.ndarray:
+        """Save an array as `<name>.npy`; returns it."""
+        with self.file(f"{name}.npy") as path, path.open("wb") as stream:
+            np.save(stream, np.ascontiguousarray(array), allow_pickle=False)
+        return array
+
+    @contextlib.contextmanager
+    def new_array(self, name: str, shape: tuple[int, ...], dtype: Any) -> Iterator[np.memmap]:
+        """A writable memory map that becomes `<name>.npy` when the block ends well, for arrays larger than memory."""
+        with self.file(f"{name}.npy") as path:
+            array = np.lib.format.open_memmap(path, mode="w+", dtype=dtype, shape=shape)
+            yield array
+            array.flush()
+
+    def save_json(self, name: str, value: Any) -> Any:
+        """Save plain values as `<name>.json`; returns them."""
+        with self.file(f"{name}.json") as path:
+            path.write_text(json.dumps(value, indent=1, allow_nan=False, default=_plain), encoding="utf-8")
+        return value
+
+    def save_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Save tensors as `<name>.safetensors`."""
+        from safetensors.torch import save_file
+
+        with self.file(f"{name}.safetensors") as path:
+            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
+
+    def save_text(self, filename: str, text: str) -> str:
+        """Save a text as `filename`, suffix included; returns it."""
+        with self.file(filename) as path:
+            path.write_text(text, encoding="utf-8")
+        return text
+
+    def save_figure(self, name: str, figure: Figure) -> Figure:
+        """Save a figure as `<name>.svg` and `<name>.png`; returns it, so that a cell that ends in the call shows it."""
+        for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
+            with self.file(f"{name}.{suffix}") as path:
+                figure.savefig(path, format=suffix, **options)
+        return figure
+
+    def metrics(self, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+        """Save metric records as `metrics.json` and return them as a table.
+
+        Raises
+        ------
+        StsError
+            A record lacks one of `METRIC_KEYS` or has another key.
+        """
+        for record in records:
+            if set(record) != set(METRIC_KEYS):
+                raise StsError(f"metric record {dict(record)!r} must have exactly the keys {', '.join(METRIC_KEYS)}")
+        ordered = [{k: _plain_or_none(record[k]) for k in METRIC_KEYS} for record in records]
+        self.save_json("metrics", ordered)
+        return pd.DataFrame(ordered, columns=list(METRIC_KEYS))
+
+    def scratch(self, name: str) -> Path:
+        """A folder for what must outlive a kill of this very run (studies, finished folds); gone once anything changed."""
+        folder = self.path / SCRATCH / name
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
+    def reads(self, path: Path) -> Path:
+        """Record that an outside file or folder was read: its digest goes into the manifest, and a change makes this stale."""
+        if not path.exists():
+            raise MissingInput(f"there is no file or folder {path}")
+        self._files_read[str(path.resolve())] = provenance.digest_of(path)
+        return path
+
+    def done(self) -> None:
+        """Close the stage: write `manifest.json`. Must be the notebook's last call."""
+        root = provenance.project_root()
+        outputs = {
+            str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": provenance.sha256_of(p)}
+            for p in sorted(self.path.rglob("*"))
+            if p.is_file() and not p.name.startswith(".") and p.name != MANIFEST and p.suffix != ".ipynb"
+            and p.relative_to(self.path).parts[0] != SCRATCH
+        }  # fmt: skip
+        assert self._fingerprint is not None  # set by begin, the only maker of writable stages
+        manifest = {
+            "notebook": self.name,
+            "run": self.run,
+            "parameters": self.parameters,
+            "seed": self.parameters.get("seed"),
+            "fingerprint": self._fingerprint.value,
+            "made_from": {
+                "code": self._fingerprint.code,
+                "modules": self._fingerprint.modules,
+                "parameters": self._fingerprint.parameters,
+                "versions": self._fingerprint.versions,
+                "upstream": self._fingerprint.upstream,
+            },
+            "files_read": self._files_read,
+            "git_commit": provenance.git_commit(root),
+            "machine": provenance.machine(),
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+            "duration_s": round(time.time() - self._started, 1),
+            "outputs": outputs,
+        }
+        with atomic(self.path / MANIFEST) as path:
+            path.write_text(json.dumps(manifest, indent=1, default=_plain), encoding="utf-8")
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, np.ndarray):
+        return value.tolist()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"cannot write a {type(value).__name__} as JSON")
+
+
+def _plain_or_none(value: Any) -> Any:
+    value = _plain(value) if isinstance(value, np.generic) else value
+    return None if isinstance(value, float) and not np.isfinite(value) else value
+
+
+def read_manifest(folder: Path) -> dict[str, Any] | None:
+    """The manifest of a stage's folder, or None while there is none.
+
+    Raises
+    ------
+    DamagedFile
+        It is there but is no manifest.
+    """
+    path = folder / MANIFEST
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        manifest["fingerprint"], manifest["outputs"], manifest["parameters"]
+        return manifest
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+    except (ValueError, KeyError, TypeError):
+        raise DamagedFile(f"{path} is damaged; make it again: sts run {folder.name} --force") from None
+
+
+def identity(fingerprint: str, manifest: Mapping[str, Any] | None) -> str:
+    """What the results of a stage were made from, the outside files that it read included: its fingerprint and theirs."""
+    files = (manifest or {}).get("files_read")
+    if not files:
+        return fingerprint
+    return hashlib.sha256(json.dumps([fingerprint, files], sort_keys=True).encode()).hexdigest()
+
+
+def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
+    """Open a finished stage of a run for reading.
+
+    Raises
+    ------
+    MissingInput
+        The stage has not finished; the message names the notebook that makes it.
+    """
+    folder = run_folder(run) / name
+    manifest = read_manifest(folder)
+    if manifest is None:
+        reason = f"{wanted_by} needs the results of {name}" if wanted_by else f"no results of {name}"
+        raise MissingInput(
+            f"{reason} in {folder.parent}, and they are not there; make them: sts run {name} --run {run}"
+        )
+    stage = Stage(name, run, manifest["parameters"], writable=False)
+    stage._recorded = manifest["outputs"]
+    return stage
+
+
+def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
+    """Open a notebook's own stage, for its first cell after the parameters: `stage = runs.begin("02_sweeps", globals())`.
+
+    The parameters are taken from `namespace` by the names of the notebook's own `parameters` cell and checked. What an
+    earlier, unfinished run of the very same fingerprint left in `scratch` is kept; anything else in the folder goes.
+
+    Raises
+    ------
+    ParameterError
+        A parameter of the wrong type or out of its range.
+    MissingInput
+        A notebook whose results this one reads has not finished.
+    StsError
+        The results folder cannot be written.
+    """
+    notebook = provenance.project_root() / "notebooks" / f"{name}.ipynb"
+    schema = read_parameters(notebook)
+    parameters = resolve(schema, {k: namespace[k] for k in schema if k in namespace}, name)
+    stage = Stage(name, parameters.get("run", "default"), parameters, writable=True)
+    named = provenance.inputs_named(provenance.notebook_code(notebook))
+    manifests = {other: read_manifest(open_stage(stage.run, other, wanted_by=name).path) or {} for other in named}
+    upstream = {other: identity(manifest["fingerprint"], manifest) for other, manifest in manifests.items()}
+    stage._fingerprint = provenance.fingerprint(notebook, parameters, upstream)
+    _clear(stage.path, stage._fingerprint.value)
+    return stage
+
+
+def _clear(folder: Path, fingerprint: str) -> None:
+    """Empty a stage's folder; its scratch stays when it was made under the same fingerprint."""
+    state = folder / STATE
+    try:
+        same = state.is_file() and json.loads(state.read_text())["fingerprint"] == fingerprint
+    except (ValueError, KeyError, OSError):
+        same = False
+    if folder.is_dir() and any(folder.iterdir()) and not state.is_file():
+        raise StsError(f"{folder} holds files that no run made; move them away or choose another --run")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / MANIFEST).unlink(missing_ok=True)  # first: from here on the stage counts as unfinished
+        for entry in folder.iterdir():
+            if entry.name == STATE or (same and entry.name == SCRATCH):
+                continue
+            shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+    except OSError as error:
+        raise StsError(why_not_written(folder, error)) from error
+    with atomic(state) as path:
+        path.write_text(json.dumps({"fingerprint": fingerprint}))

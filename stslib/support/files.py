@@ -1,0 +1,51 @@
+"""Whole files or none: writes that a kill, an error or a full disk cannot leave half done."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from stslib.support.errors import StsError
+
+
+@contextlib.contextmanager
+def atomic(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`; on a clean exit it takes the place of `path`, on any error it is removed.
+
+    Raises
+    ------
+    StsError
+        The folder cannot be written or the disk is full (with the space that is left).
+    """
+    temporary: Path | None = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".part-", suffix=path.suffix, dir=path.parent)
+        os.close(handle)
+        temporary = Path(name)
+        yield temporary
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.chmod(0o644)
+        os.replace(temporary, path)
+    except OSError as error:
+        raise StsError(why_not_written(path, error)) from error
+    finally:
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
+
+
+def why_not_written(path: Path, error: OSError) -> str:
+    """One line that says why `path` could not be written, and what to do."""
+    if isinstance(error, PermissionError) or error.errno == errno.EROFS:
+        return f"cannot write {path}: no permission; choose another folder with --results"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        folder = next(p for p in (path.parent, *path.parents) if p.exists())
+        free_mb = shutil.disk_usage(folder).free / 1e6
+        return f"cannot write {path}: the disk is full ({free_mb:.0f} MB free); make room and run again"
+    return f"cannot write {path}: {error.strerror or error}"

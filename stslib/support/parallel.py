@@ -1,0 +1,94 @@
+"""Where the work on cells is done: this process, its threads, more processes, or the workers of a Dask cluster.
+
+Cells are independent of each other, so the same function runs in each of these places, and the result is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar
+
+from joblib import Parallel, delayed
+
+from stslib.support.errors import MissingInput, ParameterError, StsError
+
+T = TypeVar("T")
+Job = tuple[Any, ...]
+#: A job whose worker died is given to another one so often.
+RETRIES = 5
+_CONNECT_S = 10.0
+
+
+def run(
+    function: Callable[..., T],
+    jobs: Iterable[Job],
+    workers: int = 1,
+    scheduler: str = "",
+    threads: bool = False,
+    in_order: bool = True,
+) -> Iterator[T]:
+    """`function(*job)` of every job, one result at a time.
+
+    Parameters
+    ----------
+    function : callable
+        Must be importable by the workers.
+    jobs : iterable of tuple
+        Arguments.
+    workers : int
+        Jobs at a time on this machine; a cluster has as many as it has.
+    scheduler : str
+        Address of a Dask scheduler (`tcp://host:port`); empty for this machine. Its workers need the same environment, and
+        the same paths where jobs name files.
+    threads : bool
+        On this machine use threads, for work that mostly waits for the network; else processes.
+    in_order : bool
+        Give results in the order of `jobs`; else in the order in which they are finished.
+
+    Raises
+    ------
+    ParameterError
+        When the address is not one.
+    MissingInput
+        When Dask is not installed.
+    StsError
+        When the scheduler does not answer, or a job could not be done by any worker.
+    """
+    if scheduler:
+        return _dask(function, jobs, scheduler, in_order)
+    if workers == 1:
+        return (function(*job) for job in jobs)
+    order = "generator" if in_order else "generator_unordered"
+    pool = Parallel(n_jobs=workers, prefer="threads" if threads else "processes", return_as=order)
+    results: Iterator[T] = pool(delayed(function)(*job) for job in jobs)
+    return results
+
+
+def _dask(function: Callable[..., T], jobs: Iterable[Job], scheduler: str, in_order: bool) -> Iterator[T]:
+    if "://" not in scheduler:
+        raise ParameterError(
+            f"scheduler is {scheduler!r}; give the address of a Dask scheduler, such as tcp://host:8786"
+        )
+    try:
+        from distributed import Client, KilledWorker, as_completed
+    except ImportError as error:
+        raise MissingInput("a scheduler needs Dask; install it with: pip install 'dask[distributed]'") from error
+    try:
+        client = Client(scheduler, timeout=_CONNECT_S, set_as_default=False)
+    except (OSError, ValueError) as error:
+        raise StsError(f"no Dask scheduler answers at {scheduler}; start one with: dask scheduler") from error
+    with client:
+        # `pure=False`: the same cell, asked again after a failure, is to be done again.
+        futures = [client.submit(function, *job, pure=False, retries=RETRIES) for job in jobs]
+        try:
+            for future in list(futures) if in_order else as_completed(futures, loop=client.loop):
+                try:
+                    result: T = future.result()
+                except KilledWorker as error:
+                    raise StsError(
+                        f"workers at {scheduler} died {RETRIES} times over one cell; look at their logs"
+                    ) from error
+                future.release()
+                yield result
+        finally:
+            client.cancel(futures)

@@ -1,0 +1,68 @@
+"""Progress bars that reach the reader: in a terminal, in Jupyter, and through papermill.
+
+A notebook that papermill runs has no terminal, and a bar printed into its output would end up in the book. There the
+state is written to a small file named by the environment variable `STS_PROGRESS_FILE`, which the runner shows as its
+own bar (`stslib.press.runner`).
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterable, Iterator, Sized
+from pathlib import Path
+from typing import TypeVar
+
+from tqdm import tqdm
+
+T = TypeVar("T")
+ENVIRONMENT = "STS_PROGRESS_FILE"
+_SECONDS_BETWEEN_WRITES = 0.25
+
+
+def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
+    """Hand on the items of `iterable` and show how far it is.
+
+    Parameters
+    ----------
+    iterable : iterable
+        What to go through.
+    label : str
+        Two or three words: what is being done.
+    total : int, optional
+        Number of items, where `len(iterable)` does not tell.
+    """
+    if total is None and isinstance(iterable, Sized):
+        total = len(iterable)
+    path = os.environ.get(ENVIRONMENT)
+    if not path:
+        yield from tqdm(iterable, desc=label, total=total, leave=False)
+        return
+    last, done = 0.0, 0
+    _write(path, label, 0, total)
+    for item in iterable:
+        yield item
+        done += 1
+        if (now := time.monotonic()) - last > _SECONDS_BETWEEN_WRITES:
+            last = now
+            _write(path, label, done, total)
+    _write(path, label, done, total)
+
+
+def _write(path: str, label: str, done: int, total: int | None) -> None:
+    temporary = Path(f"{path}.part")
+    try:
+        temporary.write_text(json.dumps({"label": label, "done": done, "total": total}))
+        os.replace(temporary, path)
+    except OSError:
+        pass  # a bar that cannot be shown must never stop the work
+
+
+def read_progress(path: Path) -> tuple[str, int, int | None] | None:
+    """The last state written: `(label, done, total)`, or None while there is none."""
+    try:
+        state = json.loads(path.read_text())
+        return state["label"], state["done"], state["total"]
+    except (OSError, ValueError, KeyError):
+        return None

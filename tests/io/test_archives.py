@@ -1,0 +1,574 @@
+"""Fetching from the two archives, against a local server that speaks as they do. None of this has touched the live services."""
+
+from __future__ import annotations
+
+import dataclasses
+import filecmp
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+
+from stslib import cohort
+from stslib.io import open_source
+from stslib.io.archives import Choice, SweepStore
+from stslib.io.archives.cell_types import Allen
+from stslib.io.archives.dandi import Dandi
+from stslib.io.archives.fetched import Fetched, read_cell
+from stslib.io.archives.http import Http, NotThere
+from stslib.io.files import nwb
+from stslib.io.files.traces import BadRecording
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.sweeps import choose_pair, extract, prepare
+from tests.io import standin
+from tests.io.standin import Steps, family
+from tests.io.standin_server import Archives, Misbehaviour
+
+QUICK = {"pause_s": 0.005, "per_second": 1e6, "timeout_s": 0.5}
+LINES = {1: "Pvalb-IRES-Cre", 2: "Sst-IRES-Cre", 3: "Vip-IRES-Cre", 4: "Cux2-CreERT2"}
+
+
+@pytest.fixture(autouse=True)
+def no_published_tables(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The published tables are an extra; the tests do without, and reach for no network."""
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path_factory.mktemp("mirror")))
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """A few recordings in both layouts, with rheobases of 50, 60 and 70 pA."""
+    root = tmp_path_factory.mktemp("archive")
+    made = {}
+    for rheobase in (50, 60, 70):
+        steps = family(rheobase, top_pa=rheobase + 50, rate_hz=10_000.0)
+        made[f"old{rheobase}"] = standin.write_nwb1(
+            root / f"old{rheobase}.nwb",
+            [dataclasses.replace(s, description="Long Square", onset_s=1.02) for s in steps],
+        )
+        write = standin.write_by_pynwb if rheobase == 50 else standin.write_nwb2
+        made[f"new{rheobase}"] = write(root / f"new{rheobase}.nwb", steps)
+    alone = family(50, top_pa=80, rate_hz=10_000.0)
+    made["alone"] = standin.write_nwb2(root / "alone.nwb", alone)
+    made["torn"] = root / "torn.nwb"
+    made["torn"].write_bytes(made["old50"].read_bytes()[:40_000])
+    return made
+
+
+def sweep_rows(rheobase: int, top: int, specimen: int) -> list[dict[str, object]]:
+    """The database's table of sweeps for `family(rheobase, top_pa=top)`."""
+    return [
+        {
+            "specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
+            "stimulus_start_time": 1.02, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None,
+        }
+        for s in family(rheobase, top_pa=top)
+    ]  # fmt: skip
+
+
+@pytest.fixture
+def database(recordings: dict[str, Path]) -> Iterator[tuple[Archives, str]]:
+    """A Cell Types Database of 13 cells: 8 good ones, and one of each kind that is left out."""
+    archives = Archives()
+    for specimen in range(1, 14):
+        line, species = LINES[1 + specimen % 4], "Mus musculus"
+        if specimen == 9:
+            line, species = "", "Homo Sapiens"
+        elif specimen == 10:
+            line = "Gad2-IRES-Cre"
+        archives.cells.append(
+            {"specimen__id": specimen, "line_name": line, "donor__species": species, "donor__id": specimen // 2}
+        )
+        rheobase = (50, 60, 70)[specimen % 3]
+        archives.sweeps[specimen] = sweep_rows(rheobase, rheobase + 50, specimen)
+        archives.files[specimen] = recordings[f"old{rheobase}"]
+        archives.features.append(
+            {"specimen_id": specimen, "tau": 10.0 + specimen, "rheobase_sweep_number": rheobase // 10 + 2}
+        )
+    archives.features[0]["rheobase_sweep_number"] = 99
+    archives.sweeps[11] = sweep_rows(50, 80, 11)
+    del archives.files[12]
+    archives.files[13] = recordings["torn"]
+    yield archives, archives.start()
+    archives.stop()
+
+
+@pytest.fixture
+def dandiset(recordings: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Archives, str, Path]]:
+    """A dandiset of 6 files, and the metadata of 9 cells."""
+    archives = Archives()
+    rows = []
+    types = [
+        "Pvalb Gpr149 Islr",
+        "Sst Tac2 Myh4",
+        "Vip Gpc3 Slc18a3",
+        "L2/3 IT VISp Agmat",
+        "Lamp5 Plch2 Dock5",
+        "Sst Chodl",
+    ]
+    for n in range(1, 10):
+        cell = {"cell_specimen_id": str(100 + n), "ephys_session_id": str(500 + n), "donor_id": str(n // 2)}
+        cell |= {"T-type Label": types[n % 6], "dendrite_type": "aspiny"}
+        if n == 7:
+            cell |= {"T-type Label": ""}
+        rows.append(cell)
+        if n != 8:
+            held = recordings["alone" if n == 9 else f"new{(50, 60, 70)[n % 3]}"]
+            archives.assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"] = held
+    archives.assets["dandiset.yaml"] = recordings["torn"]
+    del archives.assets["dandiset.yaml"]
+    metadata = tmp_path / "PatchSeq_metadata.csv"
+    pd.DataFrame(rows).to_csv(metadata, index=False)
+    yield archives, archives.start(), metadata
+    archives.stop()
+
+
+def same(left: Path, right: Path) -> None:
+    """The two stores are equal, byte for byte."""
+    names = sorted(
+        p.relative_to(left).as_posix() for p in left.rglob("*") if p.is_file() and p.suffix in (".npz", ".csv")
+    )
+    assert names and names == sorted(
+        p.relative_to(right).as_posix() for p in right.rglob("*") if p.is_file() and p.suffix in (".npz", ".csv")
+    )
+    assert filecmp.cmpfiles(left, right, names, shallow=False)[0] == names
+
+
+def fetch(archive: Allen | Dandi, folder: Path, workers: int = 4, **plan: int) -> pd.DataFrame:
+    store = SweepStore(folder)
+    return store.fetch(archive, store.plan(archive, workers=workers, **plan), workers=workers)
+
+
+def allen(url: str, folder: Path, keep_nwb: bool = False, **http: float) -> Allen:
+    return Allen(folder, keep_nwb, url, Http(**{**QUICK, **http}))
+
+
+def dandi(url: str, folder: Path, metadata: Path, keep_nwb: bool = False, **http: float) -> Dandi:
+    return Dandi(folder, keep_nwb, url, metadata, Http(**{**QUICK, **http}))
+
+
+# --- the two archives -----------------------------------------------------------------------------------------------
+
+
+def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(
+    database: tuple[Archives, str], tmp_path: Path
+) -> None:
+    archives, url = database
+    account = fetch(allen(url, tmp_path), tmp_path)
+    assert account["cell_id"].tolist() == [str(n) for n in range(1, 14)]
+    reasons = account.set_index("cell_id")["reason"].to_dict()
+    assert reasons == {**{str(n): "" for n in range(1, 9)}, "9": "not_mouse", "10": "unsure_label", "11": "no_partner_sweep",
+                       "12": "no_recording", "13": "unreadable_file"}  # fmt: skip
+    assert account.loc[0, "label"] == "Sst" and account.loc[0, "dataset"] == "Clamp"
+    excluded = account[account["status"] == "excluded"]
+    assert (excluded["detail"] != "").all() and not excluded["detail"].str.contains("\n").any()
+    # Of the cells that the tables alone exclude, no file travelled.
+    asked = Counter(p.rsplit("/", 1)[1] for p in archives.paths("well_known_file_download"))
+    assert set(asked) == {*map(str, range(1, 9)), "13"} and max(asked.values()) == 1
+    assert not list(tmp_path.rglob("*.nwb")) and not list(tmp_path.rglob("*.part"))
+    # The database's rheobase sweep is compared; the one wrong entry is reported.
+    agrees = account.set_index("cell_id").loc[[str(n) for n in range(1, 9)], "rheobase_agrees"]
+    assert agrees.tolist() == [False] + [True] * 7
+    assert pd.read_csv(tmp_path / "features.csv")["tau"].tolist() == [10.0 + n for n in range(1, 14)]
+
+
+def test_stored_sweeps_are_those_of_the_file(
+    database: tuple[Archives, str], recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    fetch(allen(database[1], tmp_path), tmp_path)
+    source = open_source("fetched", path=tmp_path)
+    table = source.cells()
+    assert cohort.count_table(cohort.account(table)).loc["all cells", "total"] == 13
+    array, rows = extract(source.recordings())
+    assert array.shape == (8, 2, 4800) and (rows["reason"] == "").all()
+    for cell_id in ("1", "2", "3"):
+        rheobase = (50, 60, 70)[int(cell_id) % 3]
+        path = recordings[f"old{rheobase}"]
+        direct = choose_pair(nwb.read_recording(nwb.open_path(path), path.name, cell_id))
+        held = choose_pair(source.recording(cell_id))
+        for a, b in ((direct.rheobase, held.rheobase), (direct.partner, held.partner)):
+            assert (a.stimulus_pa, a.n_spikes, a.number) == (b.stimulus_pa, b.n_spikes, b.number)
+            np.testing.assert_allclose(prepare(a), prepare(b), atol=1e-3)
+    squares = Fetched(tmp_path).long_squares()
+    assert len(squares[squares["cell_id"] == "3"]) == len(family(50, top_pa=100))
+    size = (tmp_path / "cells" / "1.npz").stat().st_size
+    assert 38_400 < size < 41_000  # 2 x 4,800 float32 and a few hundred bytes of account
+    with pytest.raises(ParameterError, match="excluded"):
+        source.recording("11")
+
+
+def test_keep_nwb_keeps_the_files_and_does_not_fetch_them_again(database: tuple[Archives, str], tmp_path: Path) -> None:
+    archives, url = database
+    fetch(allen(url, tmp_path, keep_nwb=True), tmp_path)
+    assert len(list((tmp_path / "nwb").glob("*.nwb"))) == 8
+    before = len(archives.paths("well_known_file_download"))
+    again = allen(url, tmp_path, keep_nwb=True)
+    assert len(again.recording("1").sweeps) == len(family(60, top_pa=110))
+    assert len(archives.paths("well_known_file_download")) == before
+
+
+def test_dandiset_becomes_a_store_by_byte_ranges_alone(
+    dandiset: tuple[Archives, str, Path], recordings: dict[str, Path], tmp_path: Path
+) -> None:
+    archives, url, metadata = dandiset
+    account = fetch(dandi(url, tmp_path, metadata), tmp_path).set_index("cell_id")
+    assert account["reason"].to_dict() == {
+        **{str(100 + n): "" for n in range(1, 7)}, "107": "unsure_label", "108": "no_recording", "109": "no_partner_sweep"
+    }  # fmt: skip
+    assert account["label"].tolist()[:4] == ["Sst", "Vip/Lamp5", "Excitatory", "Vip/Lamp5"]
+    assert all(asked for path, asked, status, _ in archives.log if path.startswith("/blobs/")), "a whole file travelled"
+    source = Fetched(tmp_path)
+    direct = choose_pair(nwb.read_recording(nwb.open_path(recordings["new60"]), "x", "101"))
+    held = choose_pair(source.recording("101"))
+    np.testing.assert_allclose(prepare(direct.partner), prepare(held.partner), atol=1e-3)
+    assert held.rheobase.stimulus_pa == 60
+
+
+def test_of_a_patch_seq_file_less_than_15_per_cent_travels(tmp_path: Path) -> None:
+    """Sweeps at 50 kHz, written by pynwb: voltage clamp, searches, ramps and a family."""
+    others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage") for n in range(12)]
+    others += [Steps(n, 90, 2, "X2LP_Search_DA_0") for n in range(12, 24)]
+    others += [Steps(n, 300, 1, "X7Ramp_DA_0", tail_s=2.0) for n in range(24, 36)]
+    held = standin.write_nwb2(
+        tmp_path / "cell.nwb",
+        [*others, *(dataclasses.replace(s, number=s.number + 50) for s in family(100, top_pa=180))],
+    )
+    metadata = tmp_path / "metadata.csv"
+    metadata.write_text(
+        "cell_specimen_id,ephys_session_id,donor_id,T-type Label,dendrite_type\n1,501,1,Sst Chodl,aspiny\n"
+    )
+    archives = Archives(assets={"sub-1/sub-1_ses-501_icephys.nwb": held})
+    url = archives.start()
+    archive = dandi(url, tmp_path / "store", metadata)
+    account = fetch(archive, tmp_path / "store")
+    archives.stop()
+    assert account["status"].tolist() == ["kept"]
+    sent = sum(n for path, _, _, n in archives.log if path.startswith("/blobs/"))
+    assert sent < 0.15 * held.stat().st_size, f"{sent / held.stat().st_size:.1%}"
+    print(f"{sent / 1e3:.0f} kB of {held.stat().st_size / 1e6:.1f} MB ({sent / held.stat().st_size:.1%})")
+
+
+def test_whole_patch_seq_files_are_checked_by_their_sha256(
+    dandiset: tuple[Archives, str, Path], tmp_path: Path
+) -> None:
+    archives, url, metadata = dandiset
+    archives.wrong_checksums = 2
+    archive = dandi(url, tmp_path, metadata, keep_nwb=True)
+    assert len(archive.recording("101").sweeps) == len(family(60, top_pa=110))
+    assert archive.http.n_failures == 2 and len(archives.paths("/blobs/")) == 3
+    archives.wrong_checksums = 10**6
+    with pytest.raises(BadRecording, match="checksum is wrong"):
+        archive.recording("102")
+    assert [p.name for p in (tmp_path / "nwb").iterdir()] == ["101.nwb"]
+
+
+def test_signed_addresses_that_expire_are_asked_for_again(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+    archives, url, metadata = dandiset
+    archives.signed_for = 3
+    account = fetch(dandi(url, tmp_path, metadata), tmp_path)
+    assert (account["status"] == "kept").sum() == 6
+
+
+def test_server_without_ranges_is_said_so(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+    archives, url, metadata = dandiset
+    archives.ranges = False
+    with pytest.raises(BadRecording, match="gives no byte ranges"):
+        dandi(url, tmp_path, metadata).recording("101")
+
+
+# --- a bad network --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("which", ["allen", "dandi"])
+def test_faults_lose_nothing_and_are_all_counted(
+    which: str, database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
+) -> None:
+    archives, url = database if which == "allen" else dandiset[:2]
+
+    def archive(folder: str) -> Allen | Dandi:
+        if which == "allen":
+            return allen(url, tmp_path / folder, tries=12, timeout_s=0.2)
+        return dandi(url, tmp_path / folder, dandiset[2], tries=12, timeout_s=0.2)
+
+    fetch(archive("good"), tmp_path / "good")
+    archives.misbehaviour = Misbehaviour(share=0.4, stall_s=0.25)
+    bad = archive("bad")
+    account = fetch(bad, tmp_path / "bad")
+    same(tmp_path / "good", tmp_path / "bad")
+    assert "fetch_failed" not in set(account["reason"])
+    assert (
+        archives.n_faults >= 15 and bad.http.n_failures >= archives.n_faults
+    )  # a slow machine may add some of its own
+
+
+def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(
+    database: tuple[Archives, str], tmp_path: Path
+) -> None:
+    archives, url = database
+    archives.misbehaviour = Misbehaviour(always=r"well_known_file_download/3$", kinds=("500",))
+    account = fetch(allen(url, tmp_path, tries=2), tmp_path).set_index("cell_id")
+    assert account.loc["3", "reason"] == "fetch_failed" and "answer 500" in account.loc["3", "detail"]
+    assert (account["status"] == "kept").sum() == 7
+    archives.misbehaviour = Misbehaviour()
+    n_requests = len(archives.log)
+    again = allen(url, tmp_path)
+    assert SweepStore(tmp_path).plan(again).todo == ["3"]
+    account = fetch(again, tmp_path).set_index("cell_id")
+    assert account.loc["3", "status"] == "kept"
+    assert len(archives.log) - n_requests == 3  # sweeps, address and file of that one cell
+
+
+def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
+    for archive in (
+        allen("http://127.0.0.1:9", tmp_path, tries=2),
+        dandi("http://127.0.0.1:9", tmp_path, tmp_path, tries=2),
+    ):
+        with pytest.raises(StsError, match="failed 2 times, at last: no connection") as caught:
+            SweepStore(tmp_path / "store").plan(archive)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_download_goes_on_where_it_was_cut(recordings: dict[str, Path], tmp_path: Path) -> None:
+    archives = Archives(
+        files={1: recordings["old50"]}, misbehaviour=Misbehaviour(share=1.0, most=3, kinds=("truncated",))
+    )
+    url = archives.start()
+    http = Http(**QUICK)
+    path = http.download(f"{url}/api/v2/well_known_file_download/1", tmp_path / "x.nwb")
+    archives.stop()
+    whole = recordings["old50"].read_bytes()
+    assert path.read_bytes() == whole
+    # Of each cut, at most the last block of 32 kB comes twice.
+    assert sum(n for *_, n in archives.log) <= len(whole) + 3 * 32_768
+    assert http.n_failures == 3
+    assert archives.log[0][1] == "" and len(archives.log) == 4
+
+
+def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
+    archives = Archives()
+    url = archives.start()
+    with pytest.raises(NotThere, match="answer 404"):
+        Http(**QUICK).json(f"{url}/nothing")
+    archives.stop()
+    assert len(archives.log) == 1
+
+
+def test_requests_keep_to_the_polite_rate() -> None:
+    archives = Archives(cells=[{}])
+    url = archives.start()
+    http = Http(per_second=50)
+    begun = time.monotonic()
+    for _ in range(16):
+        http.json(f"{url}/api/v2/data/query.json?q=model::ApiCellTypesSpecimenDetail")
+    assert time.monotonic() - begun > 0.29
+    archives.stop()
+
+
+def test_cells_come_side_by_side(recordings: dict[str, Path], tmp_path: Path) -> None:
+    """Eight workers have several requests under way at once, and never more than eight; one worker has one."""
+    held = tmp_path / "large.nwb"
+    held.write_bytes(recordings["old50"].read_bytes())
+    with h5py.File(held, "r+") as file:
+        file["general/padding"] = np.random.default_rng(1).integers(0, 256, 3_000_000 - held.stat().st_size, np.uint8)
+    archives = Archives()
+    for n in range(1, 25):
+        archives.cells.append(
+            {"specimen__id": n, "line_name": LINES[2], "donor__species": "Mus musculus", "donor__id": n}
+        )
+        archives.sweeps[n], archives.files[n] = sweep_rows(50, 100, n), held
+        archives.features.append({"specimen_id": n})
+    url = archives.start()
+    archives.latency_s = 0.1
+    most = {}
+    for workers in (1, 8):
+        archives.most_in_flight = 0
+        archive = allen(url, tmp_path / str(workers), timeout_s=10)
+        fetch(archive, tmp_path / str(workers), workers)
+        most[workers] = archives.most_in_flight
+    archives.stop()
+    assert most[1] == 1
+    assert 3 <= most[8] <= 8
+    assert archive.http.n_bytes >= 24 * held.stat().st_size
+
+
+# --- stopping and going on ------------------------------------------------------------------------------------------
+
+
+def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(
+    database: tuple[Archives, str], tmp_path: Path
+) -> None:
+    archives, url = database
+    fetch(allen(url, tmp_path / "whole"), tmp_path / "whole")
+    archives.log.clear()
+    archives.latency_s = 0.1
+    script = (
+        "import sys; from stslib.io.archives.cell_types import Allen; from stslib.io.archives import SweepStore\n"
+        "a = Allen(sys.argv[2], False, sys.argv[1]); s = SweepStore(sys.argv[2]); s.fetch(a, s.plan(a), workers=2)"
+    )
+    killed = tmp_path / "killed"
+    for n_cells in (2, 5):  # killed twice, at two moments
+        child = subprocess.Popen([sys.executable, "-c", script, url, str(killed)], stderr=subprocess.DEVNULL)
+        until = time.monotonic() + 40
+        while len(SweepStore(killed).finished()) < n_cells and time.monotonic() < until:
+            time.sleep(0.01)
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        for cell_id in SweepStore(killed).finished():
+            assert read_cell(killed, cell_id).row["cell_id"] == cell_id
+    finished = set(SweepStore(killed).finished())
+    assert 5 <= len(finished) < 11
+    archives.latency_s = 0.0
+    n_before = len(archives.log)
+    fetch(allen(url, killed), killed)
+    later = [path for path, *_ in archives.log[n_before:] if "well_known" in path]
+    assert not {p.rsplit("/", 1)[1] for p in later} & finished
+    # Whole files: only the cells in work at a kill (two a kill) may have been asked for again.
+    asked = Counter(p for p in archives.paths("well_known_file_download"))
+    assert sum(n - 1 for n in asked.values()) <= 4
+    assert len(archives.paths("ApiCellTypesSpecimenDetail")) == 1
+    same(tmp_path / "whole", killed)
+    assert not list(killed.rglob(".part-*"))
+
+
+def test_result_does_not_depend_on_the_number_of_workers(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+    for workers in (1, 6):
+        fetch(dandi(dandiset[1], tmp_path / str(workers), dandiset[2]), tmp_path / str(workers), workers)
+    same(tmp_path / "1", tmp_path / "6")
+
+
+def test_a_damaged_cell_is_one_line_and_is_fetched_again(database: tuple[Archives, str], tmp_path: Path) -> None:
+    archive = allen(database[1], tmp_path)
+    fetch(archive, tmp_path)
+    path = tmp_path / "cells" / "2.npz"
+    whole = path.read_bytes()
+    path.write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(DamagedFile, match=r"2\.npz is damaged"):
+        Fetched(tmp_path).recording("2")
+    assert SweepStore(tmp_path).plan(archive).todo == ["2"]
+    fetch(archive, tmp_path)
+    assert path.read_bytes() == whole
+
+
+def test_plan_draws_a_part_that_a_larger_one_contains(database: tuple[Archives, str], tmp_path: Path) -> None:
+    archive = allen(database[1], tmp_path)
+    store = SweepStore(tmp_path)
+    small, large = store.plan(archive, 3), store.plan(archive, 6)
+    assert len(small.todo) == 3 and len(large.todo) == 6 and set(small.todo) < set(large.todo)
+    assert store.plan(archive, 3).todo == small.todo
+    fetch(archive, tmp_path, n_cells=3)
+    assert len(store.plan(archive, 6).todo) == 3
+    assert "3 to fetch, about 60 MB" in str(small) and "2 excluded by their table" in str(small)
+    with pytest.raises(ParameterError, match="cells is -1"):
+        store.plan(archive, -1)
+    with pytest.raises(ParameterError, match="workers is 0"):
+        store.plan(archive, workers=0)
+
+
+def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(
+    dandiset: tuple[Archives, str, Path], tmp_path: Path
+) -> None:
+    archive = dandi(dandiset[1], tmp_path, dandiset[2])
+    plan = SweepStore(tmp_path).plan(archive)
+    sizes = [
+        dandiset[0].assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"].stat().st_size for n in (1, 2, 3, 4, 5, 6, 9)
+    ]
+    assert plan.whole_bytes == sum(sizes) and plan.n_bytes < plan.whole_bytes and plan.seconds > 0
+
+
+def test_a_store_of_another_kind_is_not_mixed_in(
+    database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
+) -> None:
+    archive = allen(database[1], tmp_path)
+    fetch(archive, tmp_path, n_cells=1)
+    store = SweepStore(tmp_path)
+    with pytest.raises(ParameterError, match="use another folder"):
+        store.fetch(archive, store.plan(archive, 1), Choice(offset_pa=60))
+    other = dandi(dandiset[1], tmp_path, dandiset[2])
+    with pytest.raises(ParameterError, match="holds sweeps of allen"):
+        store.fetch(other, store.plan(other))
+    with pytest.raises(MissingInput, match="sts data fetch"):
+        Fetched(tmp_path / "nowhere")
+
+
+def test_two_fetches_at_once_are_refused(database: tuple[Archives, str], tmp_path: Path) -> None:
+    from filelock import FileLock
+
+    archive = allen(database[1], tmp_path)
+    plan = SweepStore(tmp_path).plan(archive)
+    with FileLock(tmp_path / ".lock"), pytest.raises(StsError, match="another fetch is writing"):
+        SweepStore(tmp_path).fetch(archive, plan)
+
+
+def test_two_stores_are_one_cohort(
+    database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
+) -> None:
+    fetch(allen(database[1], tmp_path / "a"), tmp_path / "a")
+    fetch(dandi(dandiset[1], tmp_path / "b", dandiset[2]), tmp_path / "b")
+    source = Fetched(os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
+    assert len(source.cells()) == 22 and set(source.cells()["dataset"]) == {"Clamp", "Seq"}
+    assert len(list(source.recordings())) == 14
+    account = cohort.account(source.cells())
+    assert (account["status"] == "kept").sum() == 14
+
+
+@pytest.mark.mirror
+def test_the_authors_split_can_be_laid_over_a_store(
+    database: tuple[Archives, str], tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    archives, url = database
+    trained = 589764355  # a patch-clamp cell of the training split
+    archives.cells[0]["specimen__id"] = trained
+    archives.sweeps[trained], archives.files[trained] = archives.sweeps[1], archives.files[1]
+    fetch(allen(url, tmp_path), tmp_path)
+    monkeypatch.setenv("STS_DATA_MIRROR", str(mirror))
+    source = Fetched(tmp_path, split="published")
+    cells = source.cells().set_index("cell_id")
+    assert cells.loc[str(trained), ["split", "reason"]].tolist() == ["train", ""]
+    assert cells.loc["2", ["split", "reason"]].tolist() == ["", "not_in_split"]
+    assert [r.cell_id for r in source.recordings()] == [str(trained)]
+
+
+# --- choosing -------------------------------------------------------------------------------------------------------
+
+
+def test_spike_lists_are_checked_against_the_voltage(tmp_path: Path) -> None:
+    """A list that claims a spike where there is none does not move the rheobase."""
+    from stslib.io.archives import settle
+
+    path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0))
+    with h5py.File(path, "r+") as file:
+        group = file["processing/spikes/Sweep_6"]
+        del group["timestamps"]
+        group["timestamps"] = [0.7]
+    recording = nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file")
+    assert next(s for s in recording.sweeps if s.number == 6).n_spikes == 1
+    pair, counted = settle(recording, Choice())
+    assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
+    assert counted == {6: 0, 7: 1, 11: 5}  # three traces were read of twelve
+
+
+def test_without_spike_lists_traces_are_read_upwards_to_the_first_spike(tmp_path: Path) -> None:
+    from stslib.io.archives import settle
+
+    path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0), spike_lists=False)
+    pair, counted = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), Choice())
+    assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
+    assert counted == {3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 11: 5}
+
+
+def test_a_broken_partner_gives_way_to_its_repeat(tmp_path: Path) -> None:
+    from stslib.io.archives import settle
+
+    sweeps = [Steps(1, 50, 1, rate_hz=10_000.0), Steps(2, 90, 3, rate_hz=10_000.0, stopped_s=1.0)]
+    sweeps += [Steps(3, 90, 4, rate_hz=10_000.0)]
+    path = standin.write_nwb2(tmp_path / "cell.nwb", sweeps)
+    pair, _ = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), Choice())
+    assert pair.partner.number == 3 and pair.partner.n_spikes == 4

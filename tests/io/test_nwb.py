@@ -1,0 +1,231 @@
+"""NWB and ABF files against the libraries that define them, and against what was written."""
+
+from __future__ import annotations
+
+import pickle
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from stslib.io.files import abf, nwb
+from stslib.io.files.traces import TO_MV, BadRecording, find_step, scale
+from stslib.io.simulated.source import Simulated
+from stslib.support.errors import StsError
+from stslib.sweeps import choose_pair, prepare
+from tests.io import standin
+from tests.io.standin import Steps, family, stimulus_pa, voltage_mv
+
+OTHERS = [
+    Steps(0, 10, description="EXTPSMOKET180424_DA_0", clamp="voltage"),
+    Steps(1, 90, 3, description="X2LP_Search_DA_0"),
+    Steps(2, 300, description="X6SP_Rheo_DA_0", duration_s=0.003),
+]
+SWEEPS = [*OTHERS, *family(50, rate_hz=20_000.0), Steps(20, 70, 3, stopped_s=1.2)]
+
+
+@pytest.fixture(scope="module")
+def mies(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Patch-seq file: a family of long squares among searches, short squares and voltage clamp."""
+    folder = tmp_path_factory.mktemp("mies")
+    return standin.write_by_pynwb(folder / "cell.nwb", SWEEPS)
+
+
+@pytest.fixture(scope="module")
+def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A Cell Types Database file."""
+    folder = tmp_path_factory.mktemp("old")
+    sweeps = [*family(70, step_pa=20, description="Long Square", onset_s=1.02, rate_hz=100_000.0)]
+    return standin.write_nwb1(folder / "cell.nwb", [*sweeps, Steps(40, 500, 1, "Short Square", duration_s=0.003)])
+
+
+def read(path: Path, **options: str) -> nwb.Recording:
+    return nwb.read_recording(nwb.open_path(path), path.name, "cell", **options)
+
+
+def test_patch_seq_file_gives_its_long_squares_and_nothing_else(mies: Path) -> None:
+    recording = read(mies)
+    assert [s.number for s in recording.sweeps] == [*range(3, 15), 20]
+    for sweep, written in zip(recording.sweeps, SWEEPS[3:], strict=False):
+        assert sweep.stimulus_pa == pytest.approx(written.stimulus_pa, abs=0.01)
+        assert (sweep.onset_s, sweep.duration_s) == pytest.approx((0.6, 1.0), abs=1 / written.rate_hz)
+        assert sweep.n_spikes is None
+
+
+def test_values_equal_those_of_pynwb(mies: Path) -> None:
+    from pynwb import NWBHDF5IO
+
+    with NWBHDF5IO(str(mies), "r") as io:
+        file = io.read()
+        for sweep in read(mies).sweeps[:3]:
+            response = file.acquisition[f"data_{sweep.number:05d}_AD0"]
+            v_mv, i_pa = sweep.load()
+            np.testing.assert_allclose(v_mv, np.asarray(response.get_data_in_units()) * 1e3, rtol=1e-5)
+            stimulus = file.stimulus[f"data_{sweep.number:05d}_DA0"]
+            np.testing.assert_allclose(i_pa, np.asarray(stimulus.get_data_in_units()) * 1e12, rtol=1e-5)
+            assert response.rate == sweep.rate_hz
+
+
+def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies: Path, tmp_path: Path) -> None:
+    """Same groups, same attributes of the data, same numbers."""
+    plain = standin.write_nwb2(tmp_path / "plain.nwb", SWEEPS)
+    with h5py.File(plain, "r") as ours, h5py.File(mies, "r") as theirs:
+        for place in ("acquisition", "stimulus/presentation", "processing/spikes"):
+            assert list(ours[place]) == list(theirs[place])
+        for name in ours["acquisition"]:
+            ours_group, theirs_group = ours[f"acquisition/{name}"], theirs[f"acquisition/{name}"]
+            for key in ("neurodata_type", "sweep_number", "stimulus_description"):
+                assert ours_group.attrs[key] == theirs_group.attrs[key]
+            assert dict(ours_group["data"].attrs) == dict(theirs_group["data"].attrs)
+            assert ours_group["starting_time"].attrs["rate"] == theirs_group["starting_time"].attrs["rate"]
+            np.testing.assert_allclose(ours_group["data"], theirs_group["data"], rtol=1e-6)
+    for spikes in ("count", "file"):
+        assert read(plain, spikes=spikes).sweeps == read(mies, spikes=spikes).sweeps
+
+
+def test_values_equal_those_of_allensdk(old: Path) -> None:
+    from allensdk.core.nwb_data_set import NwbDataSet
+
+    reference = NwbDataSet(str(old))
+    recording = read(old)
+    assert [s.number for s in recording.sweeps] == [3, 4, 5, 6, 7, 8]
+    for sweep in recording.sweeps:
+        data = reference.get_sweep(sweep.number)
+        stop = data["index_range"][1] + 1
+        v_mv, i_pa = sweep.load()
+        np.testing.assert_allclose(v_mv, data["response"][:stop] * 1e3, rtol=1e-5)
+        np.testing.assert_allclose(i_pa, data["stimulus"][:stop] * 1e12, rtol=1e-5, atol=1e-6)
+        assert sweep.stimulus_pa == pytest.approx(
+            reference.get_sweep_metadata(sweep.number)["aibs_stimulus_amplitude_pa"]
+        )
+        assert sweep.onset_s == pytest.approx(1.02) and sweep.rate_hz == data["sampling_rate"]
+    assert [s.n_spikes for s in read(old, spikes="file").sweeps] == [
+        len(reference.get_spike_times(s.number)) for s in recording.sweeps
+    ]
+
+
+def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_path: Path) -> None:
+    sweeps = family(50, rate_hz=10_000.0, top_pa=60)
+    new = standin.write_nwb1(tmp_path / "new.nwb", sweeps, version="1.1", conversion=1e-3)
+    early = standin.write_nwb1(tmp_path / "early.nwb", sweeps, version="1.0")
+    with h5py.File(early, "r+") as file:
+        for n in (s.number for s in sweeps):
+            file[f"acquisition/timeseries/Sweep_{n}/data"].attrs["conversion"] = 1e-3
+            file[f"stimulus/presentation/Sweep_{n}/data"].attrs["conversion"] = 1e-3
+    for path in (new, early):
+        sweep = read(path).sweeps[0]
+        np.testing.assert_allclose(sweep.load()[0], voltage_mv(sweeps[0]), rtol=1e-5)
+        assert sweep.stimulus_pa == pytest.approx(10)
+
+
+def test_rheobase_and_partner_come_out_of_both_layouts(mies: Path, old: Path) -> None:
+    for path, rheobase_pa in ((mies, 50), (old, 70)):
+        pair = choose_pair(read(path))
+        assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (rheobase_pa, rheobase_pa + 40)
+        assert (pair.rheobase.n_spikes, pair.partner.n_spikes) == (1, 5)
+        assert prepare(pair.partner).shape == (4800,)
+
+
+def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path: Path) -> None:
+    sweeps = [Steps(3, 50, 1, stopped_s=1.2), Steps(4, 60, 1, stopped_s=1.7), Steps(5, 70, 1)]
+    early, late, whole = read(standin.write_nwb2(tmp_path / "stopped.nwb", sweeps)).sweeps
+    with pytest.raises(StsError, match=r"sweep 3 was stopped at 1.2 s"):
+        early.load()
+    assert len(late.load()[0]) == round(1.7 * 50_000) and len(whole.load()[0]) == sweeps[2].n_samples
+
+
+def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp_path: Path) -> None:
+    sweeps = [Steps(n, 10.0 * n, 0, "CC steps", rate_hz=20_000.0) for n in range(1, 4)]
+    recording = read(
+        standin.write_nwb2(tmp_path / "lab.nwb", [*sweeps, Steps(9, 90, 1, "rheobase search")], spike_lists=False)
+    )
+    assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30)]
+
+
+def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path: Path) -> None:
+    cell = Simulated(n_cells=4, seed=7).recording("sst-00000")
+    pair = choose_pair(cell)
+    path = tmp_path / "cell.nwb"
+    with h5py.File(path, "w") as file:
+        file.attrs["nwb_version"] = "2.2.4"
+        for sweep in (pair.rheobase, pair.partner):
+            v_mv, i_pa = sweep.load()
+            for place, kind, values, factor, unit in (
+                (f"acquisition/v{sweep.number}", "CurrentClampSeries", v_mv, 1e-3, "volts"),
+                (f"stimulus/presentation/i{sweep.number}", "CurrentClampStimulusSeries", i_pa, 1e-12, "amperes"),
+            ):
+                group = file.create_group(place)
+                group.attrs.update({"neurodata_type": kind, "stimulus_description": "Long Square"})
+                group["data"] = values
+                group["data"].attrs.update({"conversion": factor, "unit": unit})
+                group["starting_time"] = 0.0
+                group["starting_time"].attrs["rate"] = sweep.rate_hz
+    again = choose_pair(read(path))
+    for a, b in ((pair.rheobase, again.rheobase), (pair.partner, again.partner)):
+        assert (a.number, a.stimulus_pa, a.onset_s, a.rate_hz) == (b.number, b.stimulus_pa, b.onset_s, b.rate_hz)
+        np.testing.assert_allclose(prepare(a), prepare(b), atol=1e-4)
+
+
+def test_sweeps_can_be_sent_to_worker_processes(mies: Path) -> None:
+    sweep = read(mies).sweeps[0]
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(sweep)).load()[0], sweep.load()[0])
+
+
+def test_reading_the_table_of_sweeps_reads_no_voltage(mies: Path) -> None:
+    """With the voltage data cut out of the file, the metadata are still there: only what is asked for is read."""
+    copy = mies.with_name("hollow.nwb")
+    copy.write_bytes(mies.read_bytes())
+    with h5py.File(copy, "r+") as file:
+        for group in file["acquisition"].values():
+            attrs = dict(group["data"].attrs)
+            del group["data"]
+            group.create_dataset("data", data=np.zeros(3, np.float32)).attrs.update(attrs)
+    assert [s.stimulus_pa for s in read(copy).sweeps] == [s.stimulus_pa for s in read(mies).sweeps]
+
+
+@pytest.mark.parametrize("noise_pa", [0.0, 1.0])
+@pytest.mark.parametrize("level_pa", [-100.0, 20.0, 500.0])
+def test_step_is_found_past_a_test_pulse_with_and_without_noise(level_pa: float, noise_pa: float) -> None:
+    sweep = Steps(0, level_pa, rate_hz=20_000.0)
+    i_pa = stimulus_pa(sweep) + np.random.default_rng(1).normal(0, noise_pa, sweep.n_samples) - 12.0
+    step = find_step(i_pa, sweep.rate_hz)
+    assert step is not None
+    assert step.level_pa == pytest.approx(level_pa, abs=0.05 + noise_pa)
+    assert (step.onset_s, step.duration_s) == pytest.approx((0.6, 1.0), abs=6e-4 if noise_pa else 1e-9)
+
+
+def test_ramps_pulses_and_silence_are_no_steps() -> None:
+    t_s = np.arange(40_000) / 20_000
+    assert find_step(np.zeros(40_000), 20_000) is None
+    assert find_step(np.where((t_s > 0.5) & (t_s < 0.503), 500.0, 0.0), 20_000) is None
+    assert find_step(np.clip((t_s - 0.5) * 100, 0, None), 20_000) is None
+    assert find_step(np.where(t_s > 0.5, 50 * np.sin(40 * t_s), 0.0), 20_000) is None
+
+
+def test_unknown_unit_is_named() -> None:
+    with pytest.raises(BadRecording, match="'furlongs'") as caught:
+        scale("furlongs", TO_MV, "acquisition/x")
+    assert caught.value.reason == "wrong_units"
+    assert pickle.loads(pickle.dumps(caught.value)).reason == "wrong_units"
+
+
+def test_abf_command_and_voltage(tmp_path: Path) -> None:
+    written = family(50, rate_hz=10_000.0, step_pa=20, top_pa=110)
+    for unit in ("mV", "V"):
+        recording = abf.read_recording(standin.write_abf(tmp_path / f"{unit}.abf", written, voltage_unit=unit), "cell")
+        assert [s.stimulus_pa for s in recording.sweeps] == [s.stimulus_pa for s in written]
+        for sweep, steps in zip(recording.sweeps, written, strict=True):
+            assert (sweep.onset_s, sweep.duration_s, sweep.rate_hz) == pytest.approx((0.6, 1.0, 10_000))
+            # The writer keeps 16 bits of the largest range that holds the values.
+            np.testing.assert_allclose(sweep.load()[0], voltage_mv(steps), atol=0.04)
+        pair = choose_pair(recording)
+        assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
+
+
+def test_abf_without_a_step_or_a_voltage_says_so(tmp_path: Path) -> None:
+    sweeps = family(50, rate_hz=10_000.0, top_pa=20)
+    with pytest.raises(BadRecording, match="no sweep with a square current step"):
+        abf.read_recording(standin.write_abf(tmp_path / "flat.abf", sweeps, command=False), "cell")
+    with pytest.raises(BadRecording, match="holds no voltage"):
+        abf.read_recording(standin.write_abf(tmp_path / "clamp.abf", sweeps, voltage_unit="pA"), "cell")

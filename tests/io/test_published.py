@@ -1,0 +1,158 @@
+"""The authors' tables: counts of the paper, and one clear line for a mirror that lacks a file or holds another."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from stslib import cohort
+from stslib.io import Source, open_source, published
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+
+
+@pytest.fixture(scope="module")
+def cells(mirror: Path) -> pd.DataFrame:
+    return open_source("published").cells()
+
+
+@pytest.mark.mirror
+def test_5590_cells_with_the_papers_split_and_classes(cells: pd.DataFrame) -> None:
+    done = cohort.account(cells)
+    kept = cohort.kept(done)
+    assert kept["split"].value_counts().to_dict() == {"train": 4472, "test": 1118}
+    assert kept["dataset"].value_counts().to_dict() == {"Seq": 4220, "Clamp": 1370}
+    train = kept[kept["split"] == "train"]["label"].value_counts().to_dict()
+    assert train == {"Sst": 1545, "Vip/Lamp5": 1438, "Pvalb": 852, "Excitatory": 637}
+    test = kept[kept["split"] == "test"]["label"].value_counts().to_dict()
+    assert test == {"Sst": 386, "Vip/Lamp5": 359, "Pvalb": 213, "Excitatory": 160}
+    assert (kept["donor"] != "").all()
+
+
+@pytest.mark.mirror
+def test_every_other_cell_has_one_reason(cells: pd.DataFrame) -> None:
+    done = cohort.account(cells)
+    assert len(done) == 6768
+    assert done["reason"].value_counts().to_dict() == {
+        "": 5590, "not_in_split": 615, "not_mouse": 413, "unsure_label": 150,
+    }  # fmt: skip
+    assert cohort.count_table(done).loc["all cells", "total"] == 6768
+
+
+@pytest.mark.mirror
+def test_87_percent_of_the_test_cells_share_a_donor_with_a_training_cell(cells: pd.DataFrame) -> None:
+    """The figure of the protocol, from donors of both metadata tables."""
+    train, test = (set(cells.loc[cells["split"] == s, "donor"]) for s in ("train", "test"))
+    shared = cells.loc[cells["split"] == "test", "donor"].isin(train & test).mean()
+    assert shared == pytest.approx(0.87, abs=0.01)
+
+
+@pytest.mark.mirror
+def test_features_hold_each_cell_of_the_split_once_in_45_shared_columns(mirror: Path, cells: pd.DataFrame) -> None:
+    features = published.Published().features()
+    assert len(features.columns) == 48
+    assert features["cell_id"].is_unique
+    assert set(cells.loc[cells["split"] != "", "cell_id"]) <= set(features["cell_id"])
+    one = features.set_index("cell_id").loc["1003020818"]  # as printed in the file
+    assert one["threshold_t_long_square"] == 0.5895
+    assert one["dataset"] == "Seq"
+
+
+@pytest.mark.mirror
+def test_no_first_spike_comes_before_the_onset_nor_a_second_after_it(mirror: Path) -> None:
+    """The onsets 1.02 s and 0.5 s are measured, not published: every first spike lies within the 1 s step after them."""
+    features = published.Published().features().dropna(subset=["threshold_t_long_square"])
+    since_s = features["threshold_t_long_square"] - features["onset_s"]
+    assert since_s.min() >= 0
+    assert since_s.max() <= 1
+    assert (since_s < 0.01).groupby(features["dataset"]).any().all()  # and some spike right after it, in either set
+
+
+@pytest.mark.mirror
+def test_it_has_no_recordings_and_says_so(mirror: Path) -> None:
+    source = open_source("published")
+    assert isinstance(source, Source)
+    with pytest.raises(StsError, match="tables only"):
+        source.recording("1003020818")
+    with pytest.raises(StsError, match="tables only"):
+        source.recordings()
+
+
+@pytest.mark.mirror
+def test_a_mirror_without_a_file_is_named_with_the_file(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    copy = tmp_path / "mirror" / "published"
+    shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
+    (copy / "Test_split.csv").unlink()
+    with pytest.raises(MissingInput, match=r"published/Test_split\.csv") as caught:
+        open_source("published").cells()
+    assert str(tmp_path / "mirror") in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.mirror
+def test_a_changed_file_is_refused(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    copy = tmp_path / "mirror" / "published"
+    shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
+    lines = (copy / "Train_split.csv").read_text().splitlines()
+    (copy / "Train_split.csv").write_text("\n".join(lines[:-1]))
+    with pytest.raises(DamagedFile, match=r"Train_split\.csv is not the published file \(sha256 "):
+        open_source("published").cells()
+
+
+# --- download, from a server of our own ---------------------------------------------------------------------------------
+
+
+class Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """A server that holds one file, `Train_split.csv`; the cache of downloads is a fresh folder; no mirror."""
+    (tmp_path / "served").mkdir()
+    (tmp_path / "served" / "Train_split.csv").write_text("1, Seq\n")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.delenv("STS_DATA_MIRROR", raising=False)
+    handler = functools.partial(Quiet, directory=str(tmp_path / "served"))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+
+
+def test_without_a_mirror_a_file_is_downloaded_once_and_checked(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    sha256 = hashlib.sha256(b"1, Seq\n").hexdigest()
+    monkeypatch.setitem(published.FILES, "Train_split.csv", (f"{address}/Train_split.csv", sha256))
+    path = published.fetch("Train_split.csv")
+    assert path.read_text() == "1, Seq\n"
+    monkeypatch.setitem(published.FILES, "Train_split.csv", ("http://127.0.0.1:9/gone", sha256))
+    assert published.fetch("Train_split.csv") == path  # kept: nothing is fetched again
+
+
+@pytest.mark.parametrize(
+    ("path", "error", "words"),
+    [
+        ("Train_split.csv", DamagedFile, "its sha256 is not 85ab0a7062c0"),
+        ("elsewhere.csv", MissingInput, "cannot download .* STS_DATA_MIRROR"),
+    ],
+)
+def test_a_download_that_fails_or_differs_is_one_line(
+    address: str, monkeypatch: pytest.MonkeyPatch, path: str, error: type[Exception], words: str
+) -> None:
+    _, sha256 = published.FILES["Train_split.csv"]
+    monkeypatch.setitem(published.FILES, "Train_split.csv", (f"{address}/{path}", sha256))
+    with pytest.raises(error, match=words) as caught:
+        published.fetch("Train_split.csv")
+    assert "\n" not in str(caught.value)

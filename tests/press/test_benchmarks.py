@@ -1,0 +1,108 @@
+"""The file of benchmark records: merged by name and work, whole or untouched, and shown with ratios."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from stslib.press import fingerprint as provenance
+from stslib.press.pages import benchmarks
+from stslib.press.pages.tables import benchmarks_page
+from stslib.support.errors import DamagedFile
+
+ROOT = provenance.project_root(Path(__file__).parent)
+
+
+def record(name, work, seconds, **others):
+    return {"name": name, "work": work, "seconds": seconds, "peak_mb": 12.0, "relative_error": None, **others}
+
+
+def test_a_record_takes_the_place_of_its_namesake_and_leaves_the_others(tmp_path):
+    file = tmp_path / "bench.json"
+    for entry in (record("stslib", "a", 2.0), record("stslib", "b", 3.0), record("pywt", "a", 8.0)):
+        benchmarks.add(entry, file)
+    benchmarks.add(record("stslib", "a", 1.0), file)
+    assert {(r["name"], r["work"]): r["seconds"] for r in json.loads(file.read_text())} == {
+        ("stslib", "a"): 1.0, ("stslib", "b"): 3.0, ("pywt", "a"): 8.0,
+    }  # fmt: skip
+    benchmarks.remove("pywt", "a", file)
+    assert len(benchmarks.read(file)) == 2
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_a_damaged_file_is_named_and_kept(tmp_path):
+    file = tmp_path / "bench.json"
+    file.write_text('{"name": ')
+    with pytest.raises(DamagedFile, match=r"bench\.json is not a list of records; remove it and run: make bench"):
+        benchmarks.add(record("stslib", "a", 1.0), file)
+    assert file.read_text() == '{"name": '
+
+
+def test_text_compares_with_ours_and_says_few_rounds():
+    shown = benchmarks.text([record("other", "a", 8.0, rounds=2, note="one core"), record("stslib", "a", 0.5)])
+    ours, theirs = (next(line for line in shown.splitlines() if word in line) for word in ("  stslib  ", "other"))
+    assert ours.split()[1:4] == ["500", "ms", "1"]
+    assert theirs.split()[1:4] == ["8", "s", "16"]
+    assert "2 rounds; one core" in theirs
+
+
+BENCH = """
+    import numpy as np
+
+    def inputs():
+        return (20_000_000,)
+
+    def work(n):
+        return np.ones(n)  # 160 MB
+
+    def bench_ones(measure):
+        measure("stslib", "ones", work, inputs, rounds=1, error=lambda result: float(result.sum() != 2e7))
+
+    def bench_absent(measure, library):
+        library("no_such_library", "absent", "ones")
+"""
+
+
+def test_a_benchmark_leaves_a_record_with_its_memory_and_says_what_is_missing(tmp_path):
+    """In a copy of the fixtures, as `make bench` runs them."""
+    folder = tmp_path / "tests" / "bench"
+    folder.mkdir(parents=True)
+    (folder / "conftest.py").write_text((ROOT / "tests" / "bench" / "conftest.py").read_text())
+    (folder / "bench_ones.py").write_text("\n".join(line[4:] for line in BENCH.splitlines()))
+    options = ["-o", "python_files=bench_*.py", "-o", "python_functions=bench_*", "-p", "no:cacheprovider"]
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", str(folder), "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *options],
+        cwd=ROOT, env={**os.environ, "STS_RESULTS": str(tmp_path / "results")}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    (made,) = benchmarks.read(tmp_path / "results" / "bench.json")
+    assert {"name", "work", "seconds", "peak_mb", "relative_error"} <= set(made)
+    assert 150 < made["peak_mb"] < 175  # 152.6 MiB
+    assert made["relative_error"] == 0
+    assert "absent (ones): ModuleNotFoundError: No module named 'no_such_library'" in done.stdout
+
+
+def test_make_test_does_not_collect_benchmarks():
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "tests/bench", "--collect-only", "-q"],
+        cwd=ROOT, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert "no tests collected" in done.stdout
+
+
+def test_the_books_page_shows_the_records_and_says_what_to_run_without(tmp_path, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+    assert "run `make bench`" in benchmarks_page()
+    machine = {"machine": "some processor, 2 threads", "commit": "abc"}
+    for entry in (record("stslib", "a", 0.5, **machine), record("other", "a", 8.0, **machine)):
+        benchmarks.add({**entry, "relative_error": 0.12}, benchmarks.path())
+    benchmarks.add({"name": "third", "work": "a", "reason": "ImportError: no"}, benchmarks.left_out_path())
+    page = benchmarks_page()
+    assert page.index("500\u00a0ms") < page.index("16")
+    assert "Left out: third (`ImportError: no`)" in page
+    assert "some processor, 2 threads, commit abc" in page

@@ -1,0 +1,133 @@
+"""`sts data`: what a user types, and one line for whatever is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from stslib.press import cli
+from tests.io import standin
+from tests.io.standin import family
+from tests.io.standin_server import Archives
+
+
+@pytest.fixture(scope="module")
+def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """A Cell Types Database of three cells, one of them human."""
+    root = tmp_path_factory.mktemp("database")
+    held = standin.write_nwb1(root / "cell.nwb", family(50, top_pa=90, description="Long Square", rate_hz=10_000.0))
+    archives = Archives(files={1: held, 2: held})
+    for n, species in ((1, "Mus musculus"), (2, "Mus musculus"), (3, "Homo Sapiens")):
+        archives.cells.append(
+            {"specimen__id": n, "line_name": "Sst-IRES-Cre", "donor__species": species, "donor__id": n}
+        )
+        archives.features.append({"specimen_id": n, "tau": 20.0})
+    yield archives.start()
+    archives.stop()
+
+
+@pytest.fixture
+def no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """The published tables are an extra; these tests do without, and reach for no network."""
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path_factory.mktemp("mirror")))
+
+
+def sts(*arguments: object) -> Result:
+    """Run `sts data ...` as the shell does, errors as one line."""
+    return CliRunner().invoke(cli.main, ["data", *map(str, arguments)])
+
+
+@pytest.mark.usefixtures("no_mirror")
+def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database: str, tmp_path: Path) -> None:
+    folder = tmp_path / "store"
+    arguments = ("fetch", "--source", "allen", "--output", folder, "--base-uri", database, "--workers", 2)
+    estimate = sts(*arguments, "--estimate")
+    assert estimate.exit_code == 0 and "2 to fetch, about 40 MB" in estimate.output and not (folder / "cells").exists()
+    done = sts(*arguments)
+    assert done.exit_code == 0, done.output
+    assert "3 cells: 1 excluded by their table, 0 already there, 2 to fetch" in done.output
+    assert "3 cells: 2 kept, 1 excluded (1 not_mouse)" in done.output
+    again = sts(*arguments)
+    assert "2 already there, 0 to fetch" in again.output and "2 kept" in again.output
+    checked = sts("check", folder)
+    assert checked.exit_code == 0 and "allen: 3 cells: 2 kept" in checked.output
+    (folder / "cells" / "2.npz").write_bytes(b"PK\x03\x04")
+    broken = sts("check", folder)
+    assert broken.exit_code == 1 and "2.npz is damaged" in broken.output
+    (folder / "cells" / "2.npz").unlink()
+    assert "lacks cell 2" in sts("check", folder).output
+    assert sts(*arguments).exit_code == 0 and sts("check", folder).exit_code == 0
+
+
+@pytest.mark.usefixtures("no_mirror")
+def test_the_store_has_a_place_when_none_is_named(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    done = sts("fetch", "--source", "allen", "--cells", 1, "--base-uri", database)
+    assert done.exit_code == 0, done.output
+    assert "1 kept" in sts("check", "recordings/allen").output
+
+
+@pytest.mark.usefixtures("no_mirror")
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("--cells", -1), "cells is -1"),
+        (("--workers", 0), "workers is 0"),
+        (("--offset-pa", 0), "offset_pa is 0.0"),
+        (("--tolerance-pa", -1), "tolerance_pa is -1.0"),
+        (("--per-second", 0), "per-second is 0.0"),
+        (("--scheduler", "nonsense"), "scheduler is 'nonsense'"),
+        (("--base-uri", "nonsense"), "base-uri is 'nonsense'"),
+        (("--base-uri", "ftp://archive"), "base-uri is 'ftp://archive'"),
+        (("--seed", -1), "Invalid value for '--seed'"),
+    ],
+)
+def test_parameters_that_make_no_sense_are_one_line(
+    database: str, tmp_path: Path, arguments: tuple[object, ...], said: str
+) -> None:
+    result = sts("fetch", "--source", "allen", "--output", tmp_path, "--base-uri", database, *arguments)
+    assert result.exit_code == 2 and said in result.output and "Traceback" not in result.output
+    assert not list(tmp_path.glob("cells/*"))
+
+
+@pytest.mark.usefixtures("no_mirror")
+def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database: str, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("in the way")
+    result = sts(
+        "fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9"
+    )
+    assert result.exit_code == 1 and str(tmp_path / "file") in result.output and "failed" not in result.output
+
+
+@pytest.mark.mirror
+def test_tables_are_fetched_into_a_mirror_and_checked(
+    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STS_DATA_MIRROR", str(mirror))
+    done = sts("fetch", "--source", "published", "--output", tmp_path)
+    assert done.exit_code == 0, done.output
+    assert sts("check", tmp_path).exit_code == 0
+    table = tmp_path / "published" / "Test_split.csv"
+    table.write_bytes(table.read_bytes()[:-1] + b"!")
+    broken = sts("check", tmp_path)
+    assert broken.exit_code == 1 and "Test_split.csv is not the published file" in broken.output
+    assert sts("fetch", "--source", "published", "--output", tmp_path).exit_code == 0
+    assert sts("check", tmp_path).exit_code == 0
+
+
+def test_check_of_no_store_is_one_line(tmp_path: Path) -> None:
+    for folder, said in ((tmp_path / "nowhere", "there is no folder"), (tmp_path, "holds neither a store")):
+        result = sts("check", folder)
+        assert result.exit_code == 1 and said in result.output
+
+
+def test_list_names_every_source() -> None:
+    from stslib.io import SOURCES
+
+    listed = [line.split()[0] for line in sts("list").output.splitlines()]
+    assert listed == list(SOURCES)

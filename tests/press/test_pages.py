@@ -1,0 +1,479 @@
+"""The book's numbers: they follow the result files, and no verdict is stronger than the numbers and the cells behind it."""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import pandas as pd
+import pytest
+import yaml
+from click.testing import CliRunner
+
+from stslib import evaluation
+from stslib.cohort import CLASSES
+from stslib.press import fingerprint as provenance
+from stslib.press import stage as runs
+from stslib.press.cli import main
+from stslib.press.pages import claims, evidence, markup, tables, write
+from stslib.support.errors import DamagedFile, StsError
+
+NETWORKS = claims.NETWORKS
+NAMES = ("01_data", "04_baseline", "05_deep_models")
+PARAMETERS = {
+    "01_data": 'run = "default"  # name of the run folder under results\nsource = "simulated"  # {simulated, published, store}',
+    "04_baseline": 'run = "default"  # name of the run folder under results\nfeatures = "published"  # {published, intended}\n'
+    "n_trials = 5  # trials of the search [1, 1000]",
+    "05_deep_models": 'run = "default"  # name of the run folder under results\nweights = "none"  # {none, imagenet}\n'
+    'note = "a|b`c*"  # any text',
+    "08_real_signals": 'run = "default"  # name of the run folder under results\nn_folds = 5  # folds [2, 10]',
+}
+ROOT = provenance.project_root(Path(__file__).parent)
+
+
+def notebook(name: str) -> nbformat.NotebookNode:
+    parameters = nbformat.v4.new_code_cell(PARAMETERS.get(name, 'run = "default"  # name of the run folder'), id="p")
+    parameters.metadata["tags"] = ["parameters"]
+    made = nbformat.v4.new_notebook()
+    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    made.cells = [
+        nbformat.v4.new_markdown_cell(f"# Notebook {name[:2]}", id="title"),
+        parameters,
+        nbformat.v4.new_markdown_cell("## First\n\n```sh\n# not a heading\n```\n\n## Scores, on the holdout", id="h"),
+        nbformat.v4.new_code_cell("stage.metrics(records)", id="m"),
+        nbformat.v4.new_markdown_cell("## What this means", id="w"),
+    ]
+    return made
+
+
+@pytest.fixture
+def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A checkout with three notebooks that have never been run, as the current folder."""
+    (tmp_path / "notebooks" / "profiles").mkdir(parents=True)
+    (tmp_path / "pyproject.toml").write_text("")
+    (tmp_path / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
+    for name in NAMES:
+        nbformat.write(notebook(name), tmp_path / "notebooks" / f"{name}.ipynb")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("STS_RESULTS", raising=False)
+    return tmp_path
+
+
+def finish(
+    name: str, records: list[dict] | None = None, cells: pd.DataFrame | None = None, **parameters: object
+) -> None:
+    """Finish a stage with made-up results, as its notebook would."""
+    stage = runs.begin(name, {"run": "default", **parameters})
+    if cells is not None:
+        stage.save_table("cells", cells)
+    if records is not None:
+        stage.metrics(records)
+    if name == "05_deep_models":
+        from stslib.figures.style import new_figure
+
+        for figure in ("fig3_losses", "fig4_balanced_accuracy"):
+            stage.save_figure(figure, new_figure(2, 1))
+    stage.done()
+
+
+def record(model: str, data: str, split: str, metric: str, value: float, half: float = 0.02, n: int = 0) -> dict:
+    n = n or claims.PAPER_CELLS[split]
+    return {"model": model, "data": data, "split": split, "metric": metric, "value": value, "low": value - half,
+            "high": value + half, "n": n}  # fmt: skip
+
+
+def paper_records(data: str, models: tuple[str, ...] = (*NETWORKS, "lightgbm")) -> list[dict]:
+    """Records that say exactly what the paper says, with its numbers of cells."""
+    rows = evaluation.PAPER_RESULTS
+    return [
+        record(r.model, data, r.split, r.metric, r.value + (0.03 if r.relation == ">" else 0))
+        for r in rows[rows["model"].isin(models)].itertuples()
+    ]
+
+
+def cell_table(train: int = 4472, test: int = 1118) -> pd.DataFrame:
+    labels = ["Sst"] * 1931 + ["Vip/Lamp5"] * 1797 + ["Pvalb"] * 1065 + ["Excitatory"] * 797
+    return pd.DataFrame(
+        {"cell_id": [str(k) for k in range(5590)], "label": labels, "status": "kept", "reason": "",
+         "split": ["train"] * train + ["test"] * test}
+    )  # fmt: skip
+
+
+def page(name: str, run: str = "default", notebooks: tuple[str, ...] = NAMES) -> str:
+    write(run, notebooks, Path("book/_generated"))
+    return Path("book/_generated", name).read_text(encoding="utf-8")
+
+
+def whole_run(data: str, source: str) -> None:
+    finish("01_data", cells=cell_table(), source=source)
+    finish("04_baseline", paper_records(data, ("lightgbm",)))
+    finish("05_deep_models", paper_records(data, NETWORKS), weights="imagenet")
+
+
+# --- verdicts -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("data", "source"), [("simulated", "simulated"), ("hybrid", "store")])
+def test_no_number_of_unreal_cells_ever_supports_or_refutes_the_paper(book, data, source):
+    """Even where every value, interval and count equals the paper's."""
+    whole_run(data, source)
+    text = page("claims.md") + page("summary.md")
+    assert "reproduced" not in text
+    assert ".good}" not in text
+    assert ".bad}" not in text
+    assert text.count(f"not comparable: {data} cells") == 7  # all claims that this run has numbers or figures for
+    found = [f for c in claims.paper_claims() for f in c.findings(evidence.gather([("default", NAMES)]))]
+    assert {f.grade for f in found} == {"open"}
+
+
+def test_the_papers_numbers_on_the_papers_cells_are_reproduced(book):
+    whole_run("published", "published")
+    text = page("claims.md")
+    assert text.count("reproduced on real tables") == 4
+    assert "true of the authors' tables" in text
+    assert ".bad}" not in text
+
+
+def one(value: float, half: float = 0.02, **changes: object) -> claims.Record:
+    fields = {"model": "lightgbm", "data": "published", "split": "holdout", "metric": "weighted_f1", "n": 1118}
+    options = changes.pop("options", {"features": "published"})
+    return evidence.Record(**{**fields, "value": value, "low": value - half, "high": value + half, **changes},
+                           run="published", notebook="04_baseline", options=options)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("number", "verdict", "grade"),
+    [
+        (one(0.897), "reproduced on real tables", "good"),
+        (one(0.93), "higher than the paper on real tables", "good"),
+        (one(0.86), "lower than the paper on real tables", "bad"),
+        (one(0.89, data="allen"), "reproduced on real recordings", "good"),
+        (one(0.89, data="simulated"), "not comparable: simulated cells", "open"),
+        (one(0.89, n=1117), "not comparable: 1,117 real cells, the paper has 1,118", "open"),
+        (one(0.89, options={"features": "intended"}), "not comparable: other features (intended)", "open"),
+        (one(0.89, low=None), "not decided: no interval", "open"),
+        (one(0.89, metric="accuracy"), "the paper gives no number", "open"),
+        (one(0.89, split="transfer:Clamp->Seq"), "not comparable: 1,118 real cells", "open"),
+        (one(0.91, metric="balanced_accuracy"), "reproduced on real tables", "good"),
+        (one(0.89, metric="balanced_accuracy"), "not decided: within the interval", "open"),
+        (one(0.85, metric="balanced_accuracy"), "below the paper's bound on real tables", "bad"),
+        (one(0.90, model="inception_v3", data="allen", options={"weights": "none"}),
+         "not comparable: networks without pre-trained weights", "open"),
+    ],
+)  # fmt: skip
+def test_the_verdict_on_one_number(number, verdict, grade):
+    assert claims.judge(number) == (verdict, grade)
+
+
+def test_a_claim_about_four_networks_is_not_settled_by_three(book):
+    three = [r for r in paper_records("allen") if r["split"] == "cv" and r["model"] != "resnet18"]
+    finish("05_deep_models", three, weights="imagenet")
+    everything = evidence.gather([("default", NAMES)])
+    claim = next(c for c in claims.paper_claims() if "cross-validation" in c.text)
+    (finding,) = claim.findings(everything)
+    assert finding.grade == "open"
+    assert "only 3 of 4" in finding.verdict
+
+
+def test_one_failing_number_fails_its_claim(book):
+    records = paper_records("published", ("lightgbm",))
+    records[0] |= {"value": 0.80, "low": 0.78, "high": 0.82}
+    finish("04_baseline", records)
+    claim = next(c for c in claims.paper_claims() if "LightGBM" in c.text)
+    (finding,) = claim.findings(evidence.gather([("default", NAMES)]))
+    assert finding.grade == "bad"
+    assert "weighted F1: lower than the paper" in finding.verdict
+    assert "balanced accuracy: reproduced" in finding.verdict
+
+
+def test_the_best_network_is_chosen_by_cross_validation_not_by_the_test(book):
+    records = []
+    for model, cv, holdout in (("resnet18", 0.9, 0.70), ("densenet121", 0.8, 0.95)):
+        records.append(record(model, "allen", "cv", "balanced_accuracy", cv))
+        records.append(record(model, "allen", "holdout", "weighted_f1", holdout))
+    finish(
+        "05_deep_models", [*records, record("lightgbm", "allen", "holdout", "weighted_f1", 0.89)], weights="imagenet"
+    )
+    claim = next(c for c in claims.paper_claims() if "lose nothing" in c.text)
+    (finding,) = claim.findings(evidence.gather([("default", NAMES)]))
+    assert finding.text.startswith("ResNet18")
+    assert (finding.verdict, finding.grade) == ("the network is worse on real cells", "bad")
+
+
+def test_the_cohort_is_counted_from_the_cell_table(book):
+    finish("01_data", cells=cell_table(4400, 1190), source="published")
+    assert "not so in the authors' tables" in page("claims.md")
+    finish("01_data", cells=cell_table(), source="published")
+    text = page("claims.md")
+    assert "5,590 cells kept, 4,472 to train and 1,118 to test; smallest class Excitatory (14\u00a0%)" in text
+
+
+def test_a_simulated_run_cannot_call_its_cells_real(book):
+    finish("01_data", cells=cell_table())
+    finish("04_baseline", paper_records("published", ("lightgbm",)))
+    with pytest.raises(StsError, match="'published', but the run's cells are simulated"):
+        page("claims.md")
+
+
+# --- pages follow the files -------------------------------------------------------------------------------------------
+
+
+def test_a_changed_result_changes_the_pages(book):
+    finish("01_data", cells=cell_table())
+    for value in (0.613, 0.738):
+        finish("04_baseline", [record("lightgbm", "simulated", "holdout", "weighted_f1", value, n=80)])
+        shown = f"{100 * value:.1f}\u00a0% [{100 * value - 2:.1f}, {100 * value + 2:.1f}]"
+        assert shown in page("claims.md").replace("\\", "")
+        assert shown in page("results.md").replace("\\", "")
+    assert "61.3" not in page("claims.md") + page("results.md")
+
+
+def test_an_altered_result_is_refused(book):
+    finish("04_baseline", [record("lightgbm", "published", "holdout", "weighted_f1", 0.61)])
+    path = Path("results/default/04_baseline/metrics.json")
+    path.write_text(path.read_text().replace("0.61", "0.91"))
+    with pytest.raises(DamagedFile, match=r"metrics\.json is damaged"):
+        page("claims.md")
+
+
+def test_what_was_not_run_is_called_not_measured(book):
+    text = page("claims.md")
+    assert text.count("not measured in this run") == len(claims.paper_claims())
+    assert "not measured in this run" in page("summary.md")
+    assert "not measured in this run" in page("results.md")
+    assert "not measured in this run" in page("picture.md")
+    assert all(f"`{name}`" in page("status.md") for name in NAMES)
+    assert not list(Path("book/_generated").glob("*.png"))
+
+
+def test_real_tables_stand_beside_a_simulated_run_and_are_marked(book):
+    whole_run("simulated", "simulated")
+    before = page("claims.md")
+    finish("01_data", cells=cell_table(), source="published", run="published")
+    finish("04_baseline", paper_records("published", ("lightgbm",)), run="published")
+    text = page("claims.md")
+    assert "reproduced" not in before
+    assert "*real cells (authors' tables):* weighted F1 89.0" in text
+    assert "`run published <results-real>`" in text
+    assert text.count("reproduced on real tables") == 1  # the baseline, not the networks
+    assert "reproduced on real tables" in page("summary.md")
+    results = page("results.md")
+    real, simulated = results.split("## Simulated cells")
+    simulated, paper = simulated.split("## The paper's numbers")
+    assert "- Paper" in real
+    assert "- Paper" not in simulated, "a simulated number must not stand beside the paper's"
+    assert "InceptionV3" in paper
+
+
+def test_real_signals_are_said_to_be_reached_or_not_from_their_own_runs(book):
+    text = page("real_signals.md")
+    assert text.count("Not measured here") == 2
+    assert "sts run --profile action_potentials" in text
+    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    values = {
+        ("compact", "weighted_f1"): 0.81,
+        ("compact", "balanced_accuracy"): 0.69,
+        ("lightgbm", "weighted_f1"): 0.84,
+    }
+    rows = [(m, metric, v, v, v - 0.02, v + 0.02, 522) for (m, metric), v in values.items()]
+    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
+    stage.save_table("summary", pd.DataFrame(rows, columns=columns))
+    stage.done()
+    text = page("real_signals.md")
+    assert text.count("Not measured here") == 1
+    assert (text.count("- reached"), text.count("not reached")) == (1, 1)
+    assert "81.0\u00a0%" in text and "79.0 to 83.0" in text
+
+
+def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said(book):
+    assert "has no network" in page("model_card.md")
+    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    fit = {"max_epochs": 40, "batch_size": 32, "learning_rate": 0.004}
+    recipe = {"weights": "none", "dropout": 0.3, "n_seeds": 3, "fit": fit}
+    score = {"metric": "balanced_accuracy", "split": "cv", "value": 0.79, "low": 0.76, "high": 0.82}
+    card = {
+        "data": "hybrid", "test_cells": 0, "metrics": [score], "versions": {"torch": "2"},
+        "calibration": {"temperature": 1.2, "ece_before": 0.1, "ece_after": 0.05, "n": 522},
+        "preprocessing": {"sweeps": {"step_s": 1.0}, "bank": {"wavelet": "mexh"}, "image": {"close_up": {"after_s": 0.01}}},
+        "training_range": {
+            "ranges": {"spikes": [1, 9]}, "central": 0.99, "margin": 0.5, "n_test_cells": 0, "flagged_test_cells": 0
+        },
+    }  # fmt: skip
+    made = {"recipe": recipe, "seed": 7, "cells_sha256": "ab" * 32}
+    own = card | {"architecture": "compact", "n_cells": {"Sst": 68}, "made_with": made}
+    fields = {
+        "classes": list(CLASSES),
+        "tensors_sha256": "cd" * 32,
+        "members": 3,
+        "transform": {"scale": [1.0]},
+        "card": own,
+    }
+    models = stage.path / "models"
+    for name in ("compact", "mean"):
+        (models / name).mkdir(parents=True)
+    (models / "compact" / "model.json").write_text(json.dumps(fields))
+    joint = {"format": 1, "classes": list(CLASSES), "members": {"compact": "ef" * 32}, "card": card}
+    (models / "mean" / "joint.json").write_text(json.dumps(joint))
+    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
+    stage.save_table(
+        "summary", pd.DataFrame([("compact", "balanced_accuracy", 0.7, 0.7, 0.6, 0.8, 9)], columns=columns)
+    )
+    stage.done()
+    text = page("model_card.md").replace("\\", "")
+    assert "## Compact CNN, hybrid cells" in text and "## Mean of networks, hybrid cells" in text
+    assert "seed 7 and 2 more; their mean answers" in text
+    assert "results/hybrid/08_real_signals/models/mean" in text
+    assert text.count("the folds only") == 2
+    (models / "mean" / "joint.json").write_text("{}")
+    with pytest.raises(DamagedFile, match=r"joint.json is damaged .*make the model again \(08_real_signals\)"):
+        page("model_card.md")
+
+
+def test_the_landing_picture_is_the_runs_own_and_says_simulated(book):
+    whole_run("simulated", "simulated")
+    text = page("picture.md")
+    copied = Path("book/_generated/fig4_balanced_accuracy.png")
+    assert copied.read_bytes() == Path("results/default/05_deep_models/fig4_balanced_accuracy.png").read_bytes()
+    alternative = re.search(r":alt: (.+)", text).group(1)
+    assert "simulated" in alternative
+    assert "simulated" in text.split("\n\n", 1)[1]
+
+
+def test_every_metric_of_every_model_is_on_the_results_page(book):
+    labels = pd.Series(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"] * 5)
+    proba = pd.get_dummies(labels)[list(CLASSES)].to_numpy(float)
+    made = [
+        r
+        for m in ("lightgbm", "lightgbm:aligned")
+        for r in evaluation.scores(labels, proba, m, "simulated", "holdout", 50)
+    ]
+    finish("04_baseline", [*made, {**made[0], "model": "resnet18", "value": None, "low": None, "high": None}])
+    text = page("results.md").replace("\\", "")
+    assert text.count("F1 of Vip/Lamp5") == 2
+    assert "LightGBM (aligned): all metrics" in text
+    assert "no number" in text
+
+
+def test_the_status_page_repeats_the_manifest(book):
+    finish("05_deep_models", [], weights="imagenet", note="a|b`c*")
+    manifest = json.loads(Path("results/default/05_deep_models/manifest.json").read_text())
+    text = page("status.md")
+    assert f"`{manifest['git_commit']}`" in text
+    assert manifest["made_from"]["versions"]["torch"] in text.replace("\\", "")
+    assert manifest["finished"][:10] in text
+    assert "`imagenet`" in text
+    assert "`` a|b`c* ``" in text
+    assert "Not run: `01_data`, `04_baseline`" in text
+
+
+def test_numbers_link_to_the_section_that_made_them(book):
+    finish("04_baseline", [record("lightgbm", "simulated", "holdout", "weighted_f1", 0.5, n=80)])
+    assert "(../notebooks/04_baseline.ipynb#scores-on-the-holdout)" in page("claims.md")
+    assert "](../notebooks" not in page("claims.md", notebooks=("01_data",))
+
+
+@pytest.mark.parametrize("text", tables.MISTAKES)
+def test_the_messages_on_the_page_are_those_of_the_command(book, text):
+    shown = tables.errors_page()
+    result = CliRunner().invoke(main, ["run", "-p", text])
+    if result.exit_code == 2:
+        assert f"$ sts run -p {text}\n{result.output.strip()}" in shown
+    else:
+        assert text not in shown
+
+
+def test_every_parameter_is_listed(book):
+    text = page("parameters.md")
+    for name in ("source", "features", "n_trials", "weights", "note"):
+        assert f"- `{name}`" in text
+    assert r"trials of the search \[1, 1000\]" in text
+
+
+@pytest.mark.parametrize("text", ["a_b*c*", "[x](y)", "{ref}`z`", "<b>", "$x$", "a|b", "# x"])
+def test_plain_text_stays_text(text):
+    from markdown_it import MarkdownIt
+
+    html = MarkdownIt().render(markup.plain(text))
+    assert re.sub(r"</?p>|\n", "", html) == text.replace("<", "&lt;").replace(">", "&gt;")
+
+
+# --- the book itself --------------------------------------------------------------------------------------------------
+
+
+def test_formulas_need_no_script(tmp_path):
+    (tmp_path / "conf.py").write_text(
+        "extensions = ['myst_parser', 'stslib.press.pages.mathml']\nhtml_math_renderer = 'mathml'\n"
+        "myst_enable_extensions = ['dollarmath']\n"
+    )
+    (tmp_path / "index.md").write_text("# A\n\nText $\\sqrt{2}$.\n\n$$\n\\frac{a}{b}\n$$\n\n$$\n\\nosuchthing{a}\n$$\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "sphinx", "-b", "html", str(tmp_path), str(tmp_path / "out")], capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    html = (tmp_path / "out" / "index.html").read_text()
+    assert html.count("<math") == 2
+    assert "<msqrt>" in html
+    assert "<mfrac>" in html
+    assert not re.search(r"<script[^>]*mathjax", html, flags=re.IGNORECASE)
+    assert "index.md:" in done.stderr, "a formula that cannot be read must be a warning with its place"
+    assert "nosuchthing" in done.stderr
+
+
+def test_every_page_is_in_the_contents_and_every_citation_is_known():
+    toc = (ROOT / "_toc.yml").read_text()
+    listed = {f for f in re.findall(r"(?:root|file):\s*(\S+)", toc) if f.startswith("book/")}
+    there = {
+        str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").rglob("*.md") if "_generated" not in p.parts
+    }
+    assert listed == there
+    keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), flags=re.MULTILINE))
+    cited = {
+        key
+        for p in (ROOT / "book").rglob("*.md")
+        for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", p.read_text())
+        for key in group.split(",")
+    }
+    assert cited <= keys
+    assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]["title"]
+
+
+def test_paths_and_make_targets_that_the_readme_names_exist():
+    text = re.sub(r"<!--.*?-->", "", (ROOT / "README.md").read_text(), flags=re.DOTALL)
+    for path in re.findall(r"\]\((?!https?:)([^)]+)\)", text):
+        assert (ROOT / path).is_file(), path
+    targets = re.findall(r"^([a-z]+):", (ROOT / "Makefile").read_text(), flags=re.MULTILINE)
+    assert set(re.findall(r"\bmake ([a-z]+)", text)) - {"python"} <= set(targets)
+    assert (ROOT / "book/_static/pipeline.svg").stat().st_size < 20_000
+
+
+@pytest.mark.slow
+def test_the_prose_builds_with_nothing_measured_and_asks_nothing_of_the_network(book):
+    """The pages of the book as they are, over notebooks that hold a title only; any warning fails."""
+    source = book / "source"
+    shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("_generated"))
+    for name in ("_config.yml", "_toc.yml"):
+        shutil.copy(ROOT / name, source / name)
+    (source / "notebooks").mkdir()
+    names = re.findall(r"notebooks/(\S+)", (ROOT / "_toc.yml").read_text())
+    for name in names:
+        nbformat.write(notebook(name), source / "notebooks" / f"{name}.ipynb")
+    write("default", names, source / "book" / "_generated")
+    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
+    done = subprocess.run(
+        [sys.executable, "-c", command, "build", str(source), "--path-output", str(book), "-W", "-n", "--keep-going"],
+        capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert "WARNING" not in done.stderr, done.stderr
+    html = book / "_build" / "html"
+    for path in html.rglob("*.html"):
+        loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)", path.read_text())
+        assert not loaded, (path.name, loaded)
+    assert "not measured in this run" in (html / "book" / "index.html").read_text()

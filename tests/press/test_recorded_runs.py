@@ -1,0 +1,334 @@
+"""Recorded cells from nothing to scores, as a user types it: fetched, own files, and the authors' scalograms.
+
+The recordings are written by the tests and the archive is the stand-in server; the notebooks are the real ones.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from stslib.cohort import CLASSES
+from stslib.press import fingerprint as provenance
+from stslib.press import stage as runs
+from tests.io import standin
+from tests.io.standin import Steps
+from tests.io.standin_server import Archives
+
+pytestmark = pytest.mark.slow
+
+LINES = {
+    "Pvalb": "Pvalb-IRES-Cre", "Sst": "Sst-IRES-Cre", "Vip/Lamp5": "Vip-IRES-Cre", "Excitatory": "Cux2-CreERT2"
+}  # fmt: skip
+#: Rheobase in pA, and spikes for each 10 pA above it.
+FIRING = {"Pvalb": (90, 6), "Sst": (50, 4), "Vip/Lamp5": (60, 3), "Excitatory": (70, 1)}
+SMALL = (
+    "-p", "04_baseline.n_trials=2", "-p", "04_baseline.n_shuffles=1", "-p", "04_baseline.n_bootstrap=200",
+    "-p", "04_baseline.n_jobs=1",
+)  # fmt: skip
+N_EACH = 8
+
+
+def steps(label: str, place: int, **same: object) -> list[Steps]:
+    """A family of steps of 10 pA, up to 50 pA above the rheobase; no two cells are alike."""
+    rheobase, gain = FIRING[label]
+    rheobase += 10 * (place % 3)
+    return [
+        Steps(n, float(pa), 0 if pa < rheobase else 1 + (pa - rheobase) // 10 * gain + place % 2, rate_hz=10_000.0,
+              onset_s=0.3, **same)  # type: ignore[arg-type]
+        for n, pa in enumerate(range(rheobase - 20, rheobase + 60, 10))
+    ]  # fmt: skip
+
+
+def cohort_cells() -> Iterator[tuple[str, str, int]]:
+    """Cell id, class and place of each cell."""
+    for k, label in enumerate(CLASSES):
+        for place in range(N_EACH):
+            yield str(100 * (k + 1) + place), label, place
+
+
+def sts(results: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "stslib.press.cli", *map(str, arguments), *(("--results", str(results)) if results else ())],
+        cwd=provenance.project_root(), capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == code, done.stdout + done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def stage(results: Path, run: str, name: str, monkeypatch: pytest.MonkeyPatch) -> runs.Stage:
+    monkeypatch.setenv("STS_RESULTS", str(results))
+    return runs.open_stage(run, name)
+
+
+def check_account(cells: pd.DataFrame, counts: pd.DataFrame) -> None:
+    """Every cell is kept or excluded with a reason, and the saved counts are those of the table."""
+    assert set(cells["status"]) <= {"kept", "excluded"} and cells["cell_id"].is_unique
+    assert ((cells["status"] == "kept") == (cells["reason"] == "")).all()
+    table = counts.set_index("reason")["total"]
+    assert table["all cells"] == len(cells) == table.drop("all cells").sum()
+    assert table["kept"] == (cells["status"] == "kept").sum()
+    found = cells.loc[cells["status"] == "excluded", "reason"].value_counts().to_dict()
+    assert table.drop(["kept", "all cells"]).to_dict() == found
+
+
+# --- fetched --------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """`sts data fetch` from the stand-in, then notebooks 1 to 4; returns the results folder."""
+    root = tmp_path_factory.mktemp("fetched")
+    archives = Archives()
+    for cell_id, label, place in cohort_cells():
+        specimen = int(cell_id)
+        sweeps = steps(label, place, description="Long Square")
+        archives.files[specimen] = standin.write_nwb1(root / f"{cell_id}.nwb", sweeps, seed=specimen)
+        archives.sweeps[specimen] = [
+            {"specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
+             "stimulus_start_time": s.onset_s, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
+            for s in sweeps
+        ]  # fmt: skip
+        archives.cells.append(
+            {"specimen__id": specimen, "line_name": LINES[label], "donor__species": "Mus musculus", "donor__id": place}
+        )
+        archives.features.append({"specimen_id": specimen, "tau": 20.0, "rheobase_sweep_number": 2})
+    archives.sweeps[107] = [r for r in archives.sweeps[107] if float(str(r["stimulus_absolute_amplitude"])) < 130]
+    archives.features[1]["rheobase_sweep_number"] = 5
+    for specimen, line, species in ((901, "", "Homo Sapiens"), (902, "Gad2-IRES-Cre", "Mus musculus")):
+        archives.cells.append(
+            {"specimen__id": specimen, "line_name": line, "donor__species": species, "donor__id": specimen}
+        )
+    address = archives.start()
+    command = [
+        sys.executable,
+        "-m",
+        "stslib.press.cli",
+        "data",
+        "fetch",
+        "--source",
+        "allen",
+        "--output",
+        str(root / "store"),
+    ]
+    done = subprocess.run(
+        [*command, "--base-uri", address], cwd=provenance.project_root(), capture_output=True, text=True, check=False
+    )
+    archives.stop()
+    assert done.returncode == 0, done.stdout + done.stderr
+    sts(root / "results", "run", "--profile", "fetched", "-p", f"01_data.path={root / 'store'}",
+        "-p", "01_data.split=drawn", *SMALL, "04_baseline", "03_scalograms")  # fmt: skip
+    return root / "results"
+
+
+def test_a_fetched_store_goes_through_the_notebooks(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = stage(fetched, "fetched", "01_data", monkeypatch)
+    cells = data.load_table("cells", keep_default_na=False)
+    check_account(cells, data.load_table("counts"))
+    reasons = cells.set_index("cell_id")["reason"]
+    assert reasons[reasons != ""].to_dict() == {"107": "no_partner_sweep", "901": "not_mouse", "902": "unsure_label"}
+    kept = cells[cells["status"] == "kept"]
+    sweeps = stage(fetched, "fetched", "02_sweeps", monkeypatch)
+    table = sweeps.load_table("sweeps")
+    assert sweeps.load_array("sweeps").shape == (4 * N_EACH - 1, 2, 4800)
+    assert table["cell_id"].tolist() == kept["cell_id"].tolist() and set(table["kind"]) == {"allen"}
+    scalograms = stage(fetched, "fetched", "03_scalograms", monkeypatch).load_array("scalograms")
+    assert scalograms.shape[:2] == (len(kept), 2) and np.isfinite(scalograms).all()
+
+
+def test_partners_are_counted_over_every_cell_that_was_looked_at(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The store keeps two sweeps a cell and the list of all: the paper's reason for +40 pA can be looked into."""
+    partners = stage(fetched, "fetched", "02_sweeps", monkeypatch).load_table("partners").set_index("offset_pa")
+    assert partners["n_rheobase"].tolist() == [4 * N_EACH] * 4
+    assert partners["n_cells"].to_dict() == {20.0: 4 * N_EACH, 40.0: 4 * N_EACH - 1, 60.0: 0, 80.0: 0}
+
+
+def test_resampling_is_judged_on_what_was_recorded(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The store's sweeps have 4 kHz; the errors and the spectra were measured on the raw ones, at the fetch."""
+    sweeps = stage(fetched, "fetched", "02_sweeps", monkeypatch)
+    errors = sweeps.load_table("resampling")
+    assert {1000.0, 2000.0, 4000.0, 8000.0} == set(errors["rate_hz"])
+    at = errors.groupby("rate_hz")["relative"].median()
+    assert at[1000.0] > at[2000.0] > at[4000.0] > at[8000.0] > 0
+    spectra = sweeps.load_table("spectra")
+    assert spectra["frequency_hz"].max() > 2000
+
+
+def test_features_of_fetched_cells_are_measured_on_the_raw_sweeps(
+    fetched: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    features = stage(fetched, "fetched", "04_baseline", monkeypatch).load_table("features")
+    assert len(features) == 4 * N_EACH - 1
+    # A spike of the stand-in is a Gaussian of 0.4 ms to + 30 mV and more: at 4 kHz its peak would be cut off.
+    assert (features["peak_v_long_square"] > 25).all()
+    assert features["f_i_curve_slope"].notna().all() and features["latency"].notna().all()
+    records = json.loads((fetched / "fetched" / "metrics.json").read_text())
+    assert {r["data"] for r in records} == {"allen"}
+
+
+# --- files ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of NWB 2, NWB 1 and ABF files in turn, with bad ones among them, and a table of labels."""
+    root = tmp_path_factory.mktemp("files")
+    folder = root / "recordings"
+    folder.mkdir()
+    rows = []
+    for cell_id, label, place in cohort_cells():
+        if place % 3 == 0:
+            standin.write_nwb2(folder / f"{cell_id}.nwb", steps(label, place), seed=int(cell_id))
+        elif place % 3 == 1:
+            standin.write_nwb1(folder / f"{cell_id}.nwb", steps(label, place, description="Long Square"))
+        else:
+            standin.write_abf(folder / f"{cell_id}.abf", steps(label, place))
+        rows.append((cell_id, label, f"mouse {place}"))
+    standin.write_bad_files(folder)
+    standin.write_nwb2(folder / "unlabelled.nwb", steps("Sst", 0))
+    standin.write_nwb2(folder / "odd.nwb", steps("Sst", 0))
+    standin.write_nwb2(folder / "twice.nwb", steps("Sst", 0))
+    rows += [("silent", "Sst", ""), ("odd", "Martinotti", ""), ("twice", "Sst", ""), ("twice", "Pvalb", "")]
+    rows += [("lost", "Sst", "")]
+    pd.DataFrame(rows, columns=["cell_id", "label", "donor"]).to_csv(root / "labels.csv", index=False)
+    return root
+
+
+@pytest.fixture(scope="module")
+def own(recordings: Path) -> Path:
+    """Notebooks 1 to 4 on that folder; returns the results folder."""
+    sts(recordings / "results", "run", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}",
+        "-p", f"01_data.labels={recordings / 'labels.csv'}", *SMALL, "04_baseline", "03_scalograms")  # fmt: skip
+    return recordings / "results"
+
+
+def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(
+    own: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = stage(own, "files", "01_data", monkeypatch)
+    cells = data.load_table("cells", keep_default_na=False)
+    check_account(cells, data.load_table("counts"))
+    left_out = cells[cells["status"] == "excluded"].set_index("cell_id")
+    assert left_out["reason"].to_dict() == {
+        **standin.BAD_FILES, "silent": "no_spiking_sweep", "unlabelled": "unsure_label", "odd": "unsure_label",
+        "twice": "unsure_label",
+    }  # fmt: skip
+    assert (left_out["detail"] != "").all()
+    array = stage(own, "files", "02_sweeps", monkeypatch).load_array("sweeps")
+    assert array.shape == (4 * N_EACH, 2, 4800) and array.max() > 60
+    table = stage(own, "files", "02_sweeps", monkeypatch).load_table("sweeps").set_index("cell_id")
+    assert set(table["kind"]) == {"real"}
+    for cell_id, label, place in cohort_cells():
+        rheobase = FIRING[label][0] + 10 * (place % 3)
+        assert (table.loc[cell_id, "rheobase_pa"], table.loc[cell_id, "partner_pa"]) == (rheobase, rheobase + 40)
+    features = stage(own, "files", "04_baseline", monkeypatch).load_table("features")
+    assert len(features) == 4 * N_EACH
+
+
+def test_a_run_knows_when_the_files_changed(own: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    arguments = ("run", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}", "-p",
+                 f"01_data.labels={recordings / 'labels.csv'}", "03_scalograms", "--plan")  # fmt: skip
+    assert "run (" not in sts(own, *arguments).stdout
+    extra = recordings / "recordings" / "new.nwb"
+    extra.write_text("one more")
+    try:
+        assert "01_data: run (input recordings changed)" in sts(own, *arguments).stdout
+    finally:
+        extra.unlink()
+
+
+def test_files_without_a_class_are_sent_to_predict(recordings: Path, tmp_path: Path) -> None:
+    done = sts(
+        tmp_path, "run", "01_data", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}", code=1
+    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("sts: ")]
+    assert len(said) == 1 and "its class is not clear" in said[0] and "sts predict" in said[0]
+
+
+@pytest.mark.parametrize(
+    ("path", "labels", "said"),
+    [
+        ("", "", "path is empty"),
+        ("nowhere", "", "no file or folder"),
+        ("recordings", "nowhere.csv", "no label table"),
+        ("empty", "", "holds no recording"),
+    ],
+)
+def test_wrong_paths_are_one_line(recordings: Path, tmp_path: Path, path: str, labels: str, said: str) -> None:
+    (recordings / "empty").mkdir(exist_ok=True)
+    given = ["-p", f"01_data.path={recordings / path if path else ''}"]
+    given += ["-p", f"01_data.labels={recordings / labels}"] if labels else []
+    done = sts(tmp_path, "run", "01_data", "--profile", "files", *given, code=1)
+    lines = [line for line in done.stderr.splitlines() if line.startswith("sts: ")]
+    assert len(lines) == 1 and said in lines[0], done.stderr
+
+
+# --- precomputed ----------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def precomputed(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Path:
+    """A folder of scalograms in the authors' form for 24 of their cells, three of them not usable, and notebooks 1 to 4."""
+    from stslib.io.published import Published
+
+    root = tmp_path_factory.mktemp("precomputed")
+    folder = root / "scalograms"
+    folder.mkdir()
+    table = Published().cells()
+    rng = np.random.default_rng(5)
+    for (label, _), rows in table[table["split"] != ""].groupby(["label", "split"]):
+        for cell_id in rows["cell_id"].iloc[:3]:
+            held = rng.normal(10 * (1 + CLASSES.index(str(label))), 1, (180, 4800, 2)).astype(np.float32)
+            np.save(folder / f"cell_{cell_id}.npy", held)
+    np.save(folder / "cell_1.npy", np.zeros((180, 4800, 2), np.float32))  # nobody knows it
+    (folder / f"cell_{table.loc[table['reason'] == 'not_mouse', 'cell_id'].iloc[0]}.npy").write_bytes(
+        (folder / "cell_1.npy").read_bytes()
+    )
+    (folder / "cell_2.npy").write_text("not an array")
+    sts(root / "results", "run", "--profile", "precomputed", "-p", f"01_data.path={folder}", *SMALL, "-p",
+        "03_scalograms.height=60", "-p", "03_scalograms.width=240", "04_baseline", "03_scalograms")  # fmt: skip
+    return root
+
+
+@pytest.mark.mirror
+def test_the_authors_scalograms_come_at_the_size_of_notebook_3(
+    precomputed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    results = precomputed / "results"
+    data = stage(results, "precomputed", "01_data", monkeypatch)
+    cells = data.load_table("cells", keep_default_na=False)
+    check_account(cells, data.load_table("counts"))
+    assert (cells["status"] == "kept").sum() == 24 and set(cells["reason"]) == {
+        "", "unsure_label", "not_mouse", "unreadable_file"
+    }  # fmt: skip
+    kept = cells[cells["status"] == "kept"]
+    assert kept.groupby(["label", "split"]).size().tolist() == [3] * 8
+    third = stage(results, "precomputed", "03_scalograms", monkeypatch)
+    images = third.load_array("scalograms")
+    assert images.shape == (24, 2, 60, 240)
+    for place, cell_id in enumerate(kept["cell_id"]):
+        held = np.load(precomputed / "scalograms" / f"cell_{cell_id}.npy", mmap_mode="r")
+        # 180 rows to 60 and 4,800 samples to 240: bilinear reads the middle row of three and two middle samples of twenty.
+        expected = held[1::3, 9:4800:20].astype(float) / 2 + held[1::3, 10:4800:20] / 2
+        np.testing.assert_allclose(np.moveaxis(images[place].astype(float), 0, -1), expected, rtol=2e-3)
+    bank = third.load_json("bank")
+    assert bank["ready_made"] and bank["data"] == "allen"
+    records = json.loads((results / "precomputed" / "metrics.json").read_text())
+    assert {r["data"] for r in records} == {"allen"}
+
+
+@pytest.mark.mirror
+def test_ready_made_scalograms_cannot_be_given_another_wavelet(precomputed: Path) -> None:
+    given = ("-p", f"01_data.path={precomputed / 'scalograms'}", "-p", "03_scalograms.wavelet=gaus2")
+    done = sts(precomputed / "results", "run", "03_scalograms", "--profile", "precomputed", *given, code=1)
+    assert "wavelet is 'gaus2'; the precomputed scalograms were made with 'mexh'" in done.stderr

@@ -1,0 +1,205 @@
+"""Running notebooks: strict, resumable, and exactly what changed runs again."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from stslib.press import fingerprint as provenance
+from stslib.press import runner as notebooks
+from stslib.press import stage as runs
+from stslib.support.errors import DamagedFile, ParameterError, StsError
+from tests.conftest import MINI_NOTEBOOKS, write_notebook
+
+
+def reasons(**options):
+    return {t.name: t.reason for t in notebooks.plan("default", **options)}
+
+
+def run_all(**options):
+    notebooks.execute(notebooks.plan("default", **options), "default", echo=lambda _: None)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"profile": "nope"}, ["no profile 'nope'", "default, small"]),
+        ({"overrides": ["01_make.n_value=3"]}, ["no parameter 'n_value'", "n_values"]),
+        ({"overrides": ["01_make.n_values=0"]}, ["0", "[1, 1000]"]),
+        ({"overrides": ["01_make.n_values=many"]}, ["'many'", "int"]),
+        ({"overrides": ["09_none.x=1"]}, ["no notebook '09_none'"]),
+        ({"overrides": ["n_values=3"]}, ["NOTEBOOK.PARAMETER=VALUE"]),
+        ({"overrides": ["01_make.run=x"]}, ["--run"]),
+        ({"only": ["04_gone"]}, ["no notebook '04_gone'"]),
+    ],
+)
+def test_bad_input_is_refused_before_anything_runs(checkout, options, words):
+    with pytest.raises(ParameterError) as caught:
+        notebooks.plan("default", **options)
+    assert all(word in str(caught.value) for word in words)
+    assert not (checkout / "results").exists()
+
+
+def test_a_profile_with_a_wrong_parameter_is_refused(checkout):
+    (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: 3, typo: 1}\n")
+    with pytest.raises(ParameterError, match="typo"):
+        notebooks.plan("default", "bad")
+    (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: [")
+    with pytest.raises(ParameterError, match="not valid YAML"):
+        notebooks.plan("default", "bad")
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run of the small checkout, made once; tests work on copies."""
+    root = tmp_path_factory.mktemp("finished") / "checkout"
+    for name, cells in MINI_NOTEBOOKS.items():
+        write_notebook(root / "notebooks" / f"{name}.ipynb", cells)
+    (root / "pyproject.toml").write_text("")
+    (root / "notebooks" / "profiles").mkdir()
+    (root / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
+    before = Path.cwd()
+    os.chdir(root)
+    try:
+        run_all()
+    finally:
+        os.chdir(before)
+    return root
+
+
+@pytest.fixture
+def done(finished, tmp_path, monkeypatch):
+    root = shutil.copytree(finished, tmp_path / "checkout")
+    monkeypatch.chdir(root)
+    return root
+
+
+def test_a_finished_run_is_current_and_complete(done):
+    assert set(reasons().values()) == {""}
+    assert json.loads((done / "results/default/metrics.json").read_text())[0]["value"] == 10.0
+    executed = nbformat.read(done / "results/default/01_make/01_make.ipynb", as_version=4)
+    assert any("injected-parameters" in c.metadata.get("tags", []) for c in executed.cells)
+    messages = []
+    notebooks.execute(notebooks.plan("default"), "default", echo=messages.append)
+    assert all(m.endswith(": current") for m in messages)
+
+
+def test_a_changed_parameter_runs_it_and_all_that_reads_it(done):
+    assert reasons(overrides=["01_make.n_values=6"]) == {
+        "01_make": "changed: parameter n_values",
+        "02_use": "changed: result of 01_make",
+        "03_apart": "",
+    }
+
+
+def test_changed_code_counts_and_changed_prose_does_not(done):
+    path = done / "notebooks/02_use.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells.append(nbformat.v4.new_markdown_cell("A new sentence."))
+    nbformat.write(notebook, path)
+    assert set(reasons().values()) == {""}
+    notebook.cells[1].source += "\n# touched"
+    nbformat.write(notebook, path)
+    assert reasons() == {"01_make": "", "02_use": "changed: its code", "03_apart": ""}
+
+
+def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path, monkeypatch):
+    package = shutil.copytree(provenance.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(provenance, "PACKAGE", package)
+    assert set(reasons().values()) == {""}
+    with (package / "cohort" / "__init__.py").open("a") as module:  # only 02_use imports it
+        module.write("# touched\n")
+    assert reasons() == {"01_make": "", "02_use": "changed: stslib.cohort", "03_apart": ""}
+    with (package / "press" / "stage.py").open("a") as module:  # all of them import it
+        module.write("# touched\n")
+    assert all(reasons().values())
+
+
+def test_another_library_version_counts(done, monkeypatch):
+    provenance.versions()
+    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.99"})
+    assert all("version of" in r for r in reasons().values())
+
+
+def test_a_damaged_result_is_an_error_and_force_mends_it(done):
+    (done / "results/default/01_make/values.npy").write_bytes(b"\x93NUMPY rubbish")
+    with pytest.raises(DamagedFile, match=r"values\.npy is damaged"):
+        notebooks.plan("default")
+    tasks = notebooks.plan("default", only=["01_make"], force=True)
+    notebooks.execute(tasks, "default", echo=lambda _: None)
+    assert reasons()["01_make"] == ""
+
+
+def test_a_damaged_manifest_is_an_error(done):
+    (done / "results/default/02_use/manifest.json").write_text("{")
+    with pytest.raises(DamagedFile, match=r"manifest\.json is damaged"):
+        notebooks.plan("default")
+
+
+def test_a_broken_notebook_fails_in_one_line_and_counts_as_unfinished(done):
+    path = done / "notebooks/02_use.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[2].source = "raise ValueError('the sum\\nis wrong')"
+    nbformat.write(notebook, path)
+    with pytest.raises(StsError, match=r"02_use failed in cell .*ValueError: the sum is wrong") as caught:
+        run_all()
+    assert "\n" not in str(caught.value)
+    assert (done / "results/default/02_use.failed.ipynb").is_file()
+    assert not (done / "results/default/02_use/manifest.json").exists()
+    assert reasons()["02_use"] == "unfinished"
+
+
+def test_a_notebook_without_its_last_line_does_not_count(done):
+    path = done / "notebooks/03_apart.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells = notebook.cells[:-1]
+    nbformat.write(notebook, path)
+    with pytest.raises(StsError, match=r"without stage\.done"):
+        run_all()
+
+
+def test_two_runs_at_once_are_kept_apart(done):
+    with notebooks._locked(runs.run_folder("default")), pytest.raises(StsError, match="another sts run"):
+        run_all()
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(done):
+    path = done / "notebooks/02_use.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    mark = done / "waiting"
+    notebook.cells[2].source += f"\nimport time, pathlib\np = pathlib.Path({str(mark)!r})\np.touch()\ntime.sleep(3)"
+    nbformat.write(notebook, path)
+    command = [sys.executable, "-m", "stslib.press.cli", "run"]
+    process = subprocess.Popen(command, cwd=done, start_new_session=True)
+    while not mark.exists():
+        assert process.poll() is None
+        time.sleep(0.1)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    assert reasons() == {"01_make": "", "02_use": "unfinished", "03_apart": ""}
+    assert subprocess.run(command, cwd=done, check=False).returncode == 0
+    assert set(reasons().values()) == {""}
+    assert json.loads((done / "results/default/metrics.json").read_text())[0]["value"] == 10.0
+
+
+def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
+    """01 is run alone on a file that changed; 02 must not be taken for current."""
+    path = checkout / "notebooks/01_make.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[1].source += "\nfrom pathlib import Path\ntext = stage.reads(Path('given.txt')).read_text()"
+    notebook.cells[2].source = "stage.save_array('values', np.full(n_values, float(text)))"
+    nbformat.write(notebook, path)
+    (checkout / "given.txt").write_text("1")
+    notebooks.execute(notebooks.plan("default"), "default", echo=lambda *_: None)
+    assert set(reasons().values()) == {""}
+    (checkout / "given.txt").write_text("2")
+    assert reasons()["01_make"] == "input given.txt changed"
+    notebooks.execute(notebooks.plan("default", only=["01_make"]), "default", echo=lambda *_: None)
+    assert reasons() == {"01_make": "", "02_use": "changed: result of 01_make", "03_apart": ""}
