@@ -1,22 +1,26 @@
-"""The source of a run: opened from the parameters of notebook 1, and opened again by the notebooks after it."""
+"""What notebooks ask of the sources: the cells that notebook 01 names, and the cells that it included, opened again.
+
+A source's recordings are read when they are asked for, so that opening one is cheap.
+"""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 
 from stslib import cohort, sweeps
-from stslib.io import Source, open_source
 from stslib.io.precomputed import MADE_WITH, Precomputed
+from stslib.io.source import Source, open_source
 from stslib.recordings import Recording
-from stslib.support.errors import ParameterError
+from stslib.support.errors import MissingInput, ParameterError
 
-#: Options of each source that are parameters of notebook 1.
+#: Options of each source that are parameters of notebook 01.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "simulated": ("n_cells", "seed"),
     "published": (),
@@ -24,17 +28,22 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "fetched": ("path", "split"),
     "files": ("path", "labels"),
     "precomputed": ("path", "labels"),
+    "real_sweeps": (),
 }
-#: What metric records and figures call the cells of a source; the others say what they are (`Source.kind`).
+#: Options that name files or folders.
+PATHS = ("path", "labels", "store_path")
+#: Word for the data in metric records and figures; the others are named after what they hold (`Source.kind`).
 DATA = {"published": "published", "fetched": "allen", "precomputed": "allen"}
-#: These give no sweeps: tables of features, and scalograms.
+#: These give tables of features or scalograms, no sweeps.
 WITHOUT_SWEEPS = ("published", "precomputed")
 #: Simulated cells that stand in, by name, where a picture of a sweep is wanted and the source has none.
 N_EXAMPLES = 120
+#: Action potentials alone, in metric records.
+ACTION_POTENTIALS = "action_potentials"
 
 
 class Finished(Protocol):
-    """What is asked of a finished notebook 1 (`stslib.press.stage.Stage`)."""
+    """What is read of a finished notebook 01 (`stslib.press.stage.Stage`)."""
 
     parameters: dict[str, Any]
 
@@ -45,24 +54,231 @@ class Finished(Protocol):
 
 @dataclass(frozen=True)
 class Cells:
-    """Cells with sweeps.
+    """Cells of one source, as `open_cells` and `reopen` give them.
 
     Attributes
     ----------
     source : Source
-        Gives their recordings, spikes counted.
-    table : DataFrame
-        The kept ones.
-    long_squares : DataFrame
-        Of every cell that was looked at (see `stslib.sweeps.Survey`).
-    data : str
-        What they are: `simulated`, `hybrid`, `real`, `allen`.
+        Reads them.
+    cells : DataFrame
+        One row a cell: cell_id, label, dataset (rig), donor, split and what else the source knows. After `reopen` the
+        included cells of notebook 01 only.
+    long_squares : DataFrame or None
+        One row a long square of every cell that was examined: cell_id, number, stimulus_pa, n_spikes; None where it is yet to
+        be surveyed (`stslib.sweeps.survey`).
+    inputs : list of Path
+        Files and folders that the source reads.
     """
 
     source: Source
-    table: pd.DataFrame
-    long_squares: pd.DataFrame
-    data: str
+    cells: pd.DataFrame
+    long_squares: pd.DataFrame | None = None
+    inputs: list[Path] = field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+        return self.source.name
+
+    @property
+    def kind(self) -> str:
+        """What the voltages are: `simulated`, `hybrid` or `real`."""
+        return self.source.kind
+
+    @property
+    def data(self) -> str:
+        """Word for the data in metric records and figures: `simulated`, `hybrid`, `published`, `allen`, ..."""
+        layout = getattr(self.source, "layout", "")
+        return ACTION_POTENTIALS if layout == ACTION_POTENTIALS else DATA.get(self.name, self.kind)
+
+    @property
+    def has_sweeps(self) -> bool:
+        """Whether the source has recordings; `published` and `precomputed` have tables and scalograms only."""
+        return self.name not in WITHOUT_SWEEPS
+
+    @property
+    def ready_made(self) -> bool:
+        """Whether the source has scalograms in place of sweeps (`fill_scalograms`)."""
+        return self.name == Precomputed.name
+
+    def recording(self, cell_id: str) -> Recording:
+        """The long-square sweeps of one cell."""
+        return next(self.recordings([cell_id]))
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
+        """Recordings of `cell_ids`, in their order, one at a time; by default of every cell that can be read.
+
+        After `reopen` each sweep knows how many spikes notebook 01 counted in it.
+        """
+        if self.long_squares is None or not self.has_sweeps:
+            return self.source.recordings(cell_ids)
+        ids = self.cells["cell_id"] if cell_ids is None else cell_ids
+        return sweeps.with_counts(self.source.recordings(ids), self.long_squares)
+
+    def features(self) -> pd.DataFrame | None:
+        """The source's own table of features, one row a cell, or None where they are to be measured on the recordings."""
+        own = getattr(self.source, "features", None)
+        return own() if own else None
+
+    def resampling_quality(self, cell_id: str) -> sweeps.Judged | None:
+        """Resampling quality of the raw second sweep, measured when the cell was fetched; None where sweeps are raw."""
+        judged = getattr(self.source, "judged", None)
+        return judged(cell_id) if judged else None
+
+    def unused_labels(self) -> list[str]:
+        """Cell ids of the user's label table that no file has."""
+        unused = getattr(self.source, "unused_labels", None)
+        return unused() if unused else []
+
+    def with_sweeps(self, seed: int = 2026) -> Cells:
+        """These cells where the source has sweeps, else 120 simulated cells that have both, for pictures of sweeps."""
+        if self.has_sweeps:
+            return self
+        source = open_source("simulated", n_cells=N_EXAMPLES, seed=seed)
+        found = sweeps.survey(source.recordings())
+        table = cohort.kept(cohort.account(source.cells(), found.reasons))
+        return Cells(source, table, found.long_squares)
+
+    def fill_scalograms(self, images: np.ndarray, made_with: Mapping[str, Any]) -> None:
+        """Read the ready-made scalograms of the cells, resized, into `images` of shape (n_cells, 2, height, width).
+
+        Parameters
+        ----------
+        images : ndarray
+            Filled in the order of `cells`.
+        made_with : mapping
+            `Bank.as_dict()` and `output`: what the images should be made with.
+
+        Raises
+        ------
+        ParameterError
+            When the ready-made ones were made otherwise: they cannot be changed any more.
+        """
+        for name, value in MADE_WITH.items():
+            if made_with[name] != value:
+                raise ParameterError(
+                    f"{name} is {made_with[name]!r}; the precomputed scalograms were made with {value!r}, give that"
+                )
+        assert isinstance(self.source, Precomputed)
+        self.source.fill(images, self.cells["cell_id"].tolist())
+
+
+def open_cells(parameters: Mapping[str, Any]) -> Cells:
+    """Open the cells that the parameters of notebook 01 name.
+
+    Parameters
+    ----------
+    parameters : mapping
+        `source`, one of `SOURCES`, and its options: `n_cells` and `seed` (simulated), `store_path` (store), `path` and `labels`
+        (files, precomputed), `path` and `split` (fetched). Others are left alone.
+
+    Returns
+    -------
+    Cells
+        With every cell of the source, also those that cannot be used (column `reason`).
+
+    Raises
+    ------
+    ParameterError
+        There is no such source.
+    MissingInput, DamagedFile
+        Its files are not there, or cannot be read.
+
+    Examples
+    --------
+    >>> from stslib import io
+    >>> opened = io.open_cells({"source": "simulated", "n_cells": 4, "seed": 1})
+    >>> opened.data, len(opened.cells)
+    ('simulated', 4)
+    >>> recording = opened.recording(opened.cells.cell_id[0])
+    >>> v_mv, i_pa = recording.sweeps[0].load()
+    >>> v_mv.shape == i_pa.shape
+    True
+    """
+    name = parameters["source"]
+    options = {option: parameters[option] for option in OPTIONS.get(name, ()) if option in parameters}
+    source = open_source(name, **options)
+    texts = [str(options[option]) for option in PATHS if option in options]
+    paths = [Path(p).expanduser() for text in texts for p in text.split(os.pathsep) if p]
+    return Cells(source, source.cells(), inputs=[p / "cells.csv" if name == "fetched" else p for p in paths])
+
+
+def reopen(data: Finished) -> Cells:
+    """Open the included cells of a finished notebook 01 again, with the spikes that it counted.
+
+    Parameters
+    ----------
+    data : Stage
+        The finished notebook: `stage.input("01_data")`. Its parameters and its tables `cells` and `long_squares` are read.
+
+    Returns
+    -------
+    Cells
+        `cells` are the included ones, with a fresh index 0..n-1.
+
+    Raises
+    ------
+    MissingInput, DamagedFile
+        The source's files or the notebook's tables are gone or altered.
+
+    Examples
+    --------
+    A stand-in for the finished notebook:
+
+    >>> from types import SimpleNamespace
+    >>> from stslib import cohort, io, sweeps
+    >>> parameters = {"source": "simulated", "n_cells": 4, "seed": 1}
+    >>> opened = io.open_cells(parameters)
+    >>> found = sweeps.survey(opened.recordings())
+    >>> tables = {"cells": cohort.account(opened.cells, found.reasons), "long_squares": found.long_squares}
+    >>> data = SimpleNamespace(parameters=parameters, load_table=lambda name, **read_csv: tables[name])
+    >>> again = io.reopen(data)
+    >>> all(sweep.n_spikes is not None for recording in again.recordings() for sweep in recording.sweeps)
+    True
+    """
+    opened = open_cells(data.parameters)
+    included = cohort.kept(data.load_table("cells", keep_default_na=False))
+    return Cells(opened.source, included, data.load_table("long_squares"), opened.inputs)
+
+
+def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
+    """Recordings of the data mirror that `STS_DATA_MIRROR` names, to set beside other cells.
+
+    Parameters
+    ----------
+    n_hybrid : int
+        Hybrid cells, evenly chosen from the file; 0 leaves them out.
+
+    Returns
+    -------
+    dict
+        `real`: the six real sweeps, one a cell; `hybrid`: hybrid cells. What the mirror does not have is not in it; without a
+        mirror it is empty.
+
+    Examples
+    --------
+    >>> from stslib import io
+    >>> set(io.mirrored(n_hybrid=2)) <= {"real", "hybrid"}
+    True
+    """
+    wanted: dict[str, dict[str, Any]] = {"real_sweeps": {}}
+    if n_hybrid:
+        wanted["store"] = {"store_path": "mirror:hybrid/hybrid.h5"}
+    found = {}
+    for name, options in wanted.items():
+        try:
+            source = open_source(name, **options)
+        except MissingInput:
+            continue
+        ids = source.cells()["cell_id"]
+        chosen = (
+            ids if name == "real_sweeps" else ids.iloc[np.unique(np.linspace(0, len(ids) - 1, n_hybrid).astype(int))]
+        )
+        found[source.kind] = list(source.recordings(chosen))
+    return found
+
+
+# --- called by notebooks that are yet to change --------------------------------------------------------------------
 
 
 def from_parameters(parameters: Mapping[str, Any]) -> Source:
@@ -78,15 +294,20 @@ def data_of(source: Source) -> str:
 
 def inputs(parameters: Mapping[str, Any]) -> list[Path]:
     """The files and folders that notebook 1 reads: a change of one of them makes its results stale."""
-    named = {option: str(parameters[option]) for option in OPTIONS[parameters["source"]] if option in _PATHS}
+    named = {option: str(parameters[option]) for option in OPTIONS[parameters["source"]] if option in PATHS}
     paths = [Path(p).expanduser() for text in named.values() for p in text.split(os.pathsep) if p]
     return [p / "cells.csv" if parameters["source"] == "fetched" else p for p in paths]
 
 
-_PATHS = ("path", "labels", "store_path")
+@dataclass(frozen=True)
+class _Old:
+    source: Source
+    table: pd.DataFrame
+    long_squares: pd.DataFrame
+    data: str
 
 
-def reopen(data: Finished) -> Source:
+def reopen_source(data: Finished) -> Source:
     """The source of a finished notebook 1; its recordings know how many spikes notebook 1 counted in each sweep."""
     source = from_parameters(data.parameters)
     if source.name in WITHOUT_SWEEPS:
@@ -94,21 +315,21 @@ def reopen(data: Finished) -> Source:
     return _Counted(source, data.load_table("long_squares"))
 
 
-def cells_with_sweeps(data: Finished) -> Cells:
+def cells_with_sweeps(data: Finished) -> _Old:
     """The kept cells of a finished notebook 1 with their sweeps, or some simulated cells where its source has no sweeps."""
-    source = reopen(data)
+    source = reopen_source(data)
     if source.name in WITHOUT_SWEEPS:
         return example_cells(data.parameters["seed"])
     table = cohort.kept(data.load_table("cells", keep_default_na=False))
-    return Cells(source, table, data.load_table("long_squares"), data_of(source))
+    return _Old(source, table, data.load_table("long_squares"), data_of(source))
 
 
-def example_cells(seed: int) -> Cells:
+def example_cells(seed: int) -> _Old:
     """Some simulated cells that have both sweeps."""
     source = open_source("simulated", n_cells=N_EXAMPLES, seed=seed)
     found = sweeps.survey(source.recordings())
     table = cohort.kept(cohort.account(source.cells(), found.reasons))
-    return Cells(source, table, found.long_squares, data_of(source))
+    return _Old(source, table, found.long_squares, data_of(source))
 
 
 @dataclass(frozen=True)

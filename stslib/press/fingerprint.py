@@ -154,8 +154,8 @@ def module_hashes(code: str) -> dict[str, str]:
         waiting.extend(imported_modules(text) - seen.keys())
         if "." in name:
             waiting.append(name.rsplit(".", 1)[0])  # a package's __init__ runs before its modules
-        for data in sorted((PACKAGE / "data").glob("*")):
-            if data.is_file() and data.name in text:
+        for data in sorted(path.parent.glob("*.json")):
+            if data.name in text:
                 seen[f"data/{data.name}"] = sha256_of(data)[:16]
     return dict(sorted(seen.items()))
 

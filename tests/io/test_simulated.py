@@ -427,7 +427,7 @@ def inside_quartiles(values: dict[str, np.ndarray], real: dict[str, np.ndarray])
 
 @pytest.mark.mirror
 def test_reference_table_is_what_its_sources_say(mirror: Path) -> None:
-    table = json.loads(resources.files("stslib").joinpath("data/simulated_population.json").read_text())
+    table = json.loads(resources.files("stslib.io.simulated").joinpath("population.json").read_text())
     shared = json.loads((mirror / "reference" / "population_statistics.json").read_text())
     cells = published(mirror)
     fits = pd.read_csv(mirror / "reference" / "glif3_parameters.csv").set_index("specimen_id")

@@ -1,6 +1,6 @@
 """A smooth action potential with given threshold, peak, trough, half width, slopes and trough delay.
 
-The seven numbers are those of ../data/simulated_population.json. Half width is the time above half height, halfway between
+The seven numbers are those of `population.json`. Half width is the time above half height, halfway between
 threshold and peak; the trough delay is counted from the peak.
 """
 

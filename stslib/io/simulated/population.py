@@ -1,6 +1,6 @@
 """Draws cells from per-class population statistics: a Gaussian copula over GLIF3 parameters and action-potential shape.
 
-The statistics (../data/simulated_population.json, with their sources) are marginal quantiles, Spearman correlations and
+The statistics (`population.json` beside this module, with their sources) are marginal quantiles, Spearman correlations and
 counts. A draw is a vector of correlated normal numbers, one a column, each pushed through its column's quantiles.
 """
 
@@ -64,7 +64,7 @@ class ClassStatistics:
 @cache
 def statistics() -> dict[str, ClassStatistics]:
     """The reference table, one entry a class."""
-    text = resources.files("stslib").joinpath("data/simulated_population.json").read_text(encoding="utf-8")
+    text = resources.files("stslib.io.simulated").joinpath("population.json").read_text(encoding="utf-8")
     table = json.loads(text)
     columns = tuple(table["columns"])
     return {
