@@ -1,5 +1,9 @@
 # Two commands matter: `make book` and `make test`. Both set up .venv first, once.
-PYTHON ?= $(shell command -v python3.11 || command -v python3)
+# A name on the path may be a shim of a Python that is not there, so each is tried.
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && { command -v $$p; break; }; done)
+# The set of versions: constraints.txt is the newest that was tested, constraints-oldest.txt the oldest.
+CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 READY := .venv/.ready
 
@@ -12,7 +16,7 @@ book: $(READY)  ## set up, run the six notebooks on simulated cells, build the b
 test: $(READY) lint  ## set up, then lint, type check and all tests
 	$(BIN)/python -m pytest tests
 
-lint: $(READY)  ## ruff (lint and format) and mypy
+lint: $(READY)  ## ruff (lint and format), the floors' import contracts, and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy stslib
 
 smoke: $(READY)  ## the six notebooks on a few cells, in minutes
@@ -32,8 +36,10 @@ clean:  ## remove results and the book, keep .venv
 help:  ## this list
 	@sed -n 's/^\([a-z]*\):.*##/\1\t/p' $(MAKEFILE_LIST)
 
-$(READY): constraints.txt pyproject.toml
-	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and f"make: Python 3.11 is needed, and $(PYTHON) is {sys.version.split()[0]}; say make PYTHON=/path/to/python3.11")'
+$(READY): $(CONSTRAINTS) pyproject.toml allensdk.txt
+	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found; say make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"make: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is {sys.version.split()[0]}; say make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[allen,files,cluster,postgres,book,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS) -e '.[allen,files,cluster,postgres,book,lab,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r allensdk.txt
 	@touch $@

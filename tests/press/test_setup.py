@@ -6,6 +6,9 @@ import tomllib
 
 import pytest
 import yaml
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+from packaging.version import Version
 
 from stslib.press import fingerprint as provenance
 
@@ -29,22 +32,39 @@ def test_ci_runs_the_test_command_of_the_readme():
 
 
 def test_conda_gives_the_same_packages():
-    environment = yaml.safe_load((ROOT / "environment.yml").read_text())
-    assert "python=3.11" in environment["dependencies"]
-    pip = next(d["pip"] for d in environment["dependencies"] if isinstance(d, dict))
+    text = (ROOT / "environment.yml").read_text()
+    pip = next(d["pip"] for d in yaml.safe_load(text)["dependencies"] if isinstance(d, dict))
     assert "-c constraints.txt" in pip
-    installed = re.search(r"-e '(\.\[[^']*\])'", (ROOT / "Makefile").read_text())
-    assert f"-e {installed.group(1)}" in pip
+    makefile = (ROOT / "Makefile").read_text()
+    asked = re.search(r"-e '([^']*)'", makefile)
+    assert f"-e {asked.group(1)}" in pip
+    for step in (text, makefile):  # AllenSDK, without the versions that it declares
+        assert "--no-deps -r allensdk.txt" in step
 
 
-def test_constraints_pin_every_direct_dependency():
+@pytest.mark.parametrize("name", ["constraints.txt", "constraints-oldest.txt"])
+def test_a_set_of_versions_pins_every_direct_dependency_within_its_range(name):
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    asked = [*project["dependencies"], *(d for extra in project["optional-dependencies"].values() for d in extra)]
-    pinned = {
-        line.split("==")[0].lower().replace("_", "-") for line in (ROOT / "constraints.txt").read_text().splitlines()
+    extras = {
+        k: v for k, v in project["optional-dependencies"].items() if (k, name) != ("bench", "constraints-oldest.txt")
     }
-    names = {re.match(r"[A-Za-z0-9._-]+", d).group().lower().replace("_", "-") for d in asked}
-    assert names <= pinned, names - pinned
+    pinned = {}
+    for line in (ROOT / name).read_text().splitlines():
+        package, version = line.split(" ;")[0].split("==")
+        pinned.setdefault(canonicalize_name(package), []).append(version)
+    for asked in map(Requirement, [*project["dependencies"], *(d for extra in extras.values() for d in extra)]):
+        versions = pinned.get(canonicalize_name(asked.name), [])
+        assert versions, asked
+        assert all(asked.specifier.contains(version) for version in versions), (asked, versions)
+
+
+def test_the_oldest_set_is_the_lower_bounds():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    oldest = (ROOT / "constraints-oldest.txt").read_text().lower()
+    for asked in map(Requirement, project["dependencies"]):
+        lowest = Version(next(s.version for s in asked.specifier if s.operator == ">="))
+        found = re.search(rf"^{canonicalize_name(asked.name)}==(.+)$", oldest.replace("_", "-"), flags=re.MULTILINE)
+        assert Version(found.group(1)).release[:2] == (*lowest.release, 0)[:2], asked
 
 
 def test_no_data_weights_results_or_large_files_are_tracked():
