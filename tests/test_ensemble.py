@@ -153,6 +153,6 @@ def test_on_the_published_tables_it_beats_the_papers_features_inside_train(mirro
     for name, learner in (("published", baseline.boosted({})), ("relative", baseline.ensembled())):
         proba = baseline.held_out(learner, features.select(table, name)[train], y[train], fold)
         said[name] = evaluation.predicted(proba[fold[0][1]])
-    gap = evaluation.bootstrap_difference(y[train][fold[0][1]], said["relative"], said["published"])
+    gap = evaluation.compare(y[train][fold[0][1]], said["relative"], said["published"])
     assert gap.low > 0.02
     assert evaluation.score("balanced_accuracy", y[train][fold[0][1]], said["relative"]) > 0.93

@@ -23,14 +23,14 @@ def test_the_temperature_of_a_model_that_is_too_sure_is_found(by):
     assert temperature.fit(labels, proba) == pytest.approx(by, rel=0.08)
 
 
-def test_it_mends_the_calibration_and_changes_no_decision():
+def test_it_corrects_the_calibration_and_changes_no_decision():
     labels, proba = too_sure(1500, 3.0)
     parts = np.array_split(np.arange(1500), 3)
     folds = [(np.setdiff1d(np.arange(1500), held), held) for held in parts]
-    said = temperature.summary(labels, proba, folds)
-    assert said["ece_before"] > 0.15 > 0.05 > said["ece_after"]
-    assert said["surprise_after"] < said["surprise_before"]
-    after = temperature.calibrated(proba, said["temperature"])
+    card = temperature.summary(labels, proba, folds)
+    assert card["ece_before"] > 0.15 > 0.05 > card["ece_after"]
+    assert card["log_loss_after"] < card["log_loss_before"]
+    after = temperature.calibrated(proba, card["temperature"])
     assert np.allclose(after.sum(1), 1) and np.array_equal(after.argmax(1), proba.argmax(1))
 
 

@@ -1,6 +1,16 @@
 """How good a classifier is: scores with bootstrap intervals, two models compared, calibration, the paper's numbers."""
 
-from stslib.evaluation.intervals import LEVEL, bootstrap, by_fold, confusion_shares, cv_records, interval, scores
+from stslib.evaluation.intervals import (
+    LEVEL,
+    Comparison,
+    bootstrap,
+    by_fold,
+    compare,
+    confusion_shares,
+    cv_scores,
+    interval,
+    scores,
+)
 from stslib.evaluation.metrics import (
     METRIC_NAMES,
     METRICS,
@@ -11,9 +21,8 @@ from stslib.evaluation.metrics import (
     score,
     scores_of,
 )
-from stslib.evaluation.pairs import Difference, McNemar, bootstrap_difference, compare_models, mcnemar
 from stslib.evaluation.paper import COMPARABLE_DATA, PAPER_RESULTS, compare_with_paper, paper_sentence, paper_value
-from stslib.evaluation.reliability import calibration
+from stslib.evaluation.temperature import calibration
 
 __all__ = [
     "COMPARABLE_DATA",
@@ -21,20 +30,17 @@ __all__ = [
     "METRICS",
     "METRIC_NAMES",
     "PAPER_RESULTS",
-    "Difference",
-    "McNemar",
+    "Comparison",
     "bootstrap",
-    "bootstrap_difference",
     "by_fold",
     "calibration",
     "check_proba",
-    "compare_models",
+    "compare",
     "compare_with_paper",
     "confusion",
     "confusion_shares",
-    "cv_records",
+    "cv_scores",
     "interval",
-    "mcnemar",
     "paper_sentence",
     "paper_value",
     "predicted",

@@ -1,4 +1,4 @@
-"""Scores with bootstrap intervals, and the records in which they are kept.
+"""Scores with bootstrap intervals, the records in which they are kept, and two models on the same cells.
 
 The confusion matrix of a bootstrap resample is a multinomial draw from the observed one. So resamples are drawn as
 matrices, never as lists of cells: 2,000 of them take milliseconds.
@@ -6,43 +6,33 @@ matrices, never as lists of cells: 2,000 of them take milliseconds.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+from scipy import stats
 
 from stslib.cohort import CLASSES
-from stslib.evaluation.metrics import METRICS, check_proba, confusion, predicted, scores_of
+from stslib.evaluation.metrics import METRICS, check_proba, confusion, label_pairs, predicted, scores_of
 from stslib.support.errors import ParameterError, one_of
 
 LEVEL = 0.95
+_RECORD = ("model", "data", "split", "metric", "value", "low", "high", "n")
 
 
 def bootstrap(
     labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026, stratified: bool = True
 ) -> dict[str, np.ndarray]:
-    """Metrics of bootstrap resamples of the cells.
+    """Each of `METRICS` in `n_bootstrap` resamples of the cells, as (n_bootstrap,) arrays.
 
-    Parameters
-    ----------
-    labels, predictions : (n,) of str
-        True and predicted classes.
-    n_bootstrap : int
-        Number of resamples.
-    seed : int
-        Seed of the draw.
-    stratified : bool
-        True: every resample has as many cells of each class as the data (the holdout of the paper is stratified, so
-        its class counts are not left to chance). False: the class counts vary too.
-
-    Returns
-    -------
-    dict of metric to (n_bootstrap,) array
+    `stratified`: every resample has as many cells of each class as the data (the holdout of the paper is stratified,
+    so its class counts are not left to chance); otherwise the class counts vary too.
     """
     return scores_of(resample(confusion(labels, predictions), n_bootstrap, seed, stratified))
 
 
-def resample(table: np.ndarray, n_bootstrap: int, seed: int, stratified: bool) -> np.ndarray:
+def resample(table: np.ndarray, n_bootstrap: int, seed: int, stratified: bool = True) -> np.ndarray:
     """Bootstrap draws of a table of counts whose first axis is the true class: `(n_bootstrap, *table.shape)`."""
     if n_bootstrap < 1:
         raise ParameterError(f"n_bootstrap is {n_bootstrap}; it must be at least 1")
@@ -55,22 +45,15 @@ def resample(table: np.ndarray, n_bootstrap: int, seed: int, stratified: bool) -
     return np.stack(drawn, axis=1).reshape(n_bootstrap, *table.shape)
 
 
-def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval of bootstrap values that holds the share `level` of them."""
-    tail = 100 * (1 - level) / 2
-    low, high = np.percentile(values, [tail, 100 - tail])
-    return float(low), float(high)
+def interval(values: np.ndarray, axis: int | None = None) -> Any:
+    """Ends `(low, high)` of the percentile interval that holds `LEVEL` of bootstrap values, along `axis` or of them all."""
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(values, [tail, 100 - tail], axis=axis)
+    return (float(low), float(high)) if axis is None else (low, high)
 
 
 def scores(
-    labels: Any,
-    proba: np.ndarray,
-    model: str,
-    data: str,
-    split: str,
-    n_bootstrap: int = 2000,
-    seed: int = 2026,
-    stratified: bool = True,
+    labels: Any, proba: np.ndarray, model: str, data: str, split: str, n_bootstrap: int = 2000, seed: int = 2026
 ) -> list[dict[str, Any]]:
     """Metric records of a model on labelled cells, with 95 % bootstrap intervals.
 
@@ -80,9 +63,9 @@ def scores(
     proba : (n, 4) array
         Probabilities in the order of `CLASSES`.
     model, data, split : str
-        What the records say they are about, e.g. `"lightgbm"`, `"published"`, `"holdout"`.
-    n_bootstrap, seed, stratified
-        See `bootstrap`.
+        What the records are about, e.g. `"lightgbm"`, `"published"`, `"holdout"`.
+    n_bootstrap, seed : int
+        Resamples of the cells, drawn within each class, and the seed of the draw.
 
     Returns
     -------
@@ -94,67 +77,172 @@ def scores(
     ------
     StsError
         Labels or probabilities that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import evaluation
+    >>> labels = ["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"]
+    >>> records = evaluation.scores(labels, np.eye(4), "lightgbm", "simulated", "holdout", n_bootstrap=100)
+    >>> records[0]["metric"], records[0]["value"]
+    ('balanced_accuracy', 1.0)
     """
     y, p = check_proba(labels, proba)
-    names, said = np.asarray(CLASSES, dtype=object)[y], predicted(p)
-    values = scores_of(confusion(names, said))
-    resampled = bootstrap(names, said, n_bootstrap, seed, stratified)
-    records = []
-    for metric in METRICS:
-        if metric.startswith("f1:") and metric[3:] not in names:
-            continue
-        low, high = interval(resampled[metric])
-        records.append(record(model, data, split, metric, float(values[metric]), low, high, len(y)))
-    return records
+    names, classes = np.asarray(CLASSES, dtype=object)[y], predicted(p)
+    values = scores_of(confusion(names, classes))
+    resampled = bootstrap(names, classes, n_bootstrap, seed)
+    return [
+        _record(model, data, split, metric, float(values[metric]), *interval(resampled[metric]), len(y))
+        for metric in _present(names)
+    ]
+
+
+def cv_scores(
+    labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], model: str, data: str
+) -> list[dict[str, Any]]:
+    """Metric records of a cross-validation: the mean over folds, from one SD below it to one SD above.
+
+    Parameters
+    ----------
+    labels : (n,) of str
+    proba : (n, 4) array
+        Row i was predicted while cell i was held out, in the order of `CLASSES`.
+    folds : list of (fit, held_out)
+        From `stslib.cohort.folds`.
+    model, data : str
+        What the records are about; their split is `"cv"`.
+
+    Returns
+    -------
+    list of dict
+        As `scores` gives them. The SD divides by the number of folds, as in the authors' code (scikit-learn's
+        `std_test_score`).
+
+    Raises
+    ------
+    StsError
+        Labels or probabilities that do not fit.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import cohort, evaluation
+    >>> labels = np.repeat(cohort.CLASSES, 2)
+    >>> folds = [(np.arange(1, 8, 2), np.arange(0, 8, 2)), (np.arange(0, 8, 2), np.arange(1, 8, 2))]
+    >>> records = evaluation.cv_scores(labels, np.repeat(np.eye(4), 2, axis=0), folds, "lightgbm", "simulated")
+    >>> records[0]["split"], records[0]["value"], records[0]["n"]
+    ('cv', 1.0, 8)
+    """
+    values = by_fold(labels, proba, folds)
+    means = {metric: (float(np.mean(v)), float(np.std(v))) for metric, v in values.items()}
+    return [_record(model, data, "cv", m, mean, mean - sd, mean + sd, len(labels)) for m, (mean, sd) in means.items()]
+
+
+def by_fold(labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
+    """Every metric in each fold, from out-of-fold probabilities `(n, 4)`; the F1 of a class that never occurs is left out."""
+    y, p = check_proba(labels, proba)
+    names, classes = np.asarray(CLASSES, dtype=object)[y], predicted(p)
+    each = [scores_of(confusion(names[out], classes[out])) for _, out in folds]
+    return {m: [float(of_fold[m]) for of_fold in each] for m in _present(names)}
+
+
+def _present(names: np.ndarray) -> list[str]:
+    return [m for m in METRICS if not m.startswith("f1:") or m[3:] in names]
+
+
+def _record(*values: Any) -> dict[str, Any]:
+    return dict(zip(_RECORD, values, strict=True))
 
 
 def confusion_shares(
     labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confusion matrix as shares of each true class, with 95 % bootstrap intervals.
+    """Confusion matrix as shares of each true class (row), and the ends of their 95 % intervals, (4, 4) each.
+
+    A class without a cell has zeros.
+    """
+    counts = confusion(labels, predictions)
+    drawn = resample(counts, n_bootstrap, seed)
+    drawn = drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1)
+    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), *interval(drawn, axis=0)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Two classifiers on the same cells: the first's score minus the second's, and McNemar's exact test.
+
+    Attributes
+    ----------
+    metric : str
+        Which score.
+    first, second, value, low, high : float
+        Either score, their difference, and its paired 95 % bootstrap interval, as fractions.
+    n, only_first, only_second : int
+        Cells, and those that only the first, only the second classifier has right.
+    p : float
+        Two-sided p of the exact (binomial) McNemar test.
+    """
+
+    metric: str
+    first: float
+    second: float
+    value: float
+    low: float
+    high: float
+    n: int
+    only_first: int
+    only_second: int
+    p: float
+
+
+def compare(
+    labels: Any,
+    first: Any,
+    second: Any,
+    metric: str = "balanced_accuracy",
+    n_bootstrap: int = 2000,
+    seed: int = 2026,
+) -> Comparison:
+    """Compare two classifiers on the same cells: is one better, and are they right equally often?
+
+    Parameters
+    ----------
+    labels, first, second : (n,) of str
+        True classes, and those that the two classifiers predict, cell by cell in the same order.
+    metric : str
+        A name of `METRICS`.
+    n_bootstrap, seed : int
+        Resamples behind the interval, drawn within each class; both are scored on the same ones, so it is paired.
 
     Returns
     -------
-    share, low, high : (4, 4) arrays
-        Rows are true classes; each row of `share` adds up to 1. A class without a cell has zeros.
+    Comparison
+
+    Raises
+    ------
+    StsError
+        Labels that do not fit, or an unknown metric.
+
+    References
+    ----------
+    McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
+
+    Examples
+    --------
+    >>> from stslib import evaluation
+    >>> labels = ["Pvalb", "Pvalb", "Sst", "Sst"]
+    >>> found = evaluation.compare(labels, labels, ["Pvalb", "Sst", "Sst", "Sst"], n_bootstrap=100)
+    >>> found.value, found.only_first, found.only_second, found.p
+    (0.25, 1, 0, 1.0)
     """
-    counts = confusion(labels, predictions)
-    drawn = resample(counts, n_bootstrap, seed, stratified=True)
-    drawn = drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1)
-    tail = 50 * (1 - LEVEL)
-    low, high = np.percentile(drawn, [tail, 100 - tail], axis=0)
-    return counts / np.maximum(counts.sum(axis=1, keepdims=True), 1), low, high
-
-
-def cv_records(
-    fold_values: Mapping[str, Sequence[float]], model: str, data: str, n: int, split: str = "cv"
-) -> list[dict[str, Any]]:
-    """Metric records of a cross-validation: value is the mean over folds, low and high are mean -/+ one SD.
-
-    The SD divides by the number of folds, as in the authors' code (scikit-learn's `std_test_score`). `fold_values`
-    maps a metric to its value in each fold; `n` is the number of cells.
-    """
-    records = []
-    for metric, values in fold_values.items():
-        one_of("metric", metric, METRICS)
-        mean, sd = float(np.mean(values)), float(np.std(values))
-        records.append(record(model, data, split, metric, mean, mean - sd, mean + sd, n))
-    return records
-
-
-def by_fold(labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
-    """Every metric in each fold, from out-of-fold probabilities `(n, 4)`; the F1 of a class that never occurs is left out.
-
-    `folds` is that of `stslib.cohort.folds`, and row i of `proba` was given while cell i was held out.
-    """
-    y, p = check_proba(labels, proba)
-    names, said = np.asarray(CLASSES, dtype=object)[y], predicted(p)
-    present = [m for m in METRICS if not m.startswith("f1:") or m[3:] in names]
-    each = [scores_of(confusion(names[out], said[out])) for _, out in folds]
-    return {m: [float(found[m]) for found in each] for m in present}
-
-
-def record(model: str, data: str, split: str, metric: str, value: float, low: float, high: float, n: int) -> dict:
-    """One metric record (see `stslib.press.stage.METRIC_KEYS`)."""
-    keys = ("model", "data", "split", "metric", "value", "low", "high", "n")
-    return dict(zip(keys, (model, data, split, metric, value, low, high, n), strict=True))
+    one_of("metric", metric, METRICS)
+    y, a, b = label_pairs(labels, first, second)
+    k = len(CLASSES)
+    joint = np.bincount((y * k + a) * k + b, minlength=k**3).reshape(k, k, k)
+    drawn = resample(joint, n_bootstrap, seed)
+    differences = scores_of(drawn.sum(axis=3))[metric] - scores_of(drawn.sum(axis=2))[metric]
+    one, other = (float(scores_of(joint.sum(axis=axis))[metric]) for axis in (2, 1))
+    only_a, only_b = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
+    p = float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
+    low, high = interval(differences)
+    return Comparison(metric, one, other, one - other, low, high, len(y), only_a, only_b, p)

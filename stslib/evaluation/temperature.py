@@ -1,4 +1,4 @@
-"""Calibrated probabilities: one temperature for all classes, fitted on out-of-fold predictions [1]_.
+"""Are probabilities honest? Reliability of the winning probability, and one temperature that makes a network honest [1]_.
 
 A network is surer of itself than it is right. Dividing its scores by a temperature makes it as sure as it is right on
 average and changes no decision. The temperature is fitted on predictions for cells that a fold had held out, never on
@@ -15,15 +15,64 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.optimize import minimize_scalar
 
-from stslib.evaluation import calibration
 from stslib.evaluation.metrics import check_proba
-from stslib.support.errors import StsError
+from stslib.support.errors import ParameterError, StsError
 
-#: Where the temperature is looked for. Beyond these ends a model is either perfect on its folds or has learnt nothing.
+#: Range of the temperature. Beyond its ends a model is either perfect on its folds or has learnt nothing.
 LIMITS = (0.1, 20.0)
 _SMALLEST = 1e-12
+
+
+def bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
+    """Bin of each probability `(n,)`: bins of equal width on [0, 1], each with its upper edge."""
+    return np.clip(np.ceil(confidence * n_bins - 1e-9).astype(int) - 1, 0, n_bins - 1)
+
+
+def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.DataFrame, float]:
+    """Reliability of the winning probability, and the expected calibration error.
+
+    Parameters
+    ----------
+    labels : (n,) of str
+    proba : (n, 4) array
+    n_bins : int
+        Bins of equal width on [0, 1]; a bin holds its upper edge.
+
+    Returns
+    -------
+    table : DataFrame
+        One row a bin that has cells: `low`, `high` (its edges), `confidence` (mean winning probability), `accuracy`,
+        `n`.
+    error : float
+        Mean of |accuracy - confidence| over bins, weighted by their cells (Guo et al. 2017, ICML).
+
+    Raises
+    ------
+    StsError
+        Labels or probabilities that do not fit, or no bin.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import evaluation
+    >>> table, error = evaluation.calibration(["Sst"] * 4, np.tile([0.1, 0.9, 0, 0], (4, 1)))
+    >>> round(error, 3)  # says 0.9, and is always right
+    0.1
+    """
+    if n_bins < 1:
+        raise ParameterError(f"n_bins is {n_bins}; it must be at least 1")
+    y, p = check_proba(labels, proba)
+    confidence, right = p.max(axis=1), p.argmax(axis=1) == y
+    at = bins(confidence, n_bins)
+    rows = [
+        (k / n_bins, (k + 1) / n_bins, confidence[at == k].mean(), right[at == k].mean(), int((at == k).sum()))
+        for k in np.unique(at)
+    ]
+    table = pd.DataFrame(rows, columns=["low", "high", "confidence", "accuracy", "n"])
+    return table, float((table["n"] * (table["accuracy"] - table["confidence"]).abs()).sum() / len(y))
 
 
 def calibrated(proba: np.ndarray, temperature: float) -> np.ndarray:
@@ -33,6 +82,13 @@ def calibrated(proba: np.ndarray, temperature: float) -> np.ndarray:
     ------
     StsError
         A temperature that is not a number above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib.evaluation import temperature
+    >>> temperature.calibrated(np.array([[0.8, 0.2, 0, 0]]), 2.0).round(2)
+    array([[0.67, 0.33, 0.  , 0.  ]])
     """
     check(temperature)
     scores = np.log(np.clip(np.asarray(proba, dtype=float), _SMALLEST, None)) / temperature
@@ -46,45 +102,50 @@ def check(temperature: float) -> None:
         raise StsError(f"the temperature is {temperature}; it must be a number above 0")
 
 
-def surprise(labels: Any, proba: np.ndarray) -> float:
-    """Mean of -log of the true class's probability."""
+def log_loss(labels: Any, proba: np.ndarray) -> float:
+    """Mean of -log of the true class's probability; one below 1e-12 counts as 1e-12."""
     y, p = check_proba(labels, proba)
     return float(-np.log(np.clip(p[np.arange(len(y)), y], _SMALLEST, None)).mean())
 
 
 def fit(labels: Any, proba: np.ndarray) -> float:
-    """The temperature of the smallest surprise on held-out cells.
-
-    Parameters
-    ----------
-    labels : (n,) of str
-        True classes.
-    proba : (n, 4) array
-        Probabilities that were given while the cells were held out.
-    """
-    found = minimize_scalar(
-        lambda log_t: surprise(labels, calibrated(proba, float(np.exp(log_t)))), bounds=np.log(LIMITS), method="bounded"
+    """The temperature of the smallest log loss, from classes `(n,)` and held-out probabilities `(n, 4)`."""
+    best = minimize_scalar(
+        lambda log_t: log_loss(labels, calibrated(proba, float(np.exp(log_t)))), bounds=np.log(LIMITS), method="bounded"
     )
-    return float(np.exp(found.x))
+    return float(np.exp(best.x))
 
 
 def summary(
     labels: Sequence[str] | np.ndarray, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """What a model card says of its calibration.
+    """Calibration of a model, as its card has it.
 
     Parameters
     ----------
-    labels, proba
-        As for `fit`, for all training cells.
+    labels, proba : (n,) of str, (n, 4) array
+        Classes of the training cells, and their probabilities while they were held out.
     folds : list of (fit, held_out)
         The folds, positions in `labels`.
 
     Returns
     -------
     dict
-        `temperature` (fitted on all of them), `ece_before`, `ece_after` (expected calibration error), `surprise_before`,
-        `surprise_after`, `n`. The numbers after are fair: for each fold, of a temperature fitted on the other folds.
+        `temperature` (fitted on all of them), `ece_before`, `ece_after` (expected calibration error),
+        `log_loss_before`, `log_loss_after`, `n`. The numbers after are fair: for each fold, of a temperature fitted on
+        the other folds.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import cohort
+    >>> from stslib.evaluation import temperature
+    >>> labels = np.tile(cohort.CLASSES, 10)
+    >>> unsure = np.tile(0.6 * np.eye(4) + 0.1, (10, 1))  # always right, and says 0.7
+    >>> folds = [(np.arange(20, 40), np.arange(20)), (np.arange(20), np.arange(20, 40))]
+    >>> card = temperature.summary(labels, unsure, folds)
+    >>> card["temperature"] < 1, card["ece_after"] < card["ece_before"]
+    (True, True)
     """
     names = np.asarray(labels)
     after = np.array(proba, dtype=float)
@@ -96,7 +157,7 @@ def summary(
         "temperature": fit(names, proba),
         "ece_before": calibration(names, proba)[1],
         "ece_after": calibration(names, after)[1],
-        "surprise_before": surprise(names, proba),
-        "surprise_after": surprise(names, after),
+        "log_loss_before": log_loss(names, proba),
+        "log_loss_after": log_loss(names, after),
         "n": len(names),
     }

@@ -51,7 +51,7 @@ def balanced_accuracy_bars(
     Parameters
     ----------
     records : sequence of mapping
-        Metric records (`stslib.evaluation.scores` and `cv_records`): splits `cv` (error bar: one SD over folds) and
+        Metric records (`stslib.evaluation.scores` and `cv_scores`): splits `cv` (error bar: one SD over folds) and
         `holdout` (error bar: 95 % bootstrap interval). A model may lack one of the two.
     kind : str
         Which data they are about: `simulated`, `hybrid`, `real` or `published`.

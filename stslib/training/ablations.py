@@ -172,12 +172,11 @@ def compare(
     records: list[dict[str, Any]] = []
     first: dict[str, np.ndarray] = {}
     for one, proba in zip(chosen, done, strict=True):
-        scores = evaluation.by_fold(labels[train_idx], proba, parts)
-        values = np.array(scores["balanced_accuracy"])
+        values = np.array(evaluation.by_fold(labels[train_idx], proba, parts)["balanced_accuracy"])
         gap = values - first.setdefault(one.group, values)
         rows.append((one.group, one.name, values.mean(), values.std(), gap.mean(), gap.std()))
         model = f"{one.recipe.architecture}:{one.group}={one.name}"
-        records += evaluation.cv_records(scores, model, data, len(train_idx))
+        records += evaluation.cv_scores(labels[train_idx], proba, parts, model, data)
     columns = ["group", "name", "mean", "sd", "difference", "difference_sd"]
     return pd.DataFrame(rows, columns=columns), records
 
