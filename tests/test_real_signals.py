@@ -23,6 +23,7 @@ from stslib.press import runner as notebooks
 from stslib.scalograms import Bank, ScalogramWarning
 from stslib.scalograms.closeup import CloseUp
 from stslib.support.errors import ParameterError, StsError
+from stslib.sweeps import SweepSettings
 
 pytestmark = [
     pytest.mark.slow,
@@ -49,9 +50,7 @@ def prepared(p: dict[str, Any], path: str = "") -> realsignals.Signals:
         image["close_up"] = dataclasses.asdict(CloseUp())
     bank = Bank(**{k: p[k] for k in BANK}, normalisation="L1", n_frequencies=p["height"], spacing="log")
     store = open_source("store", store_path=path or p["store_path"])
-    return realsignals.prepare(
-        store, {k: p[k] for k in HOW} | {"tolerance_pa": 5.0, "repeats": "first"}, bank, image, n_jobs=2
-    )
+    return realsignals.prepare(store, SweepSettings(**{k: p[k] for k in HOW}), bank, image, n_jobs=2)
 
 
 def recipe_of(p: dict[str, Any], model: str = "compact", **changes: Any) -> training.Recipe:

@@ -1,5 +1,6 @@
 """Which sweeps are chosen, and that cropping and resampling do what theory says."""
 
+import json
 import pickle
 from dataclasses import replace
 from functools import partial
@@ -17,6 +18,7 @@ from stslib.sweeps import (
     REASONS,
     Judged,
     NoPair,
+    SweepSettings,
     band_share,
     choose_pair,
     count_partners,
@@ -76,7 +78,7 @@ def test_rheobase_is_the_lowest_current_with_a_spike_and_the_partner_lies_above_
     pair = choose_pair(recording)
     assert (pair.rheobase.stimulus_pa, pair.rheobase.number) == (70, 4)
     assert (pair.partner.stimulus_pa, pair.partner.number) == (110, 5)
-    assert choose_pair(recording, offset_pa=20).partner.number == 6
+    assert choose_pair(recording, SweepSettings(offset_pa=20)).partner.number == 6
 
 
 @pytest.mark.parametrize(
@@ -95,10 +97,10 @@ def test_tolerance(currents, tolerance_pa, wanted):
     recording = cell(sweep(0, 70, 1), *(sweep(k, pa, 5) for k, pa in enumerate(currents, start=1)))
     if wanted is None:
         with pytest.raises(NoPair) as raised:
-            choose_pair(recording, tolerance_pa=tolerance_pa)
+            choose_pair(recording, SweepSettings(tolerance_pa=tolerance_pa))
         assert raised.value.reason == "no_partner_sweep"
     else:
-        assert choose_pair(recording, tolerance_pa=tolerance_pa).partner.stimulus_pa == wanted
+        assert choose_pair(recording, SweepSettings(tolerance_pa=tolerance_pa)).partner.stimulus_pa == wanted
 
 
 @pytest.mark.parametrize(
@@ -141,14 +143,31 @@ def test_repeats_first_or_average():
     silent, first, second = sweep(0, 70, 0), sweep(1, 70, 1, spike_s=(0.2,)), sweep(2, 70, 1, spike_s=(0.7,))
     recording = cell(silent, first, second, sweep(3, 110, 4))
     assert choose_pair(recording).rheobase.number == 1
-    averaged = choose_pair(recording, repeats="average").rheobase
+    averaged = choose_pair(recording, SweepSettings(repeats="average")).rheobase
     np.testing.assert_allclose(averaged.load()[0], (first.load()[0] + second.load()[0]) / 2)
 
 
-@pytest.mark.parametrize("options", [{"tolerance_pa": -1}, {"offset_pa": 0}, {"offset_pa": 3}, {"repeats": "last"}])
-def test_bad_choices(options):
-    with pytest.raises(ParameterError, match=next(iter(options))):
-        choose_pair(cell(sweep(0, 70, 1)), **options)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"tolerance_pa": -1}, {"offset_pa": 0}, {"offset_pa": 3}, {"repeats": "last"}, {"rate_hz": 0.0},
+        {"before_s": -0.1}, {"after_s": float("nan")}, {"baseline": "median"}, {"n_sweeps": 4}, {"step_s": 0.0},
+    ],
+)  # fmt: skip
+def test_settings_that_make_no_sense_are_refused(options):
+    with pytest.raises(ParameterError, match="n_sweeps is 2" if "step_s" in options else next(iter(options))):
+        SweepSettings(**options)
+
+
+def test_settings_come_back_from_a_dict_and_every_key_and_type_is_checked():
+    settings = SweepSettings(offset_pa=60, before_s=0.05, baseline="keep")
+    fields = settings.as_dict()
+    assert SweepSettings.from_dict(json.loads(json.dumps(fields))) == settings
+    for bad in ({"n_sweeps": 2.5}, {"rate_hz": "4000"}, {"offset_pa": True}, {"offset": 40.0}, {"repeats": "last"}):
+        with pytest.raises(ParameterError, match=next(iter(bad))):
+            SweepSettings.from_dict(fields | bad)
+    with pytest.raises(ParameterError, match="step_s"):
+        SweepSettings.from_dict({name: value for name, value in fields.items() if name != "step_s"})
 
 
 @pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 4000.0])
@@ -269,7 +288,7 @@ def test_cropped_on_the_own_onset_whatever_the_rig(onset_s, rate_hz):
     assert np.flatnonzero(found > 90)[0] / 4000 == pytest.approx(0.35, abs=0.0006)
     np.testing.assert_allclose(found[:380], 0, atol=0.05)
     np.testing.assert_allclose(found[500:1200], 20, atol=0.5)
-    kept = prepare(sweep(0, 50, rate_hz=rate_hz, onset_s=onset_s, spike_s=(0.25, 0.5)), baseline="keep")
+    kept = prepare(sweep(0, 50, rate_hz=rate_hz, onset_s=onset_s, spike_s=(0.25, 0.5)), SweepSettings(baseline="keep"))
     np.testing.assert_allclose(kept - found, -70, atol=1e-3)
 
 
@@ -281,14 +300,14 @@ def test_the_resting_potential_is_told():
 
 def test_other_windows():
     s = sweep(0, 50, spike_s=(0.25,))
-    assert prepare(s, before_s=0.0, after_s=0.0).shape == (4000,)
-    assert prepare(s, rate_hz=8000, before_s=0.2, after_s=0.05).shape == (10000,)
-    np.testing.assert_allclose(prepare(s, before_s=0.05)[:4000], prepare(s)[200:4200], atol=0.01)
+    assert prepare(s, SweepSettings(before_s=0.0, after_s=0.0)).shape == (4000,)
+    assert prepare(s, SweepSettings(rate_hz=8000, before_s=0.2, after_s=0.05)).shape == (10000,)
+    np.testing.assert_allclose(prepare(s, SweepSettings(before_s=0.05))[:4000], prepare(s)[200:4200], atol=0.01)
 
 
 def test_a_recording_that_ends_early_is_held_and_said():
     short = sweep(0, 110, 3, onset_s=0.06, total_s=1.09)
-    assert np.ptp(prepare(short, baseline="keep")[:140]) < 0.1
+    assert np.ptp(prepare(short, SweepSettings(baseline="keep"))[:140]) < 0.1
     array, table = extract([cell(sweep(1, 70, 1), short)])
     assert table.padded_s[0] == pytest.approx(0.04 + 0.07, abs=1e-3)
     np.testing.assert_allclose(array[0, 1, -270:], array[0, 1, -1], atol=0.01)
@@ -315,13 +334,9 @@ def test_extract_gives_a_row_a_cell_and_an_array_of_those_kept():
     assert len(empty) == 0
 
 
-@pytest.mark.parametrize(
-    "options",
-    [{"rate_hz": 0.0}, {"rate_hz": 60_000.0}, {"before_s": -0.1}, {"after_s": float("nan")}, {"baseline": "median"}],
-)
-def test_bad_preparation(options):
-    with pytest.raises(ParameterError, match=next(iter(options))):
-        prepare(sweep(0, 50, 1), **options)
+def test_a_rate_above_the_sweeps_is_refused():
+    with pytest.raises(ParameterError, match=r"rate_hz is 60000.0; sweep 0 has 50000 Hz"):
+        prepare(sweep(0, 50, 1), SweepSettings(rate_hz=60_000.0))
 
 
 def test_nan_voltage_leaves_the_cell_out():
@@ -357,7 +372,7 @@ def test_firing_and_typical_cells():
     assert table.n_spikes.tolist() == [3, 1, 0]
     np.testing.assert_allclose(table.first_s, [0.1, 0.9, np.nan], atol=0.001)
     np.testing.assert_allclose(table.last_s, [0.6, 0.9, np.nan], atol=0.001)
-    kept = prepare(sweep(0, 50, spike_s=(0.1, 0.35, 0.6)), baseline="keep")
+    kept = prepare(sweep(0, 50, spike_s=(0.1, 0.35, 0.6)), SweepSettings(baseline="keep"))
     assert firing(kept[None]).n_spikes.tolist() == [3]  # whatever the resting potential
     assert typical_cells(["Sst", "Pvalb", "Sst", "Sst"], [1, 9, 5, 4]) == {"Sst": 3, "Pvalb": 1}
 

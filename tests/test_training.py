@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import torch
 
-from stslib import networks, training
+from stslib import cohort, networks, training
 from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
 from stslib.support.errors import DamagedFile, ParameterError, StsError
@@ -56,7 +56,7 @@ def test_training_overfits_sixteen_cells():
     what = tiny("resnet18", max_epochs=25)
     fitted = training.train(what, x, labels, np.arange(16), NONE, seed=1)
     proba = training.predict_proba(fitted.model, fitted.transform, x)
-    assert (proba.argmax(1) == training.class_indices(labels)).all()
+    assert (proba.argmax(1) == cohort.class_index(labels)).all()
     assert fitted.history.train_loss[-1] < 0.1 < fitted.history.train_loss[0]
 
 
@@ -64,7 +64,7 @@ def test_it_generalises_when_there_is_something_to_learn_and_gives_chance_on_shu
     x, labels = cohort_of(160)
     fit_idx, test_idx = np.arange(96), np.arange(96, 160)
     what = tiny("resnet18", max_epochs=6, batch_size=16, learning_rate=2e-3, schedule="one_cycle", keep="last")
-    truth = training.class_indices(labels)
+    truth = cohort.class_index(labels)
     shares = []
     for given in (labels, np.random.default_rng(3).permutation(labels)):
         fitted = training.train(what, x, given, fit_idx, NONE, seed=2)
@@ -150,7 +150,7 @@ def test_one_to_three_sweeps_can_be_learnt(channels):
     fitted = training.train(tiny("compact", max_epochs=15, learning_rate=3e-3), x, labels, np.arange(32), NONE, 1)
     assert fitted.transform.channels == channels
     proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(32, 48))
-    assert (proba.argmax(1) == training.class_indices(labels)[32:]).mean() > 0.8
+    assert (proba.argmax(1) == cohort.class_index(labels)[32:]).mean() > 0.8
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------
@@ -188,7 +188,7 @@ def test_a_fit_stops_early_and_keeps_the_best_or_the_last_weights():
     }
     history = fitted["best"].history
     assert history == fitted["last"].history and history.stopped == "patience" and history.n_epochs < 30
-    truth = torch.from_numpy(training.class_indices(labels[12:]))
+    truth = torch.from_numpy(cohort.class_index(labels[12:]))
     for keep, expected in (("best", min(history.valid_loss)), ("last", history.valid_loss[-1])):
         proba = training.predict_proba(fitted[keep].model, fitted[keep].transform, x, np.arange(12, 24))
         assert float(-np.log(proba[np.arange(12), truth]).mean()) == pytest.approx(expected, rel=1e-3)
@@ -337,7 +337,7 @@ def test_half_precision_learns_what_full_precision_learns():
     what = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, amp="bf16")
     fitted = training.train(what, x, labels, np.arange(64), np.arange(64, 96), 2)
     proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(64, 96))
-    assert (proba.argmax(1) == training.class_indices(labels[64:])).mean() > 0.8
+    assert (proba.argmax(1) == cohort.class_index(labels[64:])).mean() > 0.8
     assert all(p.dtype == torch.float32 for p in fitted.model.parameters())
     with pytest.raises(ParameterError, match='amp is "fp16", which needs a GPU'):
         FitConfig(amp="fp16")

@@ -10,7 +10,7 @@ import pandas as pd
 
 from stslib import evaluation
 from stslib.baseline.search import Learner, held_out
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import ParameterError, StsError
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
@@ -104,7 +104,7 @@ def noisy_labels(
         `share` (of the labels learnt from), `value`, `low`, `high`.
     """
     labels = np.asarray(y, dtype=object)
-    numbers = np.array([CLASSES.index(v) for v in labels])
+    numbers = class_index(labels)
     rows = []
     for share in shares:
         if not 0 <= share < 1:

@@ -16,8 +16,7 @@ from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
 from stslib.baseline.kernel import Standard
 from stslib.baseline.search import Learner
-from stslib.baseline.trees import class_numbers
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import ParameterError, StsError
 
 #: Shrinkage of the covariance and rounds of self-training, by the training cells of both data sets.
@@ -129,7 +128,7 @@ def adapted(
     standard = Standard.of(pd.concat([x, unlabelled]))
     n = len(standard.features)  # which values are missing tells the rig, so the marks of gaps stay out
     known, other, wanted = (standard(part)[:, :n] for part in (x, unlabelled, unseen))
-    numbers = class_numbers(np.asarray(y, dtype=object))
+    numbers = class_index(np.asarray(y, dtype=object))
     model = _discriminant(known, numbers)
     for k in range(rounds):
         share = _FIRST_SHARE + (_LAST_SHARE - _FIRST_SHARE) * k / rounds

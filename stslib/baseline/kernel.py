@@ -21,8 +21,8 @@ import numpy as np
 import pandas as pd
 from scipy import linalg, optimize, special, stats
 
-from stslib.baseline.trees import class_numbers, matrix
-from stslib.cohort import CLASSES
+from stslib.baseline.trees import matrix
+from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 KERNEL_FILE = "kernel.safetensors"
@@ -134,7 +134,7 @@ def fit_kernel(
             raise ParameterError(f"kernel parameter {name!r} is unknown; use: {', '.join(DEFAULTS)}")
         if not value > 0:
             raise ParameterError(f"kernel parameter {name} is {value}; it must be above 0")
-    numbers = class_numbers(np.asarray(y, dtype=object))
+    numbers = class_index(np.asarray(y, dtype=object))
     if len(numbers) != len(x):
         raise StsError(f"{len(numbers)} labels for {len(x)} rows of features; give one a cell")
     standard = Standard.of(x)

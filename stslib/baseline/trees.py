@@ -17,7 +17,7 @@ import lightgbm
 import numpy as np
 import pandas as pd
 
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 MODEL_FILE = "model.txt"
@@ -118,7 +118,7 @@ def fit(
     labels = np.asarray(y, dtype=object)
     if len(labels) != len(x):
         raise StsError(f"{len(labels)} labels for {len(x)} rows of features; give one a cell")
-    numbers = class_numbers(labels)
+    numbers = class_index(labels)
     if len(set(labels)) < 2:
         raise StsError(f"only class {labels[0]!r} among {len(labels)} cells; a classifier needs at least two")
     weight = None
@@ -141,15 +141,6 @@ def fit(
     except lightgbm.basic.LightGBMError as error:
         raise ParameterError(f"LightGBM refuses its parameters: {str(error).splitlines()[0]}") from error
     return Model(booster, tuple(map(str, x.columns)), CLASSES, settings, seed)
-
-
-def class_numbers(labels: np.ndarray) -> np.ndarray:
-    """Places of the labels in `CLASSES`, `(n,)`; an unknown class is one line."""
-    index = {c: k for k, c in enumerate(CLASSES)}
-    unknown = [v for v in labels if v not in index]
-    if unknown:
-        raise StsError(f"class {unknown[0]!r} is unknown ({len(unknown)} cells); use one of: {', '.join(CLASSES)}")
-    return np.array([index[v] for v in labels])
 
 
 def matrix(x: pd.DataFrame) -> np.ndarray:

@@ -4,7 +4,7 @@ A cell table is a `DataFrame` with one row a cell and at least the columns `cell
 """
 
 from stslib.cohort.accounting import REASONS, account, check_cells, count_table, kept, require_classes
-from stslib.cohort.labels import CLASSES, DATASETS, UNSURE, label_patch_clamp, label_patch_seq
+from stslib.cohort.labels import CLASSES, DATASETS, UNSURE, class_index, label_patch_clamp, label_patch_seq
 from stslib.cohort.splitting import check_split, folds, holdout_split
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "account",
     "check_cells",
     "check_split",
+    "class_index",
     "count_table",
     "folds",
     "holdout_split",

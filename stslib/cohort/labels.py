@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
 import pandas as pd
 
 from stslib.support.errors import StsError
@@ -98,3 +101,32 @@ def label_patch_seq(t_type: str | None, dendrite_type: str | None = None) -> str
     if words[0] not in _T_TYPES:
         raise StsError(f"T-type {t_type!r} has no class; its first word must be one of: {', '.join(_T_TYPES)}")
     return _T_TYPES[words[0]]
+
+
+def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "class") -> np.ndarray:
+    """Index of each label in `CLASSES`, the order of all columns of probabilities: `(n,)` int64.
+
+    Parameters
+    ----------
+    labels : (n,) of str
+        Classes of cells.
+    name : str
+        What they are, for the message.
+
+    Raises
+    ------
+    StsError
+        A label that is not one of the classes.
+
+    Examples
+    --------
+    >>> class_index(["Excitatory", "Pvalb", "Sst"])
+    array([3, 0, 1])
+    """
+    values = np.asarray(labels, dtype=object)
+    index = pd.Index(CLASSES).get_indexer(values).astype(np.int64)
+    if (unknown := values[index < 0]).size:
+        raise StsError(
+            f"{name} {unknown[0]!r} is unknown ({len(unknown)} of {len(values)}); use one of: {', '.join(CLASSES)}"
+        )
+    return index

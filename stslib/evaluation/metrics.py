@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import StsError, one_of
 
 METRICS = ("balanced_accuracy", "weighted_f1", "accuracy", *(f"f1:{c}" for c in CLASSES))
@@ -42,11 +42,7 @@ def _numbers(labels: Sequence[str] | np.ndarray | pd.Series, what: str) -> np.nd
     values = np.asarray(labels, dtype=object)
     if values.ndim != 1 or len(values) == 0:
         raise StsError(f"{what}s have shape {values.shape}; give one a cell, and at least one")
-    index = {c: k for k, c in enumerate(CLASSES)}
-    unknown = [v for v in values if v not in index]
-    if unknown:
-        raise StsError(f"{what} {unknown[0]!r} is unknown ({len(unknown)} of {len(values)}); use: {', '.join(CLASSES)}")
-    return np.array([index[v] for v in values])
+    return class_index(values, what)
 
 
 def label_pairs(labels: Any, *predictions: Any) -> list[np.ndarray]:

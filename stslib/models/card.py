@@ -25,29 +25,27 @@ from stslib.press import fingerprint as provenance
 from stslib.press import stage as runs
 from stslib.scalograms import Bank
 from stslib.scalograms.closeup import close_up_of
-from stslib.support.errors import DamagedFile, MissingInput, StsError
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic
+from stslib.sweeps import SweepSettings
 
-#: Parameters of notebooks 02 and 03 that a card must hold to be of use on new cells.
-SWEEP_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s", "baseline")
-#: The same, where they are not the usual two sweeps of one second.
-MORE_SWEEP_KEYS = ("n_sweeps", "step_s")
 #: Beside the folders of networks that answer together: which they are, and the card of their mean.
 JOINT = "joint.json"
 JOINT_FORMAT = 1
+#: Parameters of notebook 03 that a card must hold to be of use on new cells.
 IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
 BANK_KEYS = (
     "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
 )  # fmt: skip
 
 
-def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
+def preprocessing(sweep_settings: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
     """What a model's card says of its preprocessing.
 
     Parameters
     ----------
-    sweep_parameters : mapping
-        Parameters of notebook 02 (`stage.input("02_sweeps").parameters`).
+    sweep_settings : mapping
+        `settings.json` of notebook 02 (`SweepSettings.as_dict`).
     bank_file : mapping
         `bank.json` of notebook 03.
 
@@ -59,8 +57,7 @@ def preprocessing(sweep_parameters: Mapping[str, Any], bank_file: Mapping[str, A
     """
     return {
         "ready_made": bool(bank_file.get("ready_made", False)),
-        "sweeps": {key: sweep_parameters[key] for key in SWEEP_KEYS}
-        | {key: sweep_parameters[key] for key in MORE_SWEEP_KEYS if key in sweep_parameters},
+        "sweeps": dict(sweep_settings),
         "bank": {key: bank_file[key] for key in BANK_KEYS},
         "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
     }
@@ -248,8 +245,7 @@ def load(folder: str | Path) -> Model:
     try:
         prepared = card["preprocessing"]
         image, options = dict(prepared["image"]), dict(prepared["sweeps"])
-        if unknown := set(options) - {*SWEEP_KEYS, *MORE_SWEEP_KEYS}:
-            raise TypeError(f"unknown option {min(unknown)!r} of the sweeps")
+        SweepSettings.from_dict(options)
         close_up_of(image)
         temperature.check(float(card["calibration"]["temperature"]))
         return Model(
@@ -262,7 +258,7 @@ def load(folder: str | Path) -> Model:
             float(card["calibration"]["temperature"]),
             dict(card["training_range"]["ranges"]),
         )
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, ParameterError) as error:
         said = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DamagedFile(
             f"the card of {folder} does not hold what new cells need ({said}); make the model again (05_deep_models)"

@@ -121,7 +121,7 @@ def predict(
     """
     if not isinstance(model, modelcard.Model):
         model = modelcard.load(model)
-    traces, table = sweeps.extract(recordings, **model.sweeps, n_jobs=n_jobs, total=total)
+    traces, table = sweeps.extract(recordings, sweeps.SweepSettings.from_dict(model.sweeps), n_jobs, total=total)
     kept = (table["reason"] == "").to_numpy()
     shown = table.reindex(columns=list(COLUMNS))
     shown[["predicted", "range_reason"]] = ""

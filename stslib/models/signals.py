@@ -25,6 +25,7 @@ from stslib.networks import InputTransform
 from stslib.scalograms import Bank
 from stslib.scalograms.closeup import close_up_of, draw
 from stslib.support.errors import ParameterError, StsError
+from stslib.sweeps import SweepSettings
 
 #: Word for the data of a store in metric records, by its layout; a store of sweeps says itself what it holds.
 ACTION_POTENTIALS = "action_potentials"
@@ -90,7 +91,7 @@ class Signals:
 
 def prepare(
     store: Store,
-    how: Mapping[str, Any],
+    how: SweepSettings,
     bank: Bank,
     image: Mapping[str, Any],
     n_jobs: int = 1,
@@ -101,8 +102,8 @@ def prepare(
     ----------
     store : Store
         The cells.
-    how : mapping
-        Options of `sweeps.extract`.
+    how : SweepSettings
+        Which sweeps, and what is kept of each.
     bank : Bank
         The wavelets; at the rate of `how`.
     image : mapping
@@ -117,15 +118,15 @@ def prepare(
     """
     cells = cohort.account(store.cells(), {})
     known = cells[cells["reason"] == ""]
-    traces, table = sweeps.extract(store.recordings(known["cell_id"]), **how, n_jobs=n_jobs, total=len(known))
+    traces, table = sweeps.extract(store.recordings(known["cell_id"]), how, n_jobs, total=len(known))
     kept = (table["reason"] == "").to_numpy()
     left_out = pd.concat(
         [cells[cells["reason"] != ""][["cell_id", "reason"]], table[~kept][["cell_id", "reason", "detail"]]]
     )
     if not kept.any():
         raise StsError(f"no cell of {store.path.name} can be used, first: {left_out['reason'].iloc[0]}")
-    images = draw(traces, bank, image, how, label="Scalograms").astype(np.float16)
-    preprocessing = {"sweeps": dict(how), "bank": bank.as_dict(), "image": {**image, "dtype": "float16"}}
+    images = draw(traces, bank, image, how.as_dict(), label="Scalograms").astype(np.float16)
+    preprocessing = {"sweeps": how.as_dict(), "bank": bank.as_dict(), "image": {**image, "dtype": "float16"}}
     data = ACTION_POTENTIALS if store.layout == ACTION_POTENTIALS else store.kind
     return Signals(
         known[kept].reset_index(drop=True), left_out.reset_index(drop=True), table[kept].reset_index(drop=True),
@@ -205,7 +206,7 @@ def kernel_machine(
     proba = np.zeros((len(labels), len(cohort.CLASSES)))
     for fit_idx, held in folds:
         said = SVC(C=100, gamma="scale").fit(traces[fit_idx], labels[fit_idx]).predict(traces[held])
-        proba[held, [cohort.CLASSES.index(name) for name in said]] = 1
+        proba[held, cohort.class_index(said)] = 1
     return proba
 
 

@@ -85,17 +85,18 @@ def _fetch_cells(
     source: str, output: Path, n_cells: int, estimate: bool, workers: int, keep_nwb: bool, offset_pa: float,
     tolerance_pa: float, repeats: str, seed: int, base_uri: str, per_second: float, scheduler: str,
 ) -> None:  # fmt: skip
-    from stslib.io.archives import Choice, SweepStore, archive
+    from stslib.io.archives import SweepStore, archive
     from stslib.io.archives.http import Http
+    from stslib.sweeps import SweepSettings
 
-    choice = Choice(offset_pa, tolerance_pa, repeats)
+    settings = SweepSettings(offset_pa, tolerance_pa, repeats)
     place = archive(source, output, keep_nwb, base_uri, Http(per_second=per_second))
     store = SweepStore(output)
     plan = store.plan(place, n_cells, seed, workers)
     click.echo(f"{source}: {plan}")
     if estimate:
         return
-    account = store.fetch(place, plan, choice, workers, scheduler)
+    account = store.fetch(place, plan, settings, workers, scheduler)
     click.echo(_summary(account))
     click.echo(f"{place.http.n_bytes / 1e6:,.1f} MB in {place.http.n_requests:,} requests; {output}")
 

@@ -3,7 +3,6 @@
 from stslib.sweeps.choice import (
     REASON_TEXT,
     REASONS,
-    REPEATS,
     NoPair,
     SweepPair,
     choose_pair,
@@ -12,8 +11,9 @@ from stslib.sweeps.choice import (
     spike_times,
 )
 from stslib.sweeps.extraction import extract
-from stslib.sweeps.resampling import BASELINES, STEP_S, prepare, prepare_and_tell, resample
+from stslib.sweeps.resampling import prepare, prepare_with_metadata, resample
 from stslib.sweeps.resampling_quality import TRIED_HZ, Judged, judge, judged_tables, share_above
+from stslib.sweeps.settings import BASELINES, REPEATS, STEP_S, SweepSettings
 from stslib.sweeps.spectra import (
     band_share,
     firing,
@@ -36,6 +36,7 @@ __all__ = [
     "NoPair",
     "Survey",
     "SweepPair",
+    "SweepSettings",
     "band_share",
     "choose_pair",
     "choose_sweeps",
@@ -47,7 +48,7 @@ __all__ = [
     "judged_tables",
     "power_spectrum",
     "prepare",
-    "prepare_and_tell",
+    "prepare_with_metadata",
     "reconstruction_error",
     "resample",
     "resampled_spike",

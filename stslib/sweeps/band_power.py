@@ -10,7 +10,7 @@ import pandas as pd
 from stslib.io import open_source
 from stslib.recordings import Recording
 from stslib.support.errors import MissingInput
-from stslib.sweeps import band_share, power_spectrum, prepare
+from stslib.sweeps import SweepSettings, band_share, power_spectrum, prepare
 
 COLUMNS = ("data", "n_sweeps", "above_hz", "median", "low", "high")
 
@@ -43,7 +43,8 @@ def elsewhere(
     """
     rows = []
     for kind, recordings in _recordings(n_hybrid):
-        x = np.stack([prepare(recording.sweeps[-1], rate_hz) for recording in recordings])
+        settings = SweepSettings(rate_hz=rate_hz)
+        x = np.stack([prepare(recording.sweeps[-1], settings) for recording in recordings])
         frequencies_hz, density = power_spectrum(x, rate_hz)
         for floor_hz in floors_hz:
             low, median, high = np.quantile(

@@ -9,8 +9,9 @@ from functools import partial
 import numpy as np
 
 from stslib.recordings import Recording, Sweep
-from stslib.support.errors import ParameterError, StsError, one_of
-from stslib.sweeps.resampling import STEP_S, fast_enough
+from stslib.support.errors import StsError
+from stslib.sweeps.resampling import fast_enough
+from stslib.sweeps.settings import SweepSettings
 
 #: Why a cell has no pair of sweeps: code and meaning.
 REASON_TEXT = {
@@ -23,7 +24,6 @@ REASON_TEXT = {
     "no_action_potential": "it has no sweep of one action potential",
 }
 REASONS = tuple(REASON_TEXT)
-REPEATS = ("first", "average")
 
 SPIKE_CROSSING_MV = -20.0  # a spike goes up through this voltage ...
 SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms of it (IPFX's default criterion)
@@ -100,48 +100,24 @@ def count_spikes(v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: f
     return len(spike_times(v_mv, rate_hz, onset_s, duration_s))
 
 
-def choose_pair(
-    recording: Recording,
-    offset_pa: float = 40.0,
-    tolerance_pa: float = 5.0,
-    repeats: str = "first",
-    rate_hz: float = 4000.0,
-    step_s: float = STEP_S,
-) -> SweepPair:
+def choose_pair(recording: Recording, settings: SweepSettings = SweepSettings()) -> SweepPair:
     """`choose_sweeps` for two sweeps: the paper's pair."""
-    return SweepPair(*choose_sweeps(recording, 2, offset_pa, tolerance_pa, repeats, rate_hz, step_s))
+    return SweepPair(*choose_sweeps(recording, replace(settings, n_sweeps=2)))
 
 
-def choose_sweeps(
-    recording: Recording,
-    n_sweeps: int = 2,
-    offset_pa: float = 40.0,
-    tolerance_pa: float = 5.0,
-    repeats: str = "first",
-    rate_hz: float = 4000.0,
-    step_s: float = STEP_S,
-) -> tuple[Sweep, ...]:
+def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings()) -> tuple[Sweep, ...]:
     """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B).
 
     The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
     nearest to the rheobase plus `offset_pa`, the lower of two equally near. A third sweep is sought another `offset_pa`
-    higher, in the same way. Spikes are counted from the voltage only where
-    a sweep does not say how many it has.
+    higher, in the same way. Spikes are counted from the voltage only where a sweep does not say how many it has.
 
     Parameters
     ----------
     recording : Recording
         The cell.
-    n_sweeps : int
-        1: the rheobase sweep alone; 2: with its partner, as in the paper; 3: with a third one.
-    offset_pa, tolerance_pa : float
-        Current above the rheobase, and how far the partner may be from it, in pA.
-    repeats : str
-        Where a current was given more than once: `"first"` takes the first sweep (of those that spike, at the rheobase),
-        `"average"` their mean voltage.
-    rate_hz, step_s : float
-        Sampling rate in Hz and length of the step in s that a sweep must at least have. With a step of 0 s the cell's
-        sweeps are single action potentials, and its first one is taken: no current is looked at.
+    settings : SweepSettings
+        How many sweeps, at which currents, and the rate and length that they need.
 
     Returns
     -------
@@ -152,49 +128,38 @@ def choose_sweeps(
     ------
     NoPair
         With one of `REASONS`, when the cell has no such sweeps.
-    ParameterError
-        When an option makes no sense.
     """
-    one_of("repeats", repeats, REPEATS)
-    if n_sweeps not in (1, 2, 3) or (step_s == 0 and n_sweeps != 1):
-        most = "1, for action potentials come one a cell" if step_s == 0 else "1 to 3"
-        raise ParameterError(f"n_sweeps is {n_sweeps}; use {most}")
-    if not tolerance_pa >= 0:
-        raise ParameterError(f"tolerance_pa is {tolerance_pa}; give 0 pA or more")
-    if not offset_pa > tolerance_pa:
-        raise ParameterError(
-            f"offset_pa is {offset_pa}; the partner must lie above the rheobase by more than {tolerance_pa}"
-        )
     cell = f"cell {recording.cell_id}"
 
     def refuse(reason: str, detail: str) -> NoPair:
         return NoPair(reason, f"{cell} is left out: {detail} ({reason})")
 
-    if step_s == 0:
-        return (_action_potential(recording, rate_hz),)
+    if settings.step_s == 0:
+        return (_action_potential(recording, settings.rate_hz),)
     if not (sweeps := [s for s in recording.sweeps if s.stimulus_pa > 0]):
         raise refuse("no_long_square", REASON_TEXT["no_long_square"])
     fastest_hz = max(s.rate_hz for s in sweeps)
-    if not (sweeps := [s for s in sweeps if fast_enough(s.rate_hz, rate_hz)]):
-        raise refuse("low_rate", f"its sampling rate is {fastest_hz:g} Hz, below {rate_hz:g} Hz")
+    if not (sweeps := [s for s in sweeps if fast_enough(s.rate_hz, settings.rate_hz)]):
+        raise refuse("low_rate", f"its sampling rate is {fastest_hz:g} Hz, below {settings.rate_hz:g} Hz")
     longest_s = max(s.duration_s for s in sweeps)
-    if not (sweeps := [s for s in sweeps if s.duration_s >= 0.99 * step_s]):
-        raise refuse("short_step", f"its longest step is {longest_s:g} s, below {step_s:g} s")
+    if not (sweeps := [s for s in sweeps if s.duration_s >= 0.99 * settings.step_s]):
+        raise refuse("short_step", f"its longest step is {longest_s:g} s, below {settings.step_s:g} s")
     if not (counted := _counted(sweeps)):
         raise refuse("bad_trace", "none of its voltage traces can be read")
     if not (spiking := [s for s in counted if s.n_spikes]):
         raise refuse("no_spiking_sweep", f"no spike in {len(counted)} sweeps up to {counted[-1].stimulus_pa:g} pA")
     rheobase_pa = spiking[0].stimulus_pa
-    chosen = [_one(spiking, rheobase_pa, repeats)]
-    for above in range(1, n_sweeps):
-        wanted_pa = rheobase_pa + above * offset_pa
-        partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= tolerance_pa + 1e-9]
+    chosen = [_one(spiking, rheobase_pa, settings.repeats)]
+    for above in range(1, settings.n_sweeps):
+        wanted_pa = rheobase_pa + above * settings.offset_pa
+        partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= settings.tolerance_pa + 1e-9]
         if not partners:
             raise refuse(
-                "no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep within {tolerance_pa:g} of {wanted_pa:g} pA"
+                "no_partner_sweep",
+                f"rheobase {rheobase_pa:g} pA, no sweep within {settings.tolerance_pa:g} of {wanted_pa:g} pA",
             )
         nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
-        chosen.append(_one(partners, nearest_pa, repeats))
+        chosen.append(_one(partners, nearest_pa, settings.repeats))
     return tuple(chosen)
 
 

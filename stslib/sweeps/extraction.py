@@ -12,23 +12,16 @@ from stslib.support import parallel as cluster
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
 from stslib.sweeps.choice import NoPair, choose_sweeps
-from stslib.sweeps.resampling import STEP_S, prepare_and_tell
+from stslib.sweeps.resampling import prepare_with_metadata
+from stslib.sweeps.settings import SweepSettings
 
 
 def extract(
     recordings: Iterable[Recording],
-    offset_pa: float = 40.0,
-    tolerance_pa: float = 5.0,
-    repeats: str = "first",
-    rate_hz: float = 4000.0,
-    before_s: float = 0.1,
-    after_s: float = 0.1,
-    baseline: str = "subtract",
+    settings: SweepSettings = SweepSettings(),
     n_jobs: int = 1,
-    total: int | None = None,
-    n_sweeps: int = 2,
-    step_s: float = STEP_S,
     scheduler: str = "",
+    total: int | None = None,
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The two sweeps of every cell (or one, or three), and what became of each cell.
 
@@ -36,18 +29,12 @@ def extract(
     ----------
     recordings : iterable of Recording
         The cells.
-    offset_pa, tolerance_pa, repeats
-        As for `choose_sweeps`.
-    rate_hz, before_s, after_s, baseline
-        As for `prepare`.
+    settings : SweepSettings
+        Which sweeps, and what is kept of each.
     n_jobs, scheduler
         Where the work is done (see `stslib.support.parallel.run`); the result does not depend on it.
     total : int, optional
         Number of cells for the progress bar, where `recordings` has no length.
-    n_sweeps : int
-        Sweeps of each cell, 1 to 3 (`choose_sweeps`).
-    step_s : float
-        Length of the step that is kept, in s; 0 for single action potentials, which are cut out around their peak.
 
     Returns
     -------
@@ -61,13 +48,9 @@ def extract(
     Raises
     ------
     ParameterError
-        When a parameter makes no sense.
+        When a sweep that was chosen is sampled below the wanted rate.
     """
-    n_samples = round((before_s + step_s + after_s) * rate_hz)
-    if n_samples < 2:
-        raise ParameterError(f"{before_s + step_s + after_s:g} s at {rate_hz:g} Hz are no sweep; keep more time")
-    options = (offset_pa, tolerance_pa, repeats, rate_hz, before_s, after_s, baseline, n_sweeps, step_s)
-    results = cluster.run(_one_cell, ((recording, *options) for recording in recordings), n_jobs, scheduler)
+    results = cluster.run(_one_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     if total is None and isinstance(recordings, Sized):
         total = len(recordings)
     pairs, rows = [], []
@@ -75,7 +58,7 @@ def extract(
         rows.append(row)
         if pair is not None:
             pairs.append(pair)
-    array = np.stack(pairs) if pairs else np.empty((0, n_sweeps, n_samples), np.float32)
+    array = np.stack(pairs) if pairs else np.empty((0, settings.n_sweeps, settings.n_samples), np.float32)
     return array, pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
 
 
@@ -97,22 +80,11 @@ _COLUMNS = {
 }
 
 
-def _one_cell(
-    recording: Recording,
-    offset_pa: float,
-    tolerance_pa: float,
-    repeats: str,
-    rate_hz: float,
-    before_s: float,
-    after_s: float,
-    baseline: str,
-    n_sweeps: int,
-    step_s: float,
-) -> tuple[np.ndarray | None, dict[str, object]]:
+def _one_cell(recording: Recording, settings: SweepSettings) -> tuple[np.ndarray | None, dict[str, object]]:
     row: dict[str, object] = {"cell_id": recording.cell_id, "reason": "", "detail": ""}
     try:
-        chosen = choose_sweeps(recording, n_sweeps, offset_pa, tolerance_pa, repeats, rate_hz, step_s)
-        prepared = [prepare_and_tell(s, rate_hz, before_s, after_s, baseline, step_s) for s in chosen]
+        chosen = choose_sweeps(recording, settings)
+        prepared = [prepare_with_metadata(s, settings) for s in chosen]
     except ParameterError:
         raise
     except NoPair as error:

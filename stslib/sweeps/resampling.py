@@ -14,24 +14,24 @@ import numpy as np
 from scipy.signal import firwin, kaiserord, upfirdn
 
 from stslib.recordings import Sweep
-from stslib.support.errors import ParameterError, StsError, one_of
+from stslib.support.errors import ParameterError, StsError
+from stslib.sweeps.settings import SweepSettings
 
-BASELINES = ("subtract", "keep")
-STEP_S = 1.0  # length of the long square, in s
 REST_S = 0.1  # the resting potential is the mean of this time before the step, or of all that is kept before it
 STOPBAND_DB = 80.0
 TRANSITION = 0.2  # the anti-aliasing filter falls over the last 20 % below the new Nyquist frequency
 MARGIN_SAMPLES = 64  # samples of the result, more than the filter reaches to either side
 
 
-def prepare(
-    sweep: Sweep,
-    rate_hz: float = 4000.0,
-    before_s: float = 0.1,
-    after_s: float = 0.1,
-    baseline: str = "subtract",
-    step_s: float = STEP_S,
-) -> np.ndarray:
+class Prepared(NamedTuple):
+    """A prepared sweep, the time in s for which its first or last value had to be held, and its baseline in mV."""
+
+    v_mv: np.ndarray
+    padded_s: float
+    rest_mv: float
+
+
+def prepare(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> np.ndarray:
     """Crop a sweep around its own step and resample it.
 
     The anti-aliasing filter is a linear-phase FIR filter: flat to 80 % of the new Nyquist frequency, 80 dB down at it. It
@@ -42,27 +42,49 @@ def prepare(
     ----------
     sweep : Sweep
         A long-square sweep.
-    rate_hz : float
-        Sampling rate of the result, in Hz; at most that of the sweep.
-    before_s, after_s : float
-        Time kept before and after the step, in s.
-    baseline : str
-        `"subtract"` takes away the mean voltage of the time before the step (a resting potential is a constant, and its
-        jump to zero at the ends of a sweep rings through the lowest rows of a scalogram); `"keep"` leaves it.
-    step_s : float
-        Length of the step that is kept, in s.
+    settings : SweepSettings
+        Rate and time that are kept, and what becomes of the resting potential.
 
     Returns
     -------
     ndarray of float32, shape (n_samples,)
-        Voltage in mV; `n_samples` is `(before_s + step_s + after_s) * rate_hz`, 4,800 by default.
+        Voltage in mV; 4,800 samples by default.
 
     Raises
     ------
     StsError
-        When the sweep cannot be read or ends before its step does, or a parameter makes no sense.
+        When the sweep cannot be read, ends before its step does, or is sampled below the wanted rate.
     """
-    return prepare_and_tell(sweep, rate_hz, before_s, after_s, baseline, step_s).v_mv
+    return prepare_with_metadata(sweep, settings).v_mv
+
+
+def prepare_with_metadata(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> Prepared:
+    """As `prepare`, with the time for which a value was held and the resting potential."""
+    rate_hz, before_s, step_s = settings.rate_hz, settings.before_s, settings.step_s
+    if not fast_enough(sweep.rate_hz, rate_hz):
+        raise ParameterError(f"rate_hz is {rate_hz}; sweep {sweep.number} has {sweep.rate_hz:g} Hz, give at most that")
+    v_mv = np.asarray(sweep.load()[0], float)
+    n_samples = settings.n_samples
+    onset = round(sweep.onset_s * sweep.rate_hz)
+    if onset < 0 or onset + 0.99 * step_s * sweep.rate_hz > len(v_mv):
+        raise StsError(
+            f"sweep {sweep.number}: its step starts at {sweep.onset_s:g} s and its voltage ends at "
+            f"{len(v_mv) / sweep.rate_hz:g} s, before {step_s:g} s of it are over; leave the sweep out"
+        )
+    start = round((sweep.onset_s - before_s) * sweep.rate_hz)
+    stop = start + math.ceil(n_samples * sweep.rate_hz / rate_hz)
+    rest = slice(max(onset - round(max(before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
+    rest_mv = float(v_mv[rest].mean())
+    if settings.baseline == "subtract":
+        v_mv = v_mv - rest_mv
+    # A little more on either side keeps the filter on recorded voltage; beyond the recording, values are held.
+    up, down = ratio_of(sweep.rate_hz, rate_hz)
+    margin = -(-MARGIN_SAMPLES // up) * down
+    wide = v_mv[np.clip(np.arange(start - margin, stop + margin), 0, len(v_mv) - 1)]
+    skip = margin * up // down
+    values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + n_samples]
+    missing = max(-start, 0) + max(stop - len(v_mv), 0)
+    return Prepared(values.astype(np.float32), missing / sweep.rate_hz, rest_mv)
 
 
 def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
@@ -126,50 +148,3 @@ def low_pass(up: int, down: int) -> np.ndarray:
     for phase in range(up):
         kernel[phase::up] /= kernel[phase::up].sum()
     return kernel
-
-
-class Prepared(NamedTuple):
-    """A prepared sweep, the time in s for which its first or last value had to be held, and its baseline in mV."""
-
-    v_mv: np.ndarray
-    padded_s: float
-    rest_mv: float
-
-
-def prepare_and_tell(
-    sweep: Sweep,
-    rate_hz: float = 4000.0,
-    before_s: float = 0.1,
-    after_s: float = 0.1,
-    baseline: str = "subtract",
-    step_s: float = STEP_S,
-) -> Prepared:
-    """As `prepare`, with what a table should say of it."""
-    one_of("baseline", baseline, BASELINES)
-    for name, value in (("before_s", before_s), ("after_s", after_s)):
-        if not 0 <= value < math.inf:
-            raise ParameterError(f"{name} is {value}; give 0 s or more")
-    if not fast_enough(sweep.rate_hz, rate_hz):
-        raise ParameterError(f"rate_hz is {rate_hz}; sweep {sweep.number} has {sweep.rate_hz:g} Hz, give at most that")
-    v_mv = np.asarray(sweep.load()[0], float)
-    n_samples = round((before_s + step_s + after_s) * rate_hz)
-    onset = round(sweep.onset_s * sweep.rate_hz)
-    if onset < 0 or onset + 0.99 * step_s * sweep.rate_hz > len(v_mv):
-        raise StsError(
-            f"sweep {sweep.number}: its step starts at {sweep.onset_s:g} s and its voltage ends at "
-            f"{len(v_mv) / sweep.rate_hz:g} s, before {step_s:g} s of it are over; leave the sweep out"
-        )
-    start = round((sweep.onset_s - before_s) * sweep.rate_hz)
-    stop = start + math.ceil(n_samples * sweep.rate_hz / rate_hz)
-    rest = slice(max(onset - round(max(before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
-    rest_mv = float(v_mv[rest].mean())
-    if baseline == "subtract":
-        v_mv = v_mv - rest_mv
-    # A little more on either side keeps the filter on recorded voltage; beyond the recording, values are held.
-    up, down = ratio_of(sweep.rate_hz, rate_hz)
-    margin = -(-MARGIN_SAMPLES // up) * down
-    wide = v_mv[np.clip(np.arange(start - margin, stop + margin), 0, len(v_mv) - 1)]
-    skip = margin * up // down
-    values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + n_samples]
-    missing = max(-start, 0) + max(stop - len(v_mv), 0)
-    return Prepared(values.astype(np.float32), missing / sweep.rate_hz, rest_mv)

@@ -10,7 +10,8 @@ from scipy.signal import periodogram, upfirdn
 
 from stslib.recordings import Sweep
 from stslib.sweeps.choice import spike_times
-from stslib.sweeps.resampling import STEP_S, low_pass, ratio_of, resample
+from stslib.sweeps.resampling import low_pass, ratio_of, resample
+from stslib.sweeps.settings import STEP_S
 
 
 def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:

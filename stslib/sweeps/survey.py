@@ -16,7 +16,8 @@ from stslib.support import parallel as cluster
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
 from stslib.sweeps.choice import NoPair, choose_pair, count_spikes
-from stslib.sweeps.resampling import STEP_S, fast_enough
+from stslib.sweeps.resampling import fast_enough
+from stslib.sweeps.settings import SweepSettings
 
 
 @dataclass(frozen=True)
@@ -41,10 +42,7 @@ class Survey:
 
 def survey(
     recordings: Iterable[Recording],
-    offset_pa: float = 40.0,
-    tolerance_pa: float = 5.0,
-    repeats: str = "first",
-    rate_hz: float = 4000.0,
+    settings: SweepSettings = SweepSettings(),
     n_jobs: int = 1,
     scheduler: str = "",
     total: int | None = None,
@@ -55,20 +53,14 @@ def survey(
     ----------
     recordings : iterable of Recording
         The cells.
-    offset_pa, tolerance_pa, repeats, rate_hz
-        As for `choose_pair`.
+    settings : SweepSettings
+        Which sweeps are chosen.
     n_jobs, scheduler
         Where the traces are read (see `stslib.support.parallel.run`); the result does not depend on it.
     total : int, optional
         Number of cells, for the progress bar.
-
-    Raises
-    ------
-    ParameterError
-        When a parameter makes no sense.
     """
-    options = (offset_pa, tolerance_pa, repeats, rate_hz)
-    found = cluster.run(_look, ((recording, *options) for recording in recordings), n_jobs, scheduler)
+    found = cluster.run(_look, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     pairs: list[dict[str, object]] = []
     reasons, details, squares = {}, {}, []
     for cell_id, pair, reason, detail, rows in progress(found, "Long squares", total=total):
@@ -83,14 +75,14 @@ def survey(
 
 
 def _look(
-    recording: Recording, offset_pa: float, tolerance_pa: float, repeats: str, rate_hz: float
+    recording: Recording, settings: SweepSettings
 ) -> tuple[str, dict[str, object] | None, str, str, list[tuple[int, float, int]]]:
     """One cell: its pair (or the reason why it has none) and its sweeps."""
     known = [_counted(s) for s in recording.sweeps]
-    usable = [s for s in known if fast_enough(s.rate_hz, rate_hz) and s.duration_s >= 0.99 * STEP_S]
+    usable = [s for s in known if fast_enough(s.rate_hz, settings.rate_hz) and s.duration_s >= 0.99 * settings.step_s]
     rows = [(s.number, s.stimulus_pa, s.n_spikes) for s in usable if s.n_spikes is not None]
     try:
-        pair = choose_pair(replace(recording, sweeps=tuple(known)), offset_pa, tolerance_pa, repeats, rate_hz)
+        pair = choose_pair(replace(recording, sweeps=tuple(known)), settings)
     except NoPair as error:
         return recording.cell_id, None, error.reason, str(error), rows
     chosen: dict[str, object] = {"label": recording.label or ""}

@@ -15,7 +15,7 @@ from stslib.training.crossval import (
     split_off,
     train,
 )
-from stslib.training.loop import class_indices, fit, predict_proba
+from stslib.training.loop import fit, predict_proba
 from stslib.training.recipes import PROTOCOLS, REGULARISATIONS, Recipe, first_params, recipe, search_space
 
 __all__ = [
@@ -27,7 +27,6 @@ __all__ = [
     "History",
     "Recipe",
     "cells_sha256",
-    "class_indices",
     "cross_validate",
     "first_params",
     "fit",

@@ -22,12 +22,12 @@ from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from stslib import networks
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.networks import InputTransform
 from stslib.support.errors import DamagedFile, StsError
 from stslib.support.files import atomic
 from stslib.training.config import History
-from stslib.training.loop import class_indices, fit, predict_proba, seeded, threads
+from stslib.training.loop import fit, predict_proba, seeded, threads
 from stslib.training.recipes import VALID_FRACTION, Recipe, search_space
 
 if TYPE_CHECKING:
@@ -175,7 +175,7 @@ def fold_objective(
         Whose search space.
     """
     names = np.asarray(labels).astype(str)
-    codes = class_indices(names)
+    codes = class_index(names)
 
     def objective(trial: optuna.Trial, fold: int) -> float:
         slot = int(trial.user_attrs.get("slot", trial.number))

@@ -14,25 +14,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stslib.cohort import CLASSES
+from stslib.cohort import CLASSES, class_index
 from stslib.networks import InputTransform
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
 from stslib.training.config import EarlyStopping, FitConfig, History
-
-
-def class_indices(labels: Sequence[str] | np.ndarray) -> np.ndarray:
-    """Position of each label in `cohort.CLASSES`: `(n,)` int64.
-
-    Raises
-    ------
-    StsError
-        When a label is not one of the classes.
-    """
-    unknown = sorted({str(label) for label in labels} - set(CLASSES))
-    if unknown:
-        raise StsError(f"class {unknown[0]!r} is unknown; use one of: {', '.join(CLASSES)}")
-    return np.array([CLASSES.index(str(label)) for label in labels], dtype=np.int64)
 
 
 def fit(
@@ -78,7 +64,7 @@ def fit(
     StsError
         A single class, no cells, an unknown label, or too little memory.
     """
-    targets = torch.from_numpy(class_indices(labels))
+    targets = torch.from_numpy(class_index(labels))
     _check(targets, fit_idx, config)
     rng = np.random.default_rng(seed)  # order of the cells and augmentation draw from here, dropout from torch's own
     with seeded(seed), threads(config.threads), memory_errors():

@@ -22,13 +22,14 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from stslib.io.archives import Choice, SweepStore, take
+from stslib.io.archives import SweepStore, take
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.dandi import Dandi
 from stslib.io.archives.fetched import TELLING
 from stslib.io.archives.http import Http
 from stslib.io.files import nwb
 from stslib.recordings import Recording
+from stslib.sweeps import SweepSettings
 from tests.io import standin
 from tests.io.standin import Steps, family
 from tests.io.standin_server import Archives, Misbehaviour
@@ -145,7 +146,7 @@ def ideal(path: Path, n_requests: float) -> None:
     """Read and prepare every cell, then wait as long as its requests must."""
     row = {"cell_id": "1", "label": "Sst", "dataset": "Clamp"}
     for _ in range(N_CELLS):
-        assert take(OnDisk(path), row, Choice()).row["status"] == "kept"  # type: ignore[arg-type]
+        assert take(OnDisk(path), row, SweepSettings()).row["status"] == "kept"  # type: ignore[arg-type]
     time.sleep(N_CELLS * n_requests * LATENCY_S / WORKERS)
 
 

@@ -19,7 +19,7 @@ import pytest
 import torch
 from torch import nn
 
-from stslib import networks, training
+from stslib import cohort, networks, training
 from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
 from stslib.training.loop import augment, shrink
@@ -74,7 +74,7 @@ def our_data(path: Path) -> None:
 
 
 def naive(path: Path) -> float:
-    target = torch.from_numpy(training.class_indices(labels()))
+    target = torch.from_numpy(cohort.class_index(labels()))
     with training.loop.threads(THREADS):
         model = networks.build("mobilenet_v2").to(memory_format=torch.contiguous_format)
         model.train()

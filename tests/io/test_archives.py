@@ -20,7 +20,7 @@ import pytest
 
 from stslib import cohort
 from stslib.io import open_source
-from stslib.io.archives import Choice, SweepStore
+from stslib.io.archives import SweepStore
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.dandi import Dandi
 from stslib.io.archives.fetched import Fetched, read_cell
@@ -28,7 +28,7 @@ from stslib.io.archives.http import Http, NotThere
 from stslib.io.files import nwb
 from stslib.io.files.traces import BadRecording
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
-from stslib.sweeps import choose_pair, extract, prepare
+from stslib.sweeps import SweepSettings, choose_pair, extract, prepare
 from tests.io import standin
 from tests.io.standin import Steps, family
 from tests.io.standin_server import Archives, Misbehaviour
@@ -490,7 +490,7 @@ def test_a_store_of_another_kind_is_not_mixed_in(
     fetch(archive, tmp_path, n_cells=1)
     store = SweepStore(tmp_path)
     with pytest.raises(ParameterError, match="use another folder"):
-        store.fetch(archive, store.plan(archive, 1), Choice(offset_pa=60))
+        store.fetch(archive, store.plan(archive, 1), SweepSettings(offset_pa=60))
     other = dandi(dandiset[1], tmp_path, dandiset[2])
     with pytest.raises(ParameterError, match="holds sweeps of allen"):
         store.fetch(other, store.plan(other))
@@ -550,7 +550,7 @@ def test_spike_lists_are_checked_against_the_voltage(tmp_path: Path) -> None:
         group["timestamps"] = [0.7]
     recording = nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file")
     assert next(s for s in recording.sweeps if s.number == 6).n_spikes == 1
-    pair, counted = settle(recording, Choice())
+    pair, counted = settle(recording, SweepSettings())
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
     assert counted == {6: 0, 7: 1, 11: 5}  # three traces were read of twelve
 
@@ -559,7 +559,7 @@ def test_without_spike_lists_traces_are_read_upwards_to_the_first_spike(tmp_path
     from stslib.io.archives import settle
 
     path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0), spike_lists=False)
-    pair, counted = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), Choice())
+    pair, counted = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
     assert counted == {3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 11: 5}
 
@@ -570,5 +570,5 @@ def test_a_broken_partner_gives_way_to_its_repeat(tmp_path: Path) -> None:
     sweeps = [Steps(1, 50, 1, rate_hz=10_000.0), Steps(2, 90, 3, rate_hz=10_000.0, stopped_s=1.0)]
     sweeps += [Steps(3, 90, 4, rate_hz=10_000.0)]
     path = standin.write_nwb2(tmp_path / "cell.nwb", sweeps)
-    pair, _ = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), Choice())
+    pair, _ = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
     assert pair.partner.number == 3 and pair.partner.n_spikes == 4

@@ -1,5 +1,7 @@
 """The two HDF5 layouts, the six real sweeps, and files that are something else."""
 
+from dataclasses import replace
+
 import h5py
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import pytest
 from stslib.cohort import account
 from stslib.io import Source, open_source
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
-from stslib.sweeps import NoPair, choose_pair, extract
+from stslib.sweeps import NoPair, SweepSettings, choose_pair, extract
 
 
 def write_sweeps(path, cells=("1", "2"), **file_attributes):
@@ -85,32 +87,25 @@ def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
     assert third.load()[0] == pytest.approx(recordings[0].sweeps[0].load()[0], abs=1e-3)
     assert third.n_spikes is None  # not said in the file: counted from the voltage
     for n_sweeps in (1, 2, 3):
-        array, table = extract(recordings, n_sweeps=n_sweeps)
+        array, table = extract(recordings, SweepSettings(n_sweeps=n_sweeps))
         assert array.shape == (2, n_sweeps, 4800)
         assert list(table.reason) == ["", ""]
     with pytest.raises(ParameterError, match="n_sweeps is 4"):
-        extract(recordings, n_sweeps=4)
+        SweepSettings(n_sweeps=4)
 
 
 def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
     source = open_source("store", store_path=str(write_peaks(tmp_path / "peaks.h5")))
-    options = {
-        "rate_hz": 50_000.0,
-        "before_s": 0.001,
-        "after_s": 0.002,
-        "baseline": "keep",
-        "n_sweeps": 1,
-        "step_s": 0.0,
-    }
-    array, table = extract(source.recordings(), **options)
+    settings = SweepSettings(rate_hz=5e4, before_s=0.001, after_s=0.002, baseline="keep", n_sweeps=1, step_s=0.0)
+    array, table = extract(source.recordings(), settings)
     assert array.shape == (2, 1, 150)
     assert list(table.reason) == ["", ""]
     assert (array.argmax(axis=2) == 50).all()
     assert array[:, 0, 50] == pytest.approx(30, abs=1)
-    _, table = extract(source.recordings(), **{**options, "rate_hz": 100_000.0})
+    _, table = extract(source.recordings(), replace(settings, rate_hz=100_000.0))
     assert list(table.reason) == ["low_rate", ""]
     with pytest.raises(ParameterError, match="one a cell"):
-        extract(source.recordings(), **{**options, "n_sweeps": 2})
+        replace(settings, n_sweeps=2)
 
 
 def test_a_file_of_the_mirror_needs_a_mirror(tmp_path, monkeypatch):

@@ -6,10 +6,10 @@ from pathlib import Path
 
 from stslib.io.archives.fetch import Plan, SweepStore
 from stslib.io.archives.http import Http
-from stslib.io.archives.selection import Archive, Choice, settle, take
+from stslib.io.archives.selection import Archive, settle, take
 from stslib.support.errors import one_of
 
-__all__ = ["Archive", "Choice", "Plan", "SweepStore", "archive", "settle", "take"]
+__all__ = ["Archive", "Plan", "SweepStore", "archive", "settle", "take"]
 
 
 def archive(name: str, folder: Path, keep_nwb: bool = False, base_uri: str = "", http: Http | None = None) -> Archive:

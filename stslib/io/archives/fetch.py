@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,17 +19,20 @@ from filelock import FileLock, Timeout
 from stslib import cohort
 from stslib.features import MEASURED
 from stslib.io.archives.fetched import COLUMNS, FORMAT, TELLING, Outcome, cell_path, read_about, read_cell
-from stslib.io.archives.selection import Archive, Choice, take
+from stslib.io.archives.selection import Archive, take
 from stslib.io.files.traces import BadRecording
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic
 from stslib.support.parallel import run
 from stslib.support.progress import progress
+from stslib.sweeps import SweepSettings
 
 #: Reasons that may be gone the next time: the cell is tried again.
 PASSING = ("fetch_failed",)
 #: Assumed speed of the line, in bytes a second, for the estimate before a fetch.
 ASSUMED_BYTES_PER_S = 5e6
+#: The settings that decide what is in the folder; the others are chosen when it is read.
+CHOICE_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s")
 
 
 @dataclass(frozen=True)
@@ -109,7 +112,7 @@ class SweepStore:
         self,
         archive: Archive,
         plan: Plan,
-        choice: Choice | None = None,
+        settings: SweepSettings = SweepSettings(),
         workers: int = 8,
         scheduler: str = "",
     ) -> pd.DataFrame:
@@ -121,7 +124,7 @@ class SweepStore:
             Where the cells are.
         plan : Plan
             Of `plan`.
-        choice : Choice, optional
+        settings : SweepSettings
             How sweeps are chosen.
         workers : int
             Cells at a time.
@@ -131,19 +134,18 @@ class SweepStore:
         Raises
         ------
         ParameterError
-            When the store was made from another archive or with another choice.
+            When the store was made from another archive or with other settings.
         StsError
             When another fetch is writing to it, or the disk cannot be written.
         """
-        choice = choice or Choice()
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
             with FileLock(self.folder / ".lock", timeout=0):
-                self._begin(archive.name, choice)
+                self._begin(archive.name, settings)
                 known = archive.rheobase_sweeps()
                 rows = plan.cells.set_index("cell_id", drop=False)
                 tabled = self._write_features(archive)
-                jobs = [(archive, rows.loc[c].to_dict(), choice, known.get(c), c not in tabled) for c in plan.todo]
+                jobs = [(archive, rows.loc[c].to_dict(), settings, known.get(c), c not in tabled) for c in plan.todo]
                 done = run(
                     take, jobs, workers, scheduler, threads=True, in_order=False
                 )  # mostly waiting for the network
@@ -178,8 +180,8 @@ class SweepStore:
             cell_path(self.folder, cell_id).unlink(missing_ok=True)
             return {"reason": PASSING[0]}
 
-    def _begin(self, name: str, choice: Choice) -> None:
-        wanted = {"format": FORMAT, "archive": name, "choice": asdict(choice)}
+    def _begin(self, name: str, settings: SweepSettings) -> None:
+        wanted = {"format": FORMAT, "archive": name, "choice": {key: getattr(settings, key) for key in CHOICE_KEYS}}
         try:
             there = read_about(self.folder)
         except (MissingInput, DamagedFile):

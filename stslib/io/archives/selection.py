@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any, Protocol
 
@@ -19,8 +19,8 @@ from stslib.io.archives.http import Http
 from stslib.io.files.folder import usable
 from stslib.io.files.traces import BadRecording
 from stslib.recordings import Recording, Sweep
-from stslib.support.errors import ParameterError, StsError, one_of
-from stslib.sweeps import REPEATS, NoPair, SweepPair, choose_pair, count_spikes, judge, prepare
+from stslib.support.errors import ParameterError, StsError
+from stslib.sweeps import NoPair, SweepPair, SweepSettings, choose_pair, count_spikes, judge, prepare
 
 _SAME_STEP_PA = 0.5
 
@@ -58,38 +58,12 @@ class Archive(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class Choice:
-    """How the two sweeps are chosen and written (see `stslib.sweeps.choose_pair` and `prepare`)."""
-
-    offset_pa: float = 40.0
-    tolerance_pa: float = 5.0
-    repeats: str = "first"
-    rate_hz: float = 4000.0
-    before_s: float = 0.1
-    after_s: float = 0.1
-
-    def __post_init__(self) -> None:
-        one_of("repeats", self.repeats, REPEATS)
-        if not self.tolerance_pa >= 0:
-            raise ParameterError(f"tolerance_pa is {self.tolerance_pa}; give 0 pA or more")
-        if not self.tolerance_pa < self.offset_pa < math.inf:
-            raise ParameterError(
-                f"offset_pa is {self.offset_pa}; the partner must lie above the rheobase by more than {self.tolerance_pa}"
-            )
-
-    @property
-    def n_samples(self) -> int:
-        """Length of a sweep in the store."""
-        return round((self.before_s + 1.0 + self.after_s) * self.rate_hz)
-
-    def pair(self, recording: Recording) -> SweepPair:
-        """The two sweeps of a recording whose spikes are known."""
-        return choose_pair(recording, self.offset_pa, self.tolerance_pa, self.repeats, self.rate_hz)
-
-
 def take(
-    archive: Archive, row: dict[str, Any], choice: Choice, rheobase_sweep: int | None = None, measure: bool = False
+    archive: Archive,
+    row: dict[str, Any],
+    settings: SweepSettings,
+    rheobase_sweep: int | None = None,
+    measure: bool = False,
 ) -> Outcome:
     """Fetch one cell, choose its two sweeps and bring them to one form. Whatever happens to the cell becomes its row.
 
@@ -99,8 +73,8 @@ def take(
         Where the cell is.
     row : dict
         Its row of the archive's table.
-    choice : Choice
-        How the sweeps are chosen.
+    settings : SweepSettings
+        How the sweeps are chosen, and what is kept of each.
     rheobase_sweep : int, optional
         The rheobase sweep by the archive's own analysis, to compare with.
     measure : bool
@@ -120,23 +94,23 @@ def take(
         outline = archive.outline(row["cell_id"])
         if outline is not None:
             seen = _seen(outline)
-            choice.pair(outline)  # a cell that cannot have both sweeps need not be fetched
+            choose_pair(outline, settings)  # a cell that cannot have both sweeps need not be fetched
         with archive.opened(row["cell_id"]) as recording:
             seen = _seen(recording)
             recording = usable(recording, f"the recording of cell {row['cell_id']}")
-            pair, counted = settle(recording, choice)
+            pair, counted = settle(recording, settings)
             seen = _merge(_seen(recording), counted)
-            sweeps = np.stack([_prepared(s, choice) for s in (pair.rheobase, pair.partner)])
+            sweeps = np.stack([_prepared(s, settings) for s in (pair.rheobase, pair.partner)])
             judged = judge(pair.partner).packed()
             features = _features(recording, seen) if measure else {}
     except (BadRecording, NoPair) as error:
         row |= {"reason": error.reason, "detail": _line(error)}
-        return Outcome(row, np.empty((0, choice.n_samples), np.float32), seen)
+        return Outcome(row, np.empty((0, settings.n_samples), np.float32), seen)
     except ParameterError:
         raise
     except StsError as error:
         row |= {"reason": "bad_trace", "detail": _line(error)}
-        return Outcome(row, np.empty((0, choice.n_samples), np.float32), seen)
+        return Outcome(row, np.empty((0, settings.n_samples), np.float32), seen)
     except OSError as error:
         raise StsError(
             f"cell {row['cell_id']} could not be written: {error.strerror or error}; make room and run again"
@@ -157,7 +131,7 @@ def take(
     return Outcome(row, sweeps, seen, judged, features)
 
 
-def settle(recording: Recording, choice: Choice) -> tuple[SweepPair, dict[int, int]]:
+def settle(recording: Recording, settings: SweepSettings) -> tuple[SweepPair, dict[int, int]]:
     """The pair of sweeps, reading as few traces as can be.
 
     A file's list of spike times says which sweeps are silent; the others are read by rising current until one holds a
@@ -194,13 +168,13 @@ def settle(recording: Recording, choice: Choice) -> tuple[SweepPair, dict[int, i
     if fault is not None and not any(s.stimulus_pa > 0 for s in settled):
         raise fault
     while True:
-        pair = choice.pair(replace(recording, sweeps=tuple(settled)))
+        pair = choose_pair(replace(recording, sweeps=tuple(settled)), settings)
         try:
             partner = _counted(pair.partner)
         except StsError as error:
             _bearable(error)
             # Of an average, any of the sweeps may be the one that fails: all of that current go.
-            width_pa = _SAME_STEP_PA if choice.repeats == "average" else 0.0
+            width_pa = _SAME_STEP_PA if settings.repeats == "average" else 0.0
             gone = {s.number for s in settled if abs(s.stimulus_pa - pair.partner.stimulus_pa) <= width_pa and width_pa}
             settled = [s for s in settled if s.number not in gone | {pair.partner.number}]
             continue
@@ -232,9 +206,9 @@ def _held(v_mv: np.ndarray, i_pa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return v_mv, i_pa
 
 
-def _prepared(sweep: Sweep, choice: Choice) -> np.ndarray:
+def _prepared(sweep: Sweep, settings: SweepSettings) -> np.ndarray:
     """The sweep as it is stored: with its resting potential, which the store's reader may still want."""
-    return prepare(sweep, choice.rate_hz, choice.before_s, choice.after_s, baseline="keep")
+    return prepare(sweep, replace(settings, baseline="keep"))
 
 
 def _features(recording: Recording, seen: np.ndarray) -> dict[str, float]:

@@ -1,0 +1,118 @@
+"""How the sweeps of a cell are chosen and prepared: one settings object that extraction, model cards and notebooks share."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from stslib.support.errors import ParameterError, one_of
+
+REPEATS = ("first", "average")
+BASELINES = ("subtract", "keep")
+STEP_S = 1.0  # length of the long square, in s
+
+
+@dataclass(frozen=True)
+class SweepSettings:
+    """Which sweeps of a cell are taken, and what is kept of each (paper, section III-B).
+
+    Parameters
+    ----------
+    offset_pa, tolerance_pa : float
+        Current of the second sweep above the rheobase, and how far it may be from that, in pA.
+    repeats : str
+        Where a current was given more than once: `"first"` takes the first sweep (of those that spike, at the rheobase),
+        `"average"` their mean voltage.
+    rate_hz : float
+        Sampling rate after resampling, in Hz; a sweep must have at least that.
+    before_s, after_s : float
+        Time kept before and after the step, in s.
+    baseline : str
+        `"subtract"` takes away the mean voltage of the time before the step (a resting potential is a constant, and its
+        jump to zero at the ends of a sweep rings through the lowest rows of a scalogram); `"keep"` leaves it.
+    n_sweeps : int
+        1: the rheobase sweep alone; 2: with its partner, as in the paper; 3: with one another `offset_pa` higher.
+    step_s : float
+        Length of the step that is kept, in s; a sweep must have at least that. With 0 s the cell's sweeps are single action
+        potentials, cut out around their peak.
+
+    Raises
+    ------
+    ParameterError
+        A value that makes no sense.
+
+    Examples
+    --------
+    >>> SweepSettings(before_s=0.2).n_samples
+    5200
+    >>> SweepSettings(offset_pa=0)
+    Traceback (most recent call last):
+    stslib.support.errors.ParameterError: offset_pa is 0; the partner must lie above the rheobase by more than 5.0 pA
+    """
+
+    offset_pa: float = 40.0
+    tolerance_pa: float = 5.0
+    repeats: str = "first"
+    rate_hz: float = 4000.0
+    before_s: float = 0.1
+    after_s: float = 0.1
+    baseline: str = "subtract"
+    n_sweeps: int = 2
+    step_s: float = STEP_S
+
+    def __post_init__(self) -> None:
+        one_of("repeats", self.repeats, REPEATS)
+        one_of("baseline", self.baseline, BASELINES)
+        if self.n_sweeps not in (1, 2, 3) or (self.step_s == 0 and self.n_sweeps != 1):
+            most = "1, for action potentials come one a cell" if self.step_s == 0 else "1 to 3"
+            raise ParameterError(f"n_sweeps is {self.n_sweeps}; use {most}")
+        if not 0 <= self.tolerance_pa < math.inf:
+            raise ParameterError(f"tolerance_pa is {self.tolerance_pa}; give 0 pA or more")
+        if not self.tolerance_pa < self.offset_pa < math.inf:
+            raise ParameterError(
+                f"offset_pa is {self.offset_pa}; "
+                f"the partner must lie above the rheobase by more than {self.tolerance_pa} pA"
+            )
+        if not 0 < self.rate_hz < math.inf:
+            raise ParameterError(f"rate_hz is {self.rate_hz}; give a rate above 0 Hz")
+        for name in ("before_s", "after_s", "step_s"):
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ParameterError(f"{name} is {getattr(self, name)}; give 0 s or more")
+        if self.n_samples < 2:
+            kept_s = self.before_s + self.step_s + self.after_s
+            raise ParameterError(f"{kept_s:g} s at {self.rate_hz:g} Hz are no sweep; keep more time")
+
+    @property
+    def n_samples(self) -> int:
+        """Length of a prepared sweep, 4,800 by default."""
+        return round((self.before_s + self.step_s + self.after_s) * self.rate_hz)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain numbers and texts, for a model's card."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> SweepSettings:
+        """The inverse of `as_dict`.
+
+        Raises
+        ------
+        ParameterError
+            A field that is missing, unknown or of another type, or a value that makes no sense.
+        """
+        fields = {field.name: type(field.default) for field in dataclasses.fields(cls)}
+        if unknown := sorted(set(values) - set(fields)):
+            raise ParameterError(f"unknown sweep setting {unknown[0]!r}; use some of: {', '.join(fields)}")
+        for name, kind in fields.items():
+            if name not in values:
+                raise ParameterError(f"the sweep settings lack {name!r}; give all of: {', '.join(fields)}")
+            value = values[name]
+            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
+                raise ParameterError(f"{name} is {value!r}; give a value of type {kind.__name__}")
+        cleaned: dict[str, Any] = {
+            name: float(values[name]) if kind is float else values[name] for name, kind in fields.items()
+        }
+        return cls(**cleaned)
