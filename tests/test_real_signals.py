@@ -15,6 +15,7 @@ import pytest
 
 from stslib import cohort, evaluation, networks, training
 from stslib.evaluation import temperature
+from stslib.figures.predicted import predicted_cells
 from stslib.io import open_source
 from stslib.models import card as modelcard
 from stslib.models import prediction
@@ -113,13 +114,14 @@ def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, 
     fitted = training.refit(what, 1, cells.images, cells.labels, every, 1, tmp_path / "fit", card)
     expected = training.predict_proba(fitted.model, fitted.transform, cells.images)
     parts = cohort.folds(cells.labels, 2, 1)
-    whole = realsignals.model_card(networks.load(tmp_path / "fit")[2], [], cells, every, expected, parts)
+    scored = realsignals.CrossValidated(every, parts, {"compact": expected}, [])
+    whole = scored.card(networks.load(tmp_path / "fit")[2], "compact", cells)
     networks.save(tmp_path / "model", fitted.model, fitted.transform, whole)
     model = modelcard.load(tmp_path / "model")
     done = prediction.predict(open_source("store", store_path=str(unseen)).recordings(), model)
     table, expected = done.table, temperature.calibrated(expected, model.temperature)
     assert not table["out_of_range"].all()
-    assert len(list(done.figures())) == len(names)
+    assert len(list(predicted_cells(done))) == len(names)
     assert list(table["reason"]) == [""] * len(names)
     assert list(table["cell_id"]) == names
     assert np.allclose(table[[f"p:{c}" for c in cohort.CLASSES]].to_numpy(float), expected, atol=1e-6)

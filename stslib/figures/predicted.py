@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -11,6 +13,7 @@ from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
 from matplotlib.gridspec import SubplotSpec
 
+from stslib import explain
 from stslib.cohort import CLASSES
 from stslib.figures.explained import saliency_panel
 from stslib.figures.signals.panels import (
@@ -25,7 +28,11 @@ from stslib.figures.signals.panels import (
     sweep_panel,
 )
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.models.prediction import Predicted
 from stslib.scalograms import Bank, cwt
+from stslib.scalograms.closeup import close_up_of
+from stslib.support import files
+from stslib.support.progress import progress
 
 
 @dataclass(frozen=True)
@@ -193,3 +200,45 @@ def _probabilities(figure: Figure, place: SubplotSpec, cell: PredictedCell) -> N
         ax.text(0.02, position + 0.36, f"{name} {value:.2f}", fontsize=8, va="bottom")
     ax.set(xlim=(0, 1), ylim=(-0.5, len(CLASSES) - 0.1), yticks=[], xlabel="Probability")
     ax.spines["left"].set_visible(False)
+
+
+def predicted_cells(done: Predicted) -> Iterator[tuple[str, Figure]]:
+    """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
+    rows, model = done.table[done.table["predicted"] != ""], done.model
+    network, transform = model.members[0]
+    before_s, width = float(model.sweeps.get("before_s", 0.1)), int(model.image["width"])
+    for k, row in enumerate(rows.itertuples(index=False)):
+        image, traces = done.images[k : k + 1], done.traces[k]
+        winner = [CLASSES.index(str(row.predicted))]
+        maps = np.stack([explain.saliency(network, transform, image, winner, c)[0] for c in range(image.shape[1])])
+        view, output, padding = None, model.image["output"], model.image["padding"]
+        if close_up := close_up_of(model.image):
+            spikes, bank = close_up.cut(traces, model.bank.rate_hz, model.sweeps), close_up.bank(model.bank)
+            view = View(spikes, maps[..., width:], bank, close_up.before_s, close_up.output, padding)
+        proba = rows[[f"p:{c}" for c in CLASSES]].iloc[k].to_numpy(float)
+        currents = (float(row.rheobase_pa), float(row.partner_pa))
+        cell = PredictedCell(
+            str(row.cell_id),
+            str(row.predicted),
+            proba,
+            str(row.range_reason),
+            traces,
+            maps[..., :width],
+            currents,
+            view,
+        )
+        yield cell.cell_id, predicted_cell(cell, model.bank, done.kind, before_s, output, padding)
+
+
+def save_predicted(done: Predicted, folder: Path) -> list[Path]:
+    """Write the picture of each classified cell as PNG into `folder`; the name is the cell's id made safe for a file."""
+    paths: list[Path] = []
+    n_classified = int((done.table["predicted"] != "").sum())
+    for cell_id, figure in progress(predicted_cells(done), "Figures", total=n_classified):
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', cell_id).lstrip('.') or 'cell'}.png"
+        while path in paths:  # two ids that differ only in what a file name cannot hold
+            path = path.with_name(f"{path.stem}_.png")
+        with files.atomic(path) as part:
+            figure.savefig(part, format="png", dpi=130)
+        paths.append(path)
+    return paths

@@ -22,7 +22,6 @@ A cell's group or dataset may have the attributes `label` (its class; needed to 
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -33,11 +32,10 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import UNSURE
-from stslib.io.archives.real_sweeps import MIRROR_ENVIRONMENT
 from stslib.recordings import KINDS, Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
+from stslib.support.files import mirror_path
 
-MIRROR_PREFIX = "mirror:"
 #: Layout: names of the sweep datasets; whatever else lies beside them is left alone.
 SWEEP_NAME = re.compile(r"rheobase(_plus_\d+)?")
 MAX_SWEEPS = 3
@@ -169,25 +167,6 @@ class Store:
         """The recordings of `cell_ids` (all cells by default), one at a time."""
         for cell_id in self._cells["cell_id"] if cell_ids is None else cell_ids:
             yield self.recording(cell_id)
-
-
-def mirror_path(store_path: str) -> Path:
-    """The path itself, or the file NAME of the data mirror for `mirror:NAME`.
-
-    Raises
-    ------
-    MissingInput
-        No mirror is named.
-    """
-    if not store_path.startswith(MIRROR_PREFIX):
-        return Path(store_path)
-    mirror = os.environ.get(MIRROR_ENVIRONMENT, "")
-    if not mirror:
-        raise MissingInput(
-            f"{store_path.removeprefix(MIRROR_PREFIX)} is not part of the project; set {MIRROR_ENVIRONMENT} to a data folder "
-            "that holds it, or give a file of your own"
-        )
-    return Path(mirror) / store_path.removeprefix(MIRROR_PREFIX)
 
 
 def _flat(dataset: h5py.Dataset, where: str) -> h5py.Dataset:

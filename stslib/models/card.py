@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,14 +18,13 @@ from torch import nn
 from stslib import networks, training
 from stslib.cohort import CLASSES
 from stslib.evaluation import calibration, temperature
-from stslib.models import training_range as familiarity
+from stslib.models import training_range
 from stslib.networks import InputTransform
-from stslib.press import fingerprint as provenance
-from stslib.press import stage as runs
 from stslib.scalograms import Bank
 from stslib.scalograms.closeup import close_up_of
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
-from stslib.support.files import atomic
+from stslib.support.files import atomic, sha256_of
+from stslib.support.versions import versions
 from stslib.sweeps import SweepSettings
 
 #: Beside the folders of networks that answer together: which they are, and the card of their mean.
@@ -63,66 +61,60 @@ def preprocessing(sweep_settings: Mapping[str, Any], bank_file: Mapping[str, Any
     }
 
 
-def describe_cells(recorded: runs.Stage, drawn: runs.Stage) -> pd.DataFrame:
-    """`familiarity.describe` of all kept cells of a run, from its stages 02_sweeps and 03_scalograms."""
-    images = drawn.load_array("scalograms")
-    if drawn.load_json("bank").get("ready_made"):
-        return familiarity.describe(None, images, None)  # the sweeps of 02 are of other cells
-    return familiarity.describe(recorded.load_array("sweeps"), images, recorded.load_table("sweeps"))
+@dataclass(frozen=True)
+class HeldOut:
+    """What a network's calibration and training range follow from.
 
-
-def finish(
-    card: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    labels: np.ndarray,
-    proba: np.ndarray,
-    train_idx: np.ndarray,
-    test_idx: np.ndarray,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    described: pd.DataFrame,
-) -> dict[str, Any]:
-    """The whole card of a network that was cross-validated, refitted and tested.
-
-    Parameters
+    Attributes
     ----------
-    card : mapping
-        Of the refit (`training.refit`).
-    metrics : sequence of mapping
-        Its metric records.
     labels : (n,) of str
-        Classes of all kept cells.
+        Class of each cell.
     proba : (n, 4) array
-        Of training cells while a fold held them out, of test cells by the refitted network.
+        Probabilities of a training cell while a fold held it out, of a test cell by the refitted network.
     train_idx, test_idx : int array
-        Positions of the two.
+        Positions of the two; the second may be empty.
     folds : list of (fit, held_out)
         Positions within `train_idx`.
     described : DataFrame
-        `familiarity.describe` of all kept cells.
+        `training_range.describe` of the `n` cells.
     """
-    calibrating = temperature.summary(labels[train_idx], proba[train_idx], folds)
-    ranges = familiarity.fit(described.iloc[train_idx])
-    flagged = [bool(reason) for reason in familiarity.outside(described.iloc[test_idx], ranges)]
-    if len(test_idx):
-        # Told, not fitted: the holdout has no part in the temperature.
-        before, after = proba[test_idx], temperature.calibrated(proba[test_idx], calibrating["temperature"])
-        calibrating["holdout"] = {
-            "ece_before": calibration(labels[test_idx], before)[1],
-            "ece_after": calibration(labels[test_idx], after)[1],
-            "n": len(test_idx),
+
+    labels: np.ndarray
+    proba: np.ndarray
+    train_idx: np.ndarray
+    test_idx: np.ndarray
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    described: pd.DataFrame
+
+
+def finish(card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], cells: HeldOut) -> dict[str, Any]:
+    """The whole card of a network that was cross-validated, refitted and tested.
+
+    `card` is that of the refit (`training.refit`), `records` are its metric records.
+    """
+    labels, proba, train, test = cells.labels, cells.proba, cells.train_idx, cells.test_idx
+    scaling = temperature.summary(labels[train], proba[train], cells.folds)
+    ranges = training_range.fit(cells.described.iloc[train])
+    flagged = sum(map(bool, training_range.outside(cells.described.iloc[test], ranges)))
+    if len(test):  # reported, not fitted: the holdout has no part in the temperature
+        after = temperature.calibrated(proba[test], scaling["temperature"])
+        scaling["holdout"] = {
+            "ece_before": calibration(labels[test], proba[test])[1],
+            "ece_after": calibration(labels[test], after)[1],
+            "n": len(test),
         }
     return {
         **card,
-        "calibration": calibrating,
+        "calibration": scaling,
         "training_range": {
-            "central": familiarity.CENTRAL,
-            "margin": familiarity.MARGIN,
+            "central": training_range.CENTRAL,
+            "margin": training_range.MARGIN,
             "ranges": ranges,
-            "flagged_test_cells": int(sum(flagged)),
-            "n_test_cells": len(flagged),
+            "flagged_test_cells": flagged,
+            "n_test_cells": len(test),
         },
-        "versions": provenance.versions(),
-        "metrics": [dict(record) for record in metrics],
+        "versions": versions(),
+        "metrics": [dict(record) for record in records],
     }
 
 
@@ -141,7 +133,7 @@ class Model:
     temperature : float
         Of its calibration.
     ranges : dict
-        Of its training cells (`familiarity.fit`).
+        Of its training cells (`training_range.fit`).
     """
 
     members: list[tuple[nn.Module, InputTransform]]
@@ -178,14 +170,10 @@ def save_joint(
     folder = Path(folder)
     for name, (network, transform, own) in members.items():
         networks.save(folder / name, network, transform, own)
-    described = {name: _sha256(folder / name / "model.json") for name in members}
+    described = {name: sha256_of(folder / name / "model.json") for name in members}
     fields = {"format": JOINT_FORMAT, "classes": list(CLASSES), "members": described, "card": dict(card)}
     with atomic(folder / JOINT) as path:
         path.write_text(json.dumps(fields, indent=1) + "\n", encoding="utf-8")
-
-
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
@@ -203,7 +191,7 @@ def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
         if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
             raise DamagedFile(f"{path} names {name!r} as a member, which is no folder's name; make the model again")
         own = folder / name / "model.json"
-        if not own.is_file() or _sha256(own) != digest:
+        if not own.is_file() or sha256_of(own) != digest:
             raise DamagedFile(
                 f"{own} is not the network that {JOINT} describes; make the model again (08_real_signals)"
             )

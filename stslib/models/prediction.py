@@ -5,26 +5,21 @@ The model's card holds every number of its preprocessing, so that new cells go t
 
 from __future__ import annotations
 
-import re
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from matplotlib.figure import Figure
 
-from stslib import explain, sweeps
+from stslib import sweeps
 from stslib.cohort import CLASSES
-from stslib.figures.predicted import PredictedCell, View, predicted_cell
 from stslib.models import card as modelcard
-from stslib.models import training_range as familiarity
+from stslib.models import training_range
 from stslib.recordings import Recording
 from stslib.scalograms import ScalogramWarning
-from stslib.scalograms.closeup import close_up_of, draw
-from stslib.support import files
-from stslib.support.progress import progress
+from stslib.scalograms.closeup import draw
 
 #: The columns of the table, in order, with their meaning.
 COLUMNS = {
@@ -63,33 +58,6 @@ class Predicted:
     images: np.ndarray
     model: modelcard.Model
     kind: str = "real"
-
-    def figures(self) -> Iterator[tuple[str, Figure]]:
-        """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
-        rows = self.table[self.table["predicted"] != ""]
-        network, transform = self.model.members[0]
-        before_s, width = float(self.model.sweeps.get("before_s", 0.1)), int(self.model.image["width"])
-        for place, row in enumerate(rows.itertuples(index=False)):
-            image = self.images[place : place + 1]
-            winner = [CLASSES.index(str(row.predicted))]
-            maps = np.stack([explain.saliency(network, transform, image, winner, k)[0] for k in range(image.shape[1])])
-            view, output, padding = None, self.model.image["output"], self.model.image["padding"]
-            if close_up := close_up_of(self.model.image):
-                spikes = close_up.cut(self.traces[place], self.model.bank.rate_hz, self.model.sweeps)
-                view = View(
-                    spikes,
-                    maps[..., width:],
-                    close_up.bank(self.model.bank),
-                    close_up.before_s,
-                    close_up.output,
-                    padding,
-                )
-            cell = PredictedCell(
-                str(row.cell_id), str(row.predicted), rows[[f"p:{c}" for c in CLASSES]].iloc[place].to_numpy(float),
-                str(row.range_reason), self.traces[place], maps[..., :width],
-                (float(row.rheobase_pa), float(row.partner_pa)), view,
-            )  # fmt: skip
-            yield cell.cell_id, predicted_cell(cell, self.model.bank, self.kind, before_s, output, padding)
 
 
 def predict(
@@ -134,8 +102,8 @@ def predict(
         proba = model.proba(images)
         shown.loc[kept, [f"p:{name}" for name in CLASSES]] = proba
         shown.loc[kept, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
-        described = familiarity.describe(traces, images[..., : model.image["width"]], table[kept])
-        reasons = familiarity.outside(described, model.ranges)
+        described = training_range.describe(images[..., : model.image["width"]], traces, table[kept])
+        reasons = training_range.outside(described, model.ranges)
         shown.loc[kept, "range_reason"] = reasons
         shown.loc[kept, "out_of_range"] = [bool(reason) for reason in reasons]
     return Predicted(shown, traces, images, model, kind)
@@ -146,17 +114,3 @@ def in_order(table: pd.DataFrame, left_out: pd.DataFrame, cell_ids: Iterable[str
     more = left_out.assign(predicted="", range_reason="", out_of_range=False)
     whole = pd.concat([table, more], ignore_index=True)
     return whole.set_index("cell_id").loc[list(cell_ids)].reset_index().astype({"out_of_range": bool})
-
-
-def save_figures(done: Predicted, folder: Path) -> list[Path]:
-    """Write the picture of each classified cell as PNG into `folder`; the name is the cell's id made safe for a file."""
-    paths: list[Path] = []
-    n_classified = int((done.table["predicted"] != "").sum())
-    for cell_id, figure in progress(done.figures(), "Figures", total=n_classified):
-        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', cell_id).lstrip('.') or 'cell'}.png"
-        while path in paths:  # two ids that differ only in what a file name cannot hold
-            path = path.with_name(f"{path.stem}_.png")
-        with files.atomic(path) as part:
-            figure.savefig(part, format="png", dpi=130)
-        paths.append(path)
-    return paths

@@ -6,11 +6,11 @@ action potentials at 200 kHz goes the same way as one of long squares at 10 kHz.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
@@ -18,17 +18,34 @@ from sklearn.svm import SVC
 from torch import nn
 
 from stslib import cohort, evaluation, networks, sweeps, training
-from stslib.io.hdf5 import MIRROR_PREFIX, Store, mirror_path
 from stslib.models import card as modelcard
-from stslib.models import training_range as familiarity
+from stslib.models import training_range
 from stslib.networks import InputTransform
+from stslib.recordings import Recording
 from stslib.scalograms import Bank
 from stslib.scalograms.closeup import close_up_of, draw
 from stslib.support.errors import ParameterError, StsError
+from stslib.support.files import mirror_path
 from stslib.sweeps import SweepSettings
 
 #: Word for the data of a store in metric records, by its layout; a store of sweeps says itself what it holds.
 ACTION_POTENTIALS = "action_potentials"
+
+
+class Store(Protocol):
+    """A file of cells, such as `stslib.io.hdf5.Store`."""
+
+    path: Path
+    layout: str
+    kind: str
+
+    def cells(self) -> pd.DataFrame:
+        """One row a cell: cell_id, label, dataset, donor, split, published_split."""
+        ...
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
+        """The recordings of `cell_ids`."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -78,8 +95,8 @@ class Signals:
 
     @cached_property
     def described(self) -> pd.DataFrame:
-        """The simple numbers of each cell that a model's training range is made from (`familiarity.describe`)."""
-        return familiarity.describe(self.traces, self.whole, self.table)
+        """The simple numbers of each cell that a model's training range is made from (`training_range.describe`)."""
+        return training_range.describe(self.whole, self.traces, self.table)
 
     @cached_property
     def spikes_mv(self) -> np.ndarray | None:
@@ -174,14 +191,11 @@ def recipes(models: Sequence[str], weights: str, close_up: bool, **changes: Any)
     found = {}
     for name in models:
         architecture, _, start = name.partition(":")
-        own = training.recipe(architecture, "signals", weights=start_weights(weights) if start else "none", **changes)
+        own = training.recipe(
+            architecture, "signals", weights=str(mirror_path(weights)) if start else "none", **changes
+        )
         found[name] = own.with_changes({"width": (1 + close_up) * own.width})
     return found
-
-
-def start_weights(weights: str) -> str:
-    """`weights` with `mirror:NAME` replaced by that file of the data mirror."""
-    return str(mirror_path(weights)) if weights.startswith(MIRROR_PREFIX) else weights
 
 
 def kernel_machine(
@@ -219,79 +233,52 @@ def pooled_interval(
     return evaluation.score(metric, labels, said), low, high
 
 
-def model_card(
-    card: Mapping[str, Any],
-    metrics: Sequence[Mapping[str, Any]],
-    signals: Signals,
-    inside: np.ndarray,
-    proba: np.ndarray,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-) -> dict[str, Any]:
-    """The whole card of a network that was cross-validated on the cells `inside` and fitted on all.
+@dataclass(frozen=True)
+class CrossValidated:
+    """Networks on the cells `inside` of a file, in cross-validation.
 
-    Parameters
+    Attributes
     ----------
-    card : mapping
-        Of the refit (`training.refit`).
-    metrics : sequence of mapping
-        Its metric records.
-    signals : Signals
-        The cells.
     inside : int array
         Cells that were cross-validated.
-    proba : (n_inside, 4) array
-        Their probabilities while a fold held them out.
     folds : list of (fit, held_out)
         Positions within `inside`.
+    proba : mapping of name to (n_inside, 4) array
+        Probabilities of each model while a fold held the cell out, and of `mean` where there are several.
+    records : list of dict
+        Metric records of all models.
     """
-    none = np.array([], dtype=np.int64)
-    return modelcard.finish(
-        card,
-        metrics,
-        signals.labels[inside],
-        proba,
-        np.arange(len(inside)),
-        none,
-        folds,
-        signals.described.iloc[inside],
-    )
+
+    inside: np.ndarray
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    proba: Mapping[str, np.ndarray]
+    records: Sequence[Mapping[str, Any]]
+
+    def card(self, own: Mapping[str, Any], name: str, signals: Signals) -> dict[str, Any]:
+        """The whole card of the model `name`; `own` is that of its refit (`training.refit`)."""
+        records = [record for record in self.records if record["model"] == name]
+        every, none = np.arange(len(self.inside)), np.array([], dtype=np.int64)
+        labels, described = signals.labels[self.inside], signals.described.iloc[self.inside]
+        held_out = modelcard.HeldOut(labels, self.proba[name], every, none, self.folds, described)
+        return modelcard.finish(own, records, held_out)
 
 
 def save_models(
     folder: str | Path,
     fitted: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
     card: Mapping[str, Any],
-    records: Sequence[Mapping[str, Any]],
     signals: Signals,
-    inside: np.ndarray,
-    proba: Mapping[str, np.ndarray],
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
+    scored: CrossValidated,
 ) -> None:
-    """Save each network for `sts predict`, and several of them together as `mean`.
+    """Save each network for `sts predict` in a folder of its own, and several of them together as `mean`.
 
-    Parameters
-    ----------
-    folder : path
-        Gets a folder a model.
-    fitted : mapping of name to (network, input transform, card)
-        Fitted on all cells.
-    card : mapping
-        What is told of every model.
-    records, signals, inside, folds
-        As for `model_card`; of all models.
-    proba : mapping of name to (n_inside, 4) array
-        Of each model, and of `mean` where there are several.
+    `fitted` maps a name to (network, input transform, card), fitted on all cells; `card` holds what all have in common.
     """
-
-    def whole_card(own: Mapping[str, Any], name: str) -> dict[str, Any]:
-        told = [record for record in records if record["model"] == name]
-        return model_card(own, told, signals, inside, proba[name], folds)
-
     members = {
-        name.replace(":", "-"): (network, transform, whole_card(own, name))
+        name.replace(":", "-"): (network, transform, scored.card(own, name, signals))
         for name, (network, transform, own) in fitted.items()
     }
     for name, (network, transform, own) in members.items():
         networks.save(Path(folder) / name, network, transform, own)
     if len(members) > 1:
-        modelcard.save_joint(Path(folder) / "mean", members, whole_card(card, "mean"))
+        modelcard.save_joint(Path(folder) / "mean", members, scored.card(card, "mean", signals))

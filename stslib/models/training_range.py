@@ -33,16 +33,18 @@ _TOLD = {
 _SWEEPS = ("first sweep", "second sweep", "third sweep")
 
 
-def describe(sweeps_mv: np.ndarray | None, images: np.ndarray, table: pd.DataFrame | None) -> pd.DataFrame:
+def describe(
+    images: np.ndarray, sweeps_mv: np.ndarray | None = None, table: pd.DataFrame | None = None
+) -> pd.DataFrame:
     """Simple numbers of each cell.
 
     Parameters
     ----------
-    sweeps_mv : (n, c, n_samples) array
-        The prepared sweeps of each cell, in mV; None where there are only scalograms.
     images : (n, c, h, w) array
         Their stored scalograms, rows from the lowest frequency to the highest.
-    table : DataFrame
+    sweeps_mv : (n, c, n_samples) array, optional
+        The prepared sweeps of each cell, in mV.
+    table : DataFrame, optional
         A row a cell, as of `sweeps.extract`: current, spikes and potential before the step, where they are known.
 
     Returns

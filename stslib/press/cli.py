@@ -196,7 +196,9 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
         with files.atomic(output) as part:
             table.to_csv(part, index=False)
     if figure is not None:
-        prediction.save_figures(done, figure)
+        from stslib.figures import predicted as pictures
+
+        pictures.save_predicted(done, figure)
     classified, outside = int((table["predicted"] != "").sum()), int(table["out_of_range"].sum())
     said = f"{classified} of {len(table)} cells classified ({source.kind}); {len(table) - classified} left out, with reasons"
     if outside:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import ast
 import functools
 import hashlib
-import importlib.metadata
 import json
 import platform
 import subprocess
@@ -22,14 +21,10 @@ from typing import Any
 from stslib import _PUBLIC
 from stslib.press.parameters import read_notebook
 from stslib.support.errors import StsError
+from stslib.support.files import sha256_of
+from stslib.support.versions import versions
 
 PACKAGE = Path(__file__).parents[1]
-
-#: The libraries whose version can move a number or a figure.
-LIBRARIES = (
-    "numpy", "scipy", "pandas", "PyWavelets", "scikit-learn", "lightgbm", "optuna", "torch", "torchvision", "captum",
-    "shap", "matplotlib", "h5py", "allensdk",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -75,15 +70,6 @@ def project_root(start: Path | None = None) -> Path:
             if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
                 return folder
     raise StsError(f"no checkout with a notebooks/ folder at or above {Path.cwd()}; change into the cloned repository")
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file (hex)."""
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
 
 
 def digest_of(path: Path) -> str:
@@ -173,18 +159,6 @@ def inputs_named(code: str) -> list[str]:
         and isinstance(node.args[0].value, str)
     ]
     return sorted(set(found))
-
-
-@functools.cache
-def versions() -> dict[str, str]:
-    """Versions of Python and of `LIBRARIES`, as installed (an absent optional library is left out)."""
-    found = {"python": platform.python_version()}
-    for name in LIBRARIES:
-        try:
-            found[name] = importlib.metadata.version(name)
-        except importlib.metadata.PackageNotFoundError:
-            continue
-    return found
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], upstream: Mapping[str, str]) -> Fingerprint:

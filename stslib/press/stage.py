@@ -25,7 +25,7 @@ import pandas as pd
 from stslib.press import fingerprint as provenance
 from stslib.press.parameters import read_parameters, resolve
 from stslib.support.errors import DamagedFile, MissingInput, StsError
-from stslib.support.files import atomic, why_not_written
+from stslib.support.files import atomic, sha256_of, why_not_written
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,7 @@ class Stage:
             raise MissingInput(f"{path} is not there; run notebook {self.name} again: sts run {self.name} --force")
         record = self._recorded.get(filename)
         if record and filename not in self._checked:
-            if path.stat().st_size != record["bytes"] or provenance.sha256_of(path) != record["sha256"]:
+            if path.stat().st_size != record["bytes"] or sha256_of(path) != record["sha256"]:
                 raise self._damaged(path)
             self._checked.add(filename)
         return path
@@ -232,7 +232,7 @@ class Stage:
         """Close the stage: write `manifest.json`. Must be the notebook's last call."""
         root = provenance.project_root()
         outputs = {
-            str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": provenance.sha256_of(p)}
+            str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": sha256_of(p)}
             for p in sorted(self.path.rglob("*"))
             if p.is_file() and not p.name.startswith(".") and p.name != MANIFEST and p.suffix != ".ipynb"
             and p.relative_to(self.path).parts[0] != SCRATCH

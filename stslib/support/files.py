@@ -1,16 +1,20 @@
-"""Whole files or none: writes that a kill, an error or a full disk cannot leave half done."""
+"""Files: whole ones or none (writes that nothing can leave half done), their SHA-256, and those of the data mirror."""
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import hashlib
 import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from stslib.support.errors import StsError
+from stslib.support.errors import MissingInput, StsError
+
+#: Environment variable that names a folder of real data; `mirror:NAME` is a file of that folder.
+MIRROR_ENVIRONMENT, MIRROR_PREFIX = "STS_DATA_MIRROR", "mirror:"
 
 
 @contextlib.contextmanager
@@ -49,3 +53,25 @@ def why_not_written(path: Path, error: OSError) -> str:
         free_mb = shutil.disk_usage(folder).free / 1e6
         return f"cannot write {path}: the disk is full ({free_mb:.0f} MB free); make room and run again"
     return f"cannot write {path}: {error.strerror or error}"
+
+
+def sha256_of(path: Path) -> str:
+    """SHA-256 of a file (hex)."""
+    digest = hashlib.sha256()
+    with path.open("rb") as stream:
+        while block := stream.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def mirror_path(path: str) -> Path:
+    """The path itself; for `mirror:NAME` the file NAME of the data mirror (`MissingInput` where no mirror is named)."""
+    if not path.startswith(MIRROR_PREFIX):
+        return Path(path)
+    name, mirror = path.removeprefix(MIRROR_PREFIX), os.environ.get(MIRROR_ENVIRONMENT, "")
+    if not mirror:
+        raise MissingInput(
+            f"{name} is not part of the project; set {MIRROR_ENVIRONMENT} to a data folder that holds it, "
+            "or give a file of your own"
+        )
+    return Path(mirror) / name
