@@ -22,9 +22,9 @@ from stslib.models import training_range
 from stslib.networks import InputTransform
 from stslib.scalograms import Bank
 from stslib.scalograms.closeup import close_up_of
+from stslib.support.environment import versions
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic, sha256_of
-from stslib.support.versions import versions
 from stslib.sweeps import SweepSettings
 
 #: Beside the folders of networks that answer together: which they are, and the card of their mean.

@@ -17,9 +17,9 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from stslib.press import fingerprint as provenance
 from stslib.press import pages as bookpages
 from stslib.press import stage as runs
+from stslib.press.fingerprint import code_hash, project_root
 from stslib.press.parameters import home_profile, read_notebook
 from stslib.support import files
 from stslib.support.errors import DamagedFile, MissingInput, StsError
@@ -43,10 +43,8 @@ def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: 
         if cell.cell_type != "code":
             continue
         twin = ran.get(cell.id)
-        is_parameters = "parameters" in cell.metadata.get(
-            "tags", []
-        )  # its values count, and they are in the fingerprint
-        if twin is None or (twin.source != cell.source and not is_parameters):
+        is_parameters = "parameters" in cell.metadata.get("tags", [])  # the fingerprint holds their values
+        if twin is None or not (is_parameters or code_hash(twin.source) == code_hash(cell.source)):
             raise StsError(f"the code of {name} is not the one that was run; run it first: sts run {name}")
         # Without ipywidgets tqdm warns at import, with a path of the machine; no reader is the wiser for it.
         cell.outputs = [o for o in twin.outputs if "IProgress not found" not in str(o.get("text", ""))]
@@ -88,7 +86,7 @@ def assemble(run: str, folder: Path) -> list[str]:
     MissingInput
         A notebook of the table of contents has not been run.
     """
-    root = provenance.project_root()
+    root = project_root()
     folder.mkdir(parents=True, exist_ok=True)
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(root / name, folder / name)
@@ -163,7 +161,7 @@ def build(run: str, output: Path | None = None) -> Path:
     StsError
         Something is missing, or the build warned or failed (with the first such line and the log's path).
     """
-    root = provenance.project_root()
+    root = project_root()
     output = (output or root / "_build").resolve()
     work = output / ".work"
     try:
@@ -221,7 +219,7 @@ def check_pages(html: Path) -> dict[str, int]:
     DamagedFile
         A page of the table of contents was not built.
     """
-    toc = (provenance.project_root() / "_toc.yml").read_text(encoding="utf-8")
+    toc = (project_root() / "_toc.yml").read_text(encoding="utf-8")
     counts = {}
     for page in re.findall(r"(?:root|file):\s*(\S+)", toc):
         path = html / f"{page}.html"

@@ -2,7 +2,8 @@
 
 A notebook's fingerprint is the hash of everything that can change its results: its code, the modules of stslib that the
 code reaches through imports, its parameters, the versions of the libraries, and the fingerprints of the notebooks that
-it reads. It is known before anything runs, so a run can say what it will do, and why.
+it reads. Code counts by its syntax tree, without docstrings, comments and layout. The fingerprint is known before
+anything runs, so a run can say what it will do, and why.
 """
 
 from __future__ import annotations
@@ -11,20 +12,20 @@ import ast
 import functools
 import hashlib
 import json
-import platform
-import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from stslib import _PUBLIC
 from stslib.press.parameters import read_notebook
+from stslib.support.environment import versions
 from stslib.support.errors import StsError
 from stslib.support.files import sha256_of
-from stslib.support.versions import versions
 
 PACKAGE = Path(__file__).parents[1]
+
+#: The name of a lazy room's table in its `__init__.py`: public name to module of the room (see `stslib.figures`).
+LAZY_TABLE = "_MODULES"
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,9 @@ def digest_of(path: Path) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
+# --- code as its syntax tree ------------------------------------------------------------------------------------------
+
+
 def notebook_code(path: Path) -> str:
     """The code of a notebook without its parameters cell, whose values count separately."""
     cells = read_notebook(path).cells
@@ -92,38 +96,145 @@ def notebook_code(path: Path) -> str:
     )
 
 
-def _without_magics(code: str) -> str:
-    return "\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!")))
+def _parse(code: str) -> ast.Module:
+    """The syntax tree of a piece of Python; a notebook's magics are left out."""
+    return ast.parse("\n".join(line for line in code.splitlines() if not line.lstrip().startswith(("%", "!"))))
 
 
-def imported_modules(code: str) -> set[str]:
-    """Names of the stslib modules that a piece of Python reaches itself, anywhere in it (`figures.style`, `runs`).
+def code_hash(code: str | ast.Module) -> str:
+    """Hash of what a piece of Python does: comments, layout and docstrings do not count (hex, 16 characters)."""
+    tree = _parse(code) if isinstance(code, str) else code
+    for node in ast.walk(tree):
+        documented = isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef)
+        if documented and ast.get_docstring(node, clean=False) is not None:
+            node.body = node.body[1:]
+    return hashlib.sha256(ast.dump(tree).encode()).hexdigest()[:16]
 
-    Counted are imports, the package's own public names (`from stslib import Bank`), and modules that are named in full as a
-    text, which is how some are loaded when first asked for. A plain `import stslib` counts as all of it.
+
+def inputs_named(code: str) -> list[str]:
+    """The notebooks whose results the code reads: the texts given to calls of `.input(...)`, in order."""
+    calls = (node for node in ast.walk(_parse(code)) if isinstance(node, ast.Call) and node.args)
+    named = (c.args[0] for c in calls if isinstance(c.func, ast.Attribute) and c.func.attr == "input")
+    return sorted({n.value for n in named if isinstance(n, ast.Constant) and isinstance(n.value, str)})
+
+
+# --- the modules that code reaches ------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class _Module:
+    """What a module of stslib is for a fingerprint.
+
+    Attributes
+    ----------
+    digest : str
+        Hash of what it does.
+    reaches : frozenset of str
+        The modules that it reaches itself.
+    exports : dict or None
+        Of an `__init__.py` that only hands names on: each name's module. None for any other module.
+    data : tuple of pathlib.Path
+        The files beside it that it names.
     """
-    names: set[str] = set()
-    for node in ast.walk(ast.parse(_without_magics(code))):
+
+    digest: str
+    reaches: frozenset[str]
+    exports: Mapping[str, str] | None
+    data: tuple[Path, ...]
+
+
+def _file_of(name: str) -> Path | None:
+    base = PACKAGE.joinpath(*name.split("."))
+    return next((p for p in (base.with_suffix(".py"), base / "__init__.py") if p.is_file()), None)
+
+
+def _read(name: str) -> _Module | None:
+    path = _file_of(name)
+    return _read_file(path, name, path.stat().st_mtime_ns) if path else None
+
+
+@functools.lru_cache(maxsize=1024)
+def _read_file(path: Path, name: str, _changed: int) -> _Module:
+    text = path.read_text(encoding="utf-8")
+    tree = ast.parse(text)
+    exports = _exports(tree, name) if path.name == "__init__.py" else None
+    beside = sorted(p for p in path.parent.iterdir() if p.is_file() and p.suffix not in (".py", ".typed"))
+    data = tuple(p for p in beside if p.name in text)
+    return _Module(code_hash(tree), frozenset(imported_modules(tree)) - {name}, exports, data)
+
+
+def _exports(tree: ast.Module, room: str) -> dict[str, str] | None:
+    """Where each name of a room lies, if its `__init__.py` does nothing but import them, or name them in `LAZY_TABLE`."""
+    found: dict[str, str] = {}
+    for node in tree.body:
+        assigned = {t.id for t in node.targets if isinstance(t, ast.Name)} if isinstance(node, ast.Assign) else set()
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"stslib.{room}."):
+            module = (node.module or "").removeprefix("stslib.")
+            found |= {alias.asname or alias.name: module for alias in node.names}
+        elif isinstance(node, ast.Assign) and LAZY_TABLE in assigned:
+            found |= {public: f"{room}.{module}" for public, module in ast.literal_eval(node.value).items()}
+        elif not (
+            isinstance(node, ast.Import | ast.ImportFrom)
+            or "__all__" in assigned
+            or (isinstance(node, ast.FunctionDef) and node.name == "__getattr__")
+            or (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant))
+        ):
+            return None
+    return found
+
+
+def imported_modules(code: str | ast.Module) -> set[str]:
+    """Names of the stslib modules that a piece of Python reaches itself, anywhere in it (`figures.style`, `press.stage`).
+
+    Counted are imports and modules that are named in full as a text, which is how some are loaded when first asked for.
+    Of a room whose `__init__.py` only hands names on, counted are the modules of those names that the code uses
+    (`from stslib import cohort` and `cohort.kept`), and all of them where the room itself is handed about.
+    """
+    tree = _parse(code) if isinstance(code, str) else code
+    return {module for name in _named(tree) for module in _resolve(*name)}
+
+
+def _named(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Pairs (module of stslib, name that is used of it; empty: all of it)."""
+    bound: dict[str, str] = {}  # local name to the module that it stands for
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            names.update(alias.name for alias in node.names)
-            if any(alias.name == "stslib" for alias in node.names):
-                names.update(f"stslib.{module}" for module in _PUBLIC.values())
-        elif isinstance(node, ast.ImportFrom) and node.level == 0 and node.module:
-            names.add(node.module)
-            names.update(f"{node.module}.{alias.name}" for alias in node.names)
+            for alias in node.names:
+                if alias.name.startswith("stslib.") and alias.asname:
+                    bound[alias.asname] = alias.name.removeprefix("stslib.")
+                elif alias.name.startswith("stslib."):
+                    yield alias.name.removeprefix("stslib."), ""
+        elif isinstance(node, ast.ImportFrom) and node.level == 0 and (node.module or "").split(".")[0] == "stslib":
+            package = (node.module or "").removeprefix("stslib").lstrip(".")
+            for alias in node.names:
+                inner = f"{package}.{alias.name}".lstrip(".")
+                if _file_of(inner) is not None:
+                    bound[alias.asname or alias.name] = inner
+                elif package:
+                    yield package, alias.name
         elif isinstance(node, ast.Constant) and isinstance(node.value, str) and node.value.startswith("stslib."):
-            names.add(node.value)
-    inside = {n.removeprefix("stslib").lstrip(".") for n in names if n.split(".")[0] == "stslib"}
-    inside |= {_PUBLIC[n] for n in inside if n in _PUBLIC}
-    return {n for n in inside if _module_file(n) is not None}
+            yield node.value.removeprefix("stslib."), ""
+    attributes = [n for n in ast.walk(tree) if isinstance(n, ast.Attribute) and isinstance(n.value, ast.Name)]
+    used = {(n.value.id, n.attr) for n in attributes if isinstance(n.value, ast.Name)}
+    owners = {id(n.value) for n in attributes}
+    used |= {(n.id, "") for n in ast.walk(tree) if isinstance(n, ast.Name) and id(n) not in owners}
+    for local, module in bound.items():
+        yield from ((module, name) for name in {name for by, name in used if by == local} or {""})
 
 
-def _module_file(name: str) -> Path | None:
-    base = PACKAGE.joinpath(*name.split(".")) if name else PACKAGE
-    for candidate in (base.with_suffix(".py"), base / "__init__.py"):
-        if candidate.is_file():
-            return candidate
-    return None
+def _resolve(name: str, attribute: str) -> Iterator[str]:
+    """The modules that the use of `attribute` of a module (or all of it) reaches."""
+    module = _read(name)
+    if module is None:
+        return
+    if attribute and _file_of(f"{name}.{attribute}") is not None:
+        name, attribute, module = f"{name}.{attribute}", "", _read(f"{name}.{attribute}") or module
+    if module.exports is None:
+        yield name
+    elif attribute in module.exports:
+        yield from _resolve(module.exports[attribute], attribute)
+    else:
+        yield from {name, *module.exports.values()}
 
 
 def module_hashes(code: str) -> dict[str, str]:
@@ -132,62 +243,19 @@ def module_hashes(code: str) -> dict[str, str]:
     waiting = sorted(imported_modules(code))
     while waiting:
         name = waiting.pop()
-        path = _module_file(name)
-        if name in seen or path is None:
+        module = None if name in seen else _read(name)
+        if module is None:
             continue
-        text = path.read_text(encoding="utf-8")
-        seen[name] = hashlib.sha256(text.encode()).hexdigest()[:16]
-        waiting.extend(imported_modules(text) - seen.keys())
-        if "." in name:
-            waiting.append(name.rsplit(".", 1)[0])  # a package's __init__ runs before its modules
-        for data in sorted(path.parent.glob("*.json")):
-            if data.name in text:
-                seen[f"data/{data.name}"] = sha256_of(data)[:16]
+        seen[name] = module.digest
+        waiting.extend(module.reaches - seen.keys())
+        package = name.rpartition(".")[0]  # its __init__ runs before it
+        if package and (parent := _read(package)) is not None and parent.exports is None:
+            waiting.append(package)
+        seen |= {path.relative_to(PACKAGE).as_posix(): sha256_of(path)[:16] for path in module.data}
     return dict(sorted(seen.items()))
-
-
-def inputs_named(code: str) -> list[str]:
-    """The notebooks whose results the code reads: the texts given to calls of `.input(...)`, in order."""
-    found = [
-        node.args[0].value
-        for node in ast.walk(ast.parse(_without_magics(code)))
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "input"
-        and node.args
-        and isinstance(node.args[0], ast.Constant)
-        and isinstance(node.args[0].value, str)
-    ]
-    return sorted(set(found))
 
 
 def fingerprint(notebook: Path, parameters: Mapping[str, Any], upstream: Mapping[str, str]) -> Fingerprint:
     """Fingerprint of a notebook with resolved `parameters`, given the fingerprints of the notebooks that it reads."""
     code = notebook_code(notebook)
-    return Fingerprint(
-        code=hashlib.sha256(code.encode()).hexdigest()[:16],
-        modules=module_hashes(code),
-        parameters=dict(parameters),
-        versions=versions(),
-        upstream=dict(upstream),
-    )
-
-
-def git_commit(root: Path) -> str:
-    """Short commit of the checkout, with `+changes` when files differ from it; `unknown` outside git."""
-    try:
-        run = functools.partial(subprocess.run, cwd=root, capture_output=True, text=True, timeout=10, check=True)
-        commit = run(["git", "rev-parse", "--short=12", "HEAD"]).stdout.strip()
-        dirty = run(["git", "status", "--porcelain"]).stdout.strip()
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return commit + ("+changes" if dirty else "")
-
-
-def machine() -> dict[str, str]:
-    """System, processor family and Python of this machine; no name and no path, so that a manifest can be shared."""
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "python": platform.python_implementation() + " " + platform.python_version(),
-    }
+    return Fingerprint(code_hash(code), module_hashes(code), dict(parameters), versions(), dict(upstream))

@@ -24,6 +24,7 @@ import pandas as pd
 
 from stslib.press import fingerprint as provenance
 from stslib.press.parameters import read_parameters, resolve
+from stslib.support.environment import git_commit, machine
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from stslib.support.files import atomic, sha256_of, why_not_written
 
@@ -252,8 +253,8 @@ class Stage:
                 "upstream": self._fingerprint.upstream,
             },
             "files_read": self._files_read,
-            "git_commit": provenance.git_commit(root),
-            "machine": provenance.machine(),
+            "git_commit": git_commit(root),
+            "machine": machine(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "duration_s": round(time.time() - self._started, 1),
             "outputs": outputs,

@@ -30,8 +30,9 @@ from typing import Any
 
 import pytest
 
-from stslib.press import fingerprint as provenance
+from stslib.press.fingerprint import project_root
 from stslib.press.pages import benchmarks
+from stslib.support.environment import git_commit
 
 MEGABYTE = 2**20
 
@@ -74,7 +75,7 @@ def measure(benchmark) -> Callable[..., Any]:
             "cpu_seconds": statistics.median(spent[-rounds:]),
             "rounds": rounds,
             "note": note,
-            "commit": provenance.git_commit(provenance.project_root()),
+            "commit": git_commit(project_root()),
             "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),
         }

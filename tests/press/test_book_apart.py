@@ -62,7 +62,7 @@ def test_results_of_other_code_are_left_out_and_damaged_ones_refused(apart: Path
     path = apart / "notebooks" / "03_apart.ipynb"
     whole = path.read_text()
     notebook = nbformat.read(path, as_version=4)
-    notebook.cells[-2].source += "\n# touched"
+    notebook.cells[-2].source += "\ntouched = True"
     nbformat.write(notebook, path)
     assert "another version of its code" in page(apart).cells[0].source
     path.write_text(whole)

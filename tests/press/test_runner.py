@@ -99,13 +99,16 @@ def test_a_changed_parameter_runs_it_and_all_that_reads_it(done):
     }
 
 
-def test_changed_code_counts_and_changed_prose_does_not(done):
+def test_changed_code_counts_and_changed_prose_and_comments_do_not(done):
     path = done / "notebooks/02_use.ipynb"
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_markdown_cell("A new sentence."))
     nbformat.write(notebook, path)
     assert set(reasons().values()) == {""}
-    notebook.cells[1].source += "\n# touched"
+    notebook.cells[1].source += "\n# a comment"
+    nbformat.write(notebook, path)
+    assert set(reasons().values()) == {""}
+    notebook.cells[1].source += "\ntouched = True"
     nbformat.write(notebook, path)
     assert reasons() == {"01_make": "", "02_use": "changed: its code", "03_apart": ""}
 
@@ -115,10 +118,10 @@ def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path,
     monkeypatch.setattr(provenance, "PACKAGE", package)
     assert set(reasons().values()) == {""}
     with (package / "cohort" / "__init__.py").open("a") as module:  # only 02_use imports it
-        module.write("# touched\n")
+        module.write("touched = True\n")
     assert reasons() == {"01_make": "", "02_use": "changed: stslib.cohort", "03_apart": ""}
     with (package / "press" / "stage.py").open("a") as module:  # all of them import it
-        module.write("# touched\n")
+        module.write("touched = True\n")
     assert all(reasons().values())
 
 

@@ -179,7 +179,7 @@ def test_a_changed_module_reruns_exactly_its_dependents(smoke, tmp_path, monkeyp
     package = shutil.copytree(provenance.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(provenance, "PACKAGE", package)
     with (package / f"{module}.py").open("a") as stream:
-        stream.write("# touched\n")
+        stream.write("touched = True\n")
     assert {t.name for t in notebooks.plan("smoke", "smoke") if t.reason} == reruns
 
 
