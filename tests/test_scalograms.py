@@ -11,7 +11,7 @@ import pywt
 import torch
 from torch.nn.functional import interpolate
 
-from stslib.figures import signals
+from stslib import figures as signals
 from stslib.io import open_source
 from stslib.press.runner import plan
 from stslib.scalograms import (

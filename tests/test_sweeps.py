@@ -8,8 +8,8 @@ from functools import partial
 import numpy as np
 import pytest
 
+from stslib import figures as signals
 from stslib.cohort import REASONS as COHORT_REASONS
-from stslib.figures import signals
 from stslib.io import open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, cwt_resized

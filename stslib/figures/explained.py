@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 
 from stslib.cohort import CLASSES
 from stslib.explain import WINDOWS_S, mean_interval, normalised, top_features
-from stslib.figures.signals.panels import (
+from stslib.figures.panels import (
     FREQUENCY_LABEL,
     TIME_LABEL,
     amplitude_label,

@@ -16,7 +16,7 @@ from matplotlib.gridspec import SubplotSpec
 from stslib import explain
 from stslib.cohort import CLASSES
 from stslib.figures.explained import saliency_panel
-from stslib.figures.signals.panels import (
+from stslib.figures.panels import (
     FREQUENCY_LABEL,
     STEP_S,
     TIME_LABEL,

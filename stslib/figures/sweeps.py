@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from stslib.cohort import CLASSES
-from stslib.figures.signals.panels import TIME_LABEL, house_style, sweep_panel
+from stslib.figures.panels import TIME_LABEL, house_style, sweep_panel
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
 from stslib.recordings import Recording, Sweep
 from stslib.sweeps import SweepPair, band_share, count_spikes, power_spectrum

@@ -10,7 +10,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from stslib.figures.signals.panels import (
+from stslib.figures.panels import (
     FREQUENCY_LABEL,
     TIME_LABEL,
     amplitude_label,

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from stslib.cohort import CLASSES
-from stslib.figures.signals.panels import house_style, limit_of, scalogram_panel, sweep_panel
+from stslib.figures.panels import house_style, limit_of, scalogram_panel, sweep_panel
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
 from stslib.scalograms import Bank, cwt_resized
 
