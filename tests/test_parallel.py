@@ -17,8 +17,8 @@ import pandas as pd
 import pytest
 
 from stslib.io import open_source
-from stslib.io.archives import SweepStore
 from stslib.io.archives.cell_types import Allen
+from stslib.io.archives.fetch import Fetcher
 from stslib.io.archives.http import Http
 from stslib.scalograms import Bank, fill
 from stslib.support.errors import StsError
@@ -90,12 +90,12 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(
     url = archives.start()
     alone, together = tmp_path / "alone", tmp_path / "together"
     serial = Allen(alone, False, url, Http(per_second=1e6))
-    SweepStore(alone).fetch(serial, SweepStore(alone).plan(serial), workers=1)
+    Fetcher(alone).fetch(serial, Fetcher(alone).plan(serial), workers=1)
 
     address, workers = cluster
     archives.latency_s = 0.1
     archive = Allen(together, False, url, Http(per_second=1e6))
-    store = SweepStore(together)
+    store = Fetcher(together)
     plan = store.plan(archive)
 
     def kill_one() -> None:

@@ -23,7 +23,7 @@ A cell's group or dataset may have the attributes `label` (its class; needed to 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
@@ -32,18 +32,19 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import UNSURE
+from stslib.io.source import Source
 from stslib.recordings import KINDS, Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.support.files import mirror_path
 
-#: Layout: names of the sweep datasets; whatever else lies beside them is left alone.
+#: Layout: names of the sweep datasets; whatever else lies beside them is ignored.
 SWEEP_NAME = re.compile(r"rheobase(_plus_\d+)?")
 MAX_SWEEPS = 3
 SWEEP_ATTRIBUTES = ("rate_hz", "stimulus_pa", "stimulus_onset_s", "stimulus_duration_s")
 PEAK_ATTRIBUTES = ("rate_hz", "peak_index")
 
 
-class Store:
+class Hdf5Cells(Source):
     """Cells of an HDF5 file.
 
     Parameters
@@ -53,17 +54,13 @@ class Store:
 
     Attributes
     ----------
-    name, kind : str
-        `"store"`, and what the voltages are (`stslib.recordings.KINDS`).
     layout : str
         `"sweeps"` or `"action_potentials"`.
 
     Raises
     ------
-    MissingInput
-        When there is no such file.
-    DamagedFile
-        When it is not an HDF5 file, is empty, or a cell has another layout.
+    MissingInput, DamagedFile
+        There is no such file; it is not an HDF5 file, is empty, or a cell has another layout.
     """
 
     name = "store"
@@ -83,7 +80,7 @@ class Store:
     def _read(self, file: h5py.File) -> None:
         """The cell table and the sweeps' attributes; the voltages stay in the file."""
         if len(file) == 0:
-            raise DamagedFile(f"{self.path.name} holds no cells; it needs a group or dataset a cell")
+            raise DamagedFile(f"{self.path.name} holds no cells; give it a group or dataset a cell")
         first = file[next(iter(file))]
         self.layout = "sweeps" if isinstance(first, h5py.Group) else "action_potentials"
         self.kind = str(file.attrs.get("kind", "hybrid" if self.layout == "sweeps" else "real"))
@@ -114,7 +111,7 @@ class Store:
         names = [name for name in group if SWEEP_NAME.fullmatch(name)]
         if not 1 <= len(names) <= MAX_SWEEPS:
             raise DamagedFile(f"{self.path.name}: cell {cell_id} has {len(names)} sweeps; give 1 to {MAX_SWEEPS}")
-        # A cell that lacks the one at a wanted current is left out with a reason: see `sweeps.choose_sweeps`.
+        # A cell that lacks the one at the wanted current is excluded with a reason: see `sweeps.choose_sweeps`.
         for number, name in enumerate(sorted(names)):
             where = f"{self.path.name}: cell {cell_id}, {name}"
             dataset = _flat(group[name], where)
@@ -149,13 +146,7 @@ class Store:
         return self._cells.copy()
 
     def recording(self, cell_id: str) -> Recording:
-        """The sweeps of one cell; a voltage is read when it is asked for.
-
-        Raises
-        ------
-        ParameterError
-            When the file has no such cell.
-        """
+        """The sweeps of one cell; a voltage is read when it is asked for."""
         if cell_id not in self._recordings:
             example = self._cells["cell_id"].iloc[0]
             raise ParameterError(
@@ -163,19 +154,10 @@ class Store:
             )
         return self._recordings[cell_id]
 
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids` (all cells by default), one at a time."""
-        for cell_id in self._cells["cell_id"] if cell_ids is None else cell_ids:
-            yield self.recording(cell_id)
-
 
 def _flat(dataset: h5py.Dataset, where: str) -> h5py.Dataset:
-    if (
-        not isinstance(dataset, h5py.Dataset)
-        or dataset.ndim != 1
-        or dataset.dtype.kind not in "iuf"
-        or len(dataset) < 2
-    ):
+    flat = isinstance(dataset, h5py.Dataset) and dataset.ndim == 1 and dataset.dtype.kind in "iuf"
+    if not flat or len(dataset) < 2:
         raise DamagedFile(f"{where}: not a flat series of numbers; see stslib.io.hdf5 for the layouts")
     return dataset
 
@@ -193,7 +175,7 @@ def _number(value: object, where: str, key: str) -> float:
     except (TypeError, ValueError):
         number = float("nan")
     if not np.isfinite(number) or (key == "rate_hz" and number <= 0):
-        raise DamagedFile(f"{where}: attribute {key!r} is {value!r}; it must be a number that makes sense")
+        raise DamagedFile(f"{where}: attribute {key!r} is {value!r}; it must be a number that makes sense; correct it")
     return number
 
 

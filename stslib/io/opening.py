@@ -16,7 +16,7 @@ import pandas as pd
 
 from stslib import cohort, sweeps
 from stslib.io.precomputed import MADE_WITH, Precomputed
-from stslib.io.source import Source, open_source
+from stslib.io.source import Source, WithoutSweeps, open_source
 from stslib.recordings import Recording
 from stslib.support.errors import MissingInput, ParameterError
 
@@ -94,7 +94,7 @@ class Cells:
     @property
     def has_sweeps(self) -> bool:
         """Whether the source has recordings; `published` and `precomputed` have tables and scalograms only."""
-        return self.name not in WITHOUT_SWEEPS
+        return not isinstance(self.source, WithoutSweeps)
 
     @property
     def ready_made(self) -> bool:
@@ -122,8 +122,8 @@ class Cells:
 
     def resampling_quality(self, cell_id: str) -> sweeps.Judged | None:
         """Resampling quality of the raw second sweep, measured when the cell was fetched; None where sweeps are raw."""
-        judged = getattr(self.source, "judged", None)
-        return judged(cell_id) if judged else None
+        stored = getattr(self.source, "resampling_quality", None)
+        return stored(cell_id) if stored else None
 
     def unused_labels(self) -> list[str]:
         """Cell ids of the user's label table that no file has."""
@@ -312,7 +312,7 @@ def reopen_source(data: Finished) -> Source:
     source = from_parameters(data.parameters)
     if source.name in WITHOUT_SWEEPS:
         return source
-    return _Counted(source, data.load_table("long_squares"))
+    return _Counted(source, data.load_table("long_squares"))  # type: ignore[return-value]
 
 
 def cells_with_sweeps(data: Finished) -> _Old:

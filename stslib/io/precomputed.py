@@ -7,17 +7,17 @@ sweep and its partner at + 40 pA, in this order, as the authors' code reads them
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stslib.io.files.labels import Labels
+from stslib.io.files.folder import Labels
 from stslib.io.files.traces import BadRecording
 from stslib.io.published import Published
-from stslib.recordings import Recording
-from stslib.support.errors import MissingInput, ParameterError, StsError
+from stslib.io.source import WithoutSweeps
+from stslib.support.errors import MissingInput, ParameterError
 from stslib.support.progress import progress
 
 #: Frequencies (20, 21, ..., 199 Hz), samples at 4 kHz, sweeps.
@@ -31,7 +31,7 @@ MADE_WITH = {
 _COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 
 
-class Precomputed:
+class Precomputed(WithoutSweeps):
     """A folder of scalograms.
 
     Parameters
@@ -39,7 +39,7 @@ class Precomputed:
     path : path
         The folder.
     labels : path or DataFrame, optional
-        A CSV (see `stslib.io.files.labels`), or a table with `cell_id`, `label`, `dataset`, `donor`, `split` and perhaps
+        A CSV (see `stslib.io.files.folder.Labels`), or a table with `cell_id`, `label`, `dataset`, `donor`, `split` and perhaps
         `reason`; by default the published tables, with the authors' split.
 
     Raises
@@ -50,6 +50,7 @@ class Precomputed:
 
     name = "precomputed"
     kind = "real"
+    holds = "scalograms"
 
     def __init__(self, path: str | Path, labels: str | Path | pd.DataFrame = "") -> None:
         if not str(path):
@@ -66,7 +67,7 @@ class Precomputed:
 
         A file that is not a scalogram has the reason `unreadable_file`, a cell without a class `unsure_label`, one that the
         authors' split does not have `not_in_split`, one with values that are not numbers `bad_trace`. Every file that may be
-        kept is read once for that, one at a time.
+        included is read once to find out, one at a time.
         """
         rows = []
         for cell_id, row in zip(progress(self._paths, "Reading files"), self._known(), strict=True):
@@ -83,7 +84,7 @@ class Precomputed:
         return pd.DataFrame(rows, columns=list(_COLUMNS))
 
     def _known(self) -> list[dict[str, str]]:
-        """What the labels say of each cell."""
+        """Label, data set, donor, split and reason of each cell, by the labels."""
         if isinstance(self._labels, Labels):
             rows = []
             for cell_id in self._paths:
@@ -135,22 +136,14 @@ class Precomputed:
             raise ParameterError(
                 f"{len(ids)} cells do not fit into an array of shape {out.shape}; give (n_cells, 2, height, width)"
             )
-        for place, cell_id in enumerate(progress(ids, "Scalograms")):
+        for index, cell_id in enumerate(progress(ids, "Scalograms")):
             whole = torch.from_numpy(np.array(self.scalogram(cell_id), np.float32))[None]
             self._check_values(cell_id, whole.numpy())
-            out[place] = interpolate(whole, size=out.shape[2:], mode="bilinear", align_corners=False)[0].numpy()
+            out[index] = interpolate(whole, size=out.shape[2:], mode="bilinear", align_corners=False)[0].numpy()
 
     def features(self) -> pd.DataFrame:
         """The published features: these are the authors' own cells (see `stslib.io.published.Published.features`)."""
         return Published().features()
-
-    def recording(self, cell_id: str) -> Recording:
-        """Not possible: a scalogram cannot be turned back (raises StsError)."""
-        raise StsError(f"source precomputed has scalograms only, no recording of cell {cell_id}")
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """Not possible: a scalogram cannot be turned back (raises StsError)."""
-        raise StsError("source precomputed has scalograms only, no recordings")
 
     def _check_values(self, cell_id: str, held: np.ndarray) -> None:
         largest = float(np.abs(held).max())

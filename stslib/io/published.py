@@ -8,9 +8,7 @@ files only; a wrong one ends in one clear line, never in wrong data.
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator
 from functools import cached_property
 from pathlib import Path
 
@@ -18,11 +16,10 @@ import pandas as pd
 import pooch
 
 from stslib import cohort
-from stslib.recordings import Recording
-from stslib.support.errors import DamagedFile, MissingInput, StsError
+from stslib.io.source import WithoutSweeps
+from stslib.support.errors import DamagedFile, MissingInput
+from stslib.support.files import MIRROR_ENVIRONMENT, sha256_of
 from stslib.support.progress import progress
-
-MIRROR_ENVIRONMENT = "STS_DATA_MIRROR"
 
 _STS = "https://raw.githubusercontent.com/smilies-polito/spike-train-scalograms/294842c/data"
 _NSS = "https://raw.githubusercontent.com/smilies-polito/NSS/0b99576/data"
@@ -79,35 +76,37 @@ def fetch(file: str) -> Path:
         path = Path(mirror).expanduser() / "published" / file
         if not path.is_file():
             raise MissingInput(f"the mirror {mirror} has no published/{file}; add it, or unset {MIRROR_ENVIRONMENT}")
-        found = hashlib.sha256(path.read_bytes()).hexdigest()
-        if found != sha256:
-            raise DamagedFile(f"{path} is not the published file (sha256 {found[:12]}..., not {sha256[:12]}...)")
-        return path
+        return check(path, sha256)
     try:
-        kept = pooch.retrieve(
-            address, known_hash=f"sha256:{sha256}", fname=file, path=pooch.os_cache("stslib") / "published"
-        )
+        folder = pooch.os_cache("stslib") / "published"
+        return Path(pooch.retrieve(address, known_hash=f"sha256:{sha256}", fname=file, path=folder))
     except ValueError as error:
-        raise DamagedFile(f"{address} is not the published file: its sha256 is not {sha256[:12]}...") from error
+        raise DamagedFile(
+            f"{address} is not the published file: its sha256 is not {sha256[:12]}...; fetch it from elsewhere"
+        ) from error
     except Exception as error:  # requests, urllib3 and the operating system each have classes of their own
         why = type(error).__name__
         raise MissingInput(
             f"cannot download {address} ({why}); name a folder that holds published/{file} in {MIRROR_ENVIRONMENT}"
         ) from error
-    return Path(kept)
 
 
-class Published:
-    """The authors' tables as a source of cells (`stslib.io.open_source("published")`).
+def check(path: Path, sha256: str) -> Path:
+    """The path, where the file has this sha256; else DamagedFile."""
+    found = sha256_of(path)
+    if found != sha256:
+        raise DamagedFile(
+            f"{path} is not the published file (sha256 {found[:12]}..., not {sha256[:12]}...); fetch it again"
+        )
+    return path
 
-    Attributes
-    ----------
-    name, kind : str
-        `"published"`, `"real"`: the features were measured on real cells.
-    """
+
+class Published(WithoutSweeps):
+    """The authors' tables as a source of cells; the features were measured on real cells."""
 
     name = "published"
     kind = "real"
+    holds = "tables"
 
     @cached_property
     def _paths(self) -> dict[str, Path]:
@@ -120,7 +119,7 @@ class Published:
             raise DamagedFile(f"{self._paths[file]} cannot be read as a table; fetch it again") from error
 
     def cells(self) -> pd.DataFrame:
-        """Every cell of both metadata tables, 6,768 rows: also those that the paper leaves out, with the reason.
+        """Every cell of both metadata tables, 6,768 rows: also those that the paper excludes, with the reason.
 
         Returns
         -------
@@ -181,17 +180,3 @@ class Published:
             head = pd.DataFrame({"cell_id": table["cell_id"], "dataset": dataset, "onset_s": ONSET_S[dataset]})
             tables.append(pd.concat([head, numbers], axis=1))
         return pd.concat(tables, ignore_index=True)
-
-    def recording(self, cell_id: str) -> Recording:
-        """Not possible: the authors published tables only.
-
-        Raises
-        ------
-        StsError
-            Always.
-        """
-        raise StsError(f"source published has tables only, no recording of cell {cell_id}; use simulated or store")
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """Not possible: the authors published tables only (raises StsError)."""
-        raise StsError("source published has tables only, no recordings; use simulated or store")

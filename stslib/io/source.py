@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import importlib
 import inspect
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
-from typing import Protocol, runtime_checkable
+from typing import NoReturn
 
 import pandas as pd
 
 from stslib.recordings import Recording
-from stslib.support.errors import ParameterError, one_of
+from stslib.support.errors import ParameterError, StsError, one_of
 
 #: Name of each source, the module that holds it and its class. The modules are imported when asked for.
 SOURCES = {
     "simulated": ("stslib.io.simulated.source", "Simulated"),
     "published": ("stslib.io.published", "Published"),
-    "store": ("stslib.io.hdf5", "Store"),
-    "real_sweeps": ("stslib.io.archives.real_sweeps", "RealSweeps"),
+    "store": ("stslib.io.hdf5", "Hdf5Cells"),
+    "real_sweeps": ("stslib.io.real_sweeps", "RealSweeps"),
     "files": ("stslib.io.files.folder", "Files"),
     "allen": ("stslib.io.archives.cell_types", "Allen"),
     "dandi": ("stslib.io.archives.dandi", "Dandi"),
@@ -26,9 +27,8 @@ SOURCES = {
 }
 
 
-@runtime_checkable
-class Source(Protocol):
-    """A place that cells come from.
+class Source(ABC):
+    """Where cells come from.
 
     Attributes
     ----------
@@ -41,28 +41,42 @@ class Source(Protocol):
     name: str
     kind: str
 
+    @abstractmethod
     def cells(self) -> pd.DataFrame:
         """One row a cell: `cell_id` (str), `label`, `dataset`, `donor`, `split` (`""` where the source fixes none)."""
-        ...
 
+    @abstractmethod
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one cell."""
-        ...
+        """The long-square sweeps of one cell; ParameterError where there is no such cell."""
+
+    def readable(self) -> Iterable[str]:
+        """Ids of the cells that have a recording."""
+        return list(self.cells()["cell_id"])
 
     def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order (all cells by default), one at a time."""
-        ...
+        """The recordings of `cell_ids`, in their order (by default of all that can be read), one at a time."""
+        for cell_id in self.readable() if cell_ids is None else cell_ids:
+            yield self.recording(cell_id)
+
+
+class WithoutSweeps(Source):
+    """A source of tables or images, whose cells have no recordings."""
+
+    holds: str
+
+    def recording(self, cell_id: str) -> NoReturn:
+        """Not possible: raises StsError."""
+        raise StsError(
+            f"source {self.name} has {self.holds} only, no recordings; use another source, such as simulated"
+        )
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> NoReturn:
+        """Not possible: raises StsError."""
+        self.recording("")
 
 
 def open_source(name: str, **options: object) -> Source:
-    """The source called `name`, made with `options`.
-
-    Parameters
-    ----------
-    name : str
-        One of `SOURCES`.
-    **options
-        Handed to the source's class, such as `n_cells` and `seed` of `simulated`.
+    """The source called `name`, one of `SOURCES`, made with `options`, such as `n_cells` and `seed` of `simulated`.
 
     Raises
     ------

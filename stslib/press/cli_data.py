@@ -13,7 +13,7 @@ import click
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 ARCHIVES = ("allen", "dandi", "published")
-#: Where fetched data go if nothing else is said, below the current folder.
+#: Where fetched data go by default, below the current folder.
 RECORDINGS = Path("recordings")
 
 _WHAT = {
@@ -25,7 +25,7 @@ _WHAT = {
     "store": "a file of hybrid cells (fitted spike times, recorded action potentials)",
     "real_sweeps": "six real sweeps, for the figures",
     "precomputed": "the authors' scalograms, cell_<id>.npy, 6.9 MB a cell",
-    "fetched": "the store that `sts data fetch` makes of allen or dandi, 38 kB a cell",
+    "fetched": "the cells that `sts data fetch` took from allen or dandi, 38 kB a cell",
 }
 
 
@@ -40,7 +40,7 @@ def data() -> None:
     "--output",
     type=click.Path(path_type=Path, file_okay=False),
     default=None,
-    help="Folder of the store [default: recordings/SOURCE; of the tables: recordings].",
+    help="Folder of the fetched cells [default: recordings/SOURCE; of the tables: recordings].",
 )
 @click.option("--cells", "n_cells", type=int, default=0, show_default=True, help="Number of cells; 0: all.")
 @click.option("--workers", type=int, default=8, show_default=True, help="Cells at a time.")
@@ -85,30 +85,39 @@ def _fetch_cells(
     source: str, output: Path, n_cells: int, estimate: bool, workers: int, keep_nwb: bool, offset_pa: float,
     tolerance_pa: float, repeats: str, seed: int, base_uri: str, per_second: float, scheduler: str,
 ) -> None:  # fmt: skip
-    from stslib.io.archives import SweepStore, archive
+    from stslib.io.archives.archive import open_archive
+    from stslib.io.archives.fetch import Fetcher
     from stslib.io.archives.http import Http
     from stslib.sweeps import SweepSettings
 
     settings = SweepSettings(offset_pa, tolerance_pa, repeats)
-    place = archive(source, output, keep_nwb, base_uri, Http(per_second=per_second))
-    store = SweepStore(output)
-    plan = store.plan(place, n_cells, seed, workers)
+    archive = open_archive(source, output, keep_nwb, base_uri, Http(per_second=per_second))
+    fetcher = Fetcher(output)
+    plan = fetcher.plan(archive, n_cells, seed, workers)
     click.echo(f"{source}: {plan}")
     if estimate:
         return
-    account = store.fetch(place, plan, settings, workers, scheduler)
+    account = fetcher.fetch(archive, plan, settings, _measure, workers, scheduler)
     click.echo(_summary(account))
-    click.echo(f"{place.http.n_bytes / 1e6:,.1f} MB in {place.http.n_requests:,} requests; {output}")
+    click.echo(f"{archive.http.n_bytes / 1e6:,.1f} MB in {archive.http.n_requests:,} requests; {output}")
+
+
+def _measure(recording: Any) -> dict[str, float]:
+    """The features of one recording that the published tables have, without the passive ones."""
+    from stslib.features import MEASURED, extract_one
+
+    row = extract_one(recording, passive=False)
+    return {name: row[name] for name in MEASURED}
 
 
 def _fetch_tables(output: Path) -> None:
     from stslib.io import published
-    from stslib.support.files import atomic
+    from stslib.support.files import atomic, sha256_of
     from stslib.support.progress import progress
 
     for name in progress(list(published.FILES), "Tables"):
         path = output / "published" / name
-        if _sha256(path) != published.FILES[name][1]:
+        if not path.is_file() or sha256_of(path) != published.FILES[name][1]:
             fetched = published.fetch(name)
             with atomic(path) as part:
                 part.write_bytes(fetched.read_bytes())
@@ -120,18 +129,20 @@ def _fetch_tables(output: Path) -> None:
 @data.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
 def check(folder: Path) -> None:
-    """Check a store or a mirror of the tables: every file whole, every cell accounted for."""
+    """Check fetched cells or a mirror of the tables: every file whole, every cell accounted for."""
     if not folder.is_dir():
         raise MissingInput(f"there is no folder {folder}; make one with: sts data fetch")
-    if (folder / "store.json").exists():
-        click.echo(_check_store(folder))
+    if (folder / "fetched.json").exists():
+        click.echo(_check_cells(folder))
     elif (folder / "published").is_dir():
         click.echo(_check_tables(folder))
     else:
-        raise MissingInput(f"{folder} holds neither a store of recordings nor published/ tables")
+        raise MissingInput(
+            f"{folder} holds neither fetched cells nor published/ tables; make them with: sts data fetch"
+        )
 
 
-def _check_store(folder: Path) -> str:
+def _check_cells(folder: Path) -> str:
     from stslib.io.archives.fetched import read_about, read_account, read_cell
     from stslib.support.progress import progress
 
@@ -144,7 +155,7 @@ def _check_store(folder: Path) -> str:
         if finished:
             outcome = read_cell(folder, cell.cell_id)
             if (outcome.row["status"], outcome.row["reason"]) != (cell.status, cell.reason):
-                raise DamagedFile(f"{folder}: cell {cell.cell_id} is not as its account says; run sts data fetch again")
+                raise DamagedFile(f"{folder}: cell {cell.cell_id} differs from its account; run sts data fetch again")
             if len(outcome.sweeps) != (2 if cell.status == "kept" else 0):
                 raise DamagedFile(f"{folder}: cell {cell.cell_id} has {len(outcome.sweeps)} sweeps; fetch it again")
     return f"{about['archive']}: {_summary(account)}; every file is whole"
@@ -155,11 +166,9 @@ def _check_tables(folder: Path) -> str:
 
     for name, (_, sha256) in published.FILES.items():
         path = folder / "published" / name
-        found = _sha256(path)
-        if not found:
+        if not path.is_file():
             raise MissingInput(f"{path} is not there; get it with: sts data fetch --source published --output {folder}")
-        if found != sha256:
-            raise DamagedFile(f"{path} is not the published file (sha256 {found[:12]}..., not {sha256[:12]}...)")
+        published.check(path, sha256)
     return f"{len(published.FILES)} tables, each with its sha256"
 
 
@@ -180,15 +189,6 @@ def _summary(account: Any) -> str:
     if kept + int(counts.sum()) != len(account):
         raise StsError(f"the account does not add up: {kept} kept and {int(counts.sum())} excluded of {len(account)}")
     differs = int((~account["rheobase_agrees"].dropna().astype(bool)).sum())
-    told = f"; in {differs} cells the rheobase is not the sweep that the archive names" if differs else ""
-    return (
-        f"{len(account)} cells: {kept} kept, {len(account) - kept} excluded"
-        + (f" ({reasons})" if reasons else "")
-        + told
-    )
-
-
-def _sha256(path: Path) -> str:
-    import hashlib
-
-    return hashlib.sha256(path.read_bytes()).hexdigest() if path.is_file() else ""
+    rheobases = f"; in {differs} cells the rheobase is not the sweep that the archive names" if differs else ""
+    excluded = f"{len(account) - kept} excluded" + (f" ({reasons})" if reasons else "")
+    return f"{len(account)} cells: {kept} kept, {excluded}{rheobases}"

@@ -22,11 +22,12 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from stslib.io.archives import SweepStore, take
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.dandi import Dandi
-from stslib.io.archives.fetched import TELLING
+from stslib.io.archives.fetch import Fetcher
+from stslib.io.archives.fetched import COMPLETE
 from stslib.io.archives.http import Http
+from stslib.io.archives.selection import fetch_cell
 from stslib.io.files import nwb
 from stslib.recordings import Recording
 from stslib.sweeps import SweepSettings
@@ -85,7 +86,7 @@ def archives(which: str, n_cells: int = N_CELLS, rate_hz: float = 10_000.0) -> A
              "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
             for s in family(50, top_pa=100)
         ]  # fmt: skip
-        served.features.append({"specimen_id": n, TELLING: 0.1})
+        served.features.append({"specimen_id": n, COMPLETE: 0.1})
         served.files[n] = clamp_file()
     return served
 
@@ -115,14 +116,14 @@ def opened(which: str, folder: Path, url: str, **http: float) -> Allen | Dandi:
     columns = ["cell_specimen_id", "ephys_session_id", "donor_id", "T-type Label", "dendrite_type"]
     pd.DataFrame(rows, columns=columns).to_csv(metadata, index=False)
     archive = Dandi(folder, False, url, metadata, connection)
-    archive.features = lambda: pd.DataFrame({"cell_id": [str(r[0]) for r in rows], TELLING: 0.1})  # type: ignore[method-assign]
+    archive.features = lambda: pd.DataFrame({"cell_id": [str(r[0]) for r in rows], COMPLETE: 0.1})  # type: ignore[method-assign]
     archive.rheobase_sweeps = dict  # type: ignore[method-assign]  # the published tables are no part of this
     return archive
 
 
 def fetch(which: str, url: str, n_cells: int = N_CELLS, **http: float) -> tuple[pd.DataFrame, Allen | Dandi, Path]:
     folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, store = opened(which, folder, url, **http), SweepStore(folder)
+    archive, store = opened(which, folder, url, **http), Fetcher(folder)
     account = store.fetch(archive, store.plan(archive, n_cells), workers=WORKERS)
     assert (account["status"] == "kept").all() and len(account) == n_cells, account["reason"].value_counts()
     return account, archive, folder
@@ -146,7 +147,7 @@ def ideal(path: Path, n_requests: float) -> None:
     """Read and prepare every cell, then wait as long as its requests must."""
     row = {"cell_id": "1", "label": "Sst", "dataset": "Clamp"}
     for _ in range(N_CELLS):
-        assert take(OnDisk(path), row, SweepSettings()).row["status"] == "kept"  # type: ignore[arg-type]
+        assert fetch_cell(OnDisk(path), row, SweepSettings()).row["status"] == "kept"  # type: ignore[arg-type]
     time.sleep(N_CELLS * n_requests * LATENCY_S / WORKERS)
 
 
@@ -193,7 +194,7 @@ def share(served: Archives) -> float:
     """Bytes sent for one cell, as a part of its file."""
     served.log.clear()
     folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, store = opened("dandi", folder, served.url), SweepStore(folder)  # type: ignore[attr-defined]
+    archive, store = opened("dandi", folder, served.url), Fetcher(folder)  # type: ignore[attr-defined]
     plan = store.plan(archive)
     plan = replace(plan, cells=plan.cells[plan.cells["cell_id"] == "1"], todo=["1"])
     account = store.fetch(archive, plan, workers=1)

@@ -20,9 +20,9 @@ import pytest
 
 from stslib import cohort
 from stslib.io import open_source
-from stslib.io.archives import SweepStore
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.dandi import Dandi
+from stslib.io.archives.fetch import Fetcher
 from stslib.io.archives.fetched import Fetched, read_cell
 from stslib.io.archives.http import Http, NotThere
 from stslib.io.files import nwb
@@ -143,7 +143,7 @@ def same(left: Path, right: Path) -> None:
 
 
 def fetch(archive: Allen | Dandi, folder: Path, workers: int = 4, **plan: int) -> pd.DataFrame:
-    store = SweepStore(folder)
+    store = Fetcher(folder)
     return store.fetch(archive, store.plan(archive, workers=workers, **plan), workers=workers)
 
 
@@ -320,7 +320,7 @@ def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(
     archives.misbehaviour = Misbehaviour()
     n_requests = len(archives.log)
     again = allen(url, tmp_path)
-    assert SweepStore(tmp_path).plan(again).todo == ["3"]
+    assert Fetcher(tmp_path).plan(again).todo == ["3"]
     account = fetch(again, tmp_path).set_index("cell_id")
     assert account.loc["3", "status"] == "kept"
     assert len(archives.log) - n_requests == 3  # sweeps, address and file of that one cell
@@ -332,7 +332,7 @@ def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
         dandi("http://127.0.0.1:9", tmp_path, tmp_path, tries=2),
     ):
         with pytest.raises(StsError, match="failed 2 times, at last: no connection") as caught:
-            SweepStore(tmp_path / "store").plan(archive)
+            Fetcher(tmp_path / "store").plan(archive)
         assert len(str(caught.value).splitlines()) == 1
 
 
@@ -410,20 +410,20 @@ def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(
     archives.log.clear()
     archives.latency_s = 0.1
     script = (
-        "import sys; from stslib.io.archives.cell_types import Allen; from stslib.io.archives import SweepStore\n"
-        "a = Allen(sys.argv[2], False, sys.argv[1]); s = SweepStore(sys.argv[2]); s.fetch(a, s.plan(a), workers=2)"
+        "import sys; from stslib.io.archives.cell_types import Allen; from stslib.io.archives.fetch import Fetcher\n"
+        "a = Allen(sys.argv[2], False, sys.argv[1]); s = Fetcher(sys.argv[2]); s.fetch(a, s.plan(a), workers=2)"
     )
     killed = tmp_path / "killed"
     for n_cells in (2, 5):  # killed twice, at two moments
         child = subprocess.Popen([sys.executable, "-c", script, url, str(killed)], stderr=subprocess.DEVNULL)
         until = time.monotonic() + 40
-        while len(SweepStore(killed).finished()) < n_cells and time.monotonic() < until:
+        while len(Fetcher(killed).finished()) < n_cells and time.monotonic() < until:
             time.sleep(0.01)
         os.kill(child.pid, signal.SIGKILL)
         child.wait()
-        for cell_id in SweepStore(killed).finished():
+        for cell_id in Fetcher(killed).finished():
             assert read_cell(killed, cell_id).row["cell_id"] == cell_id
-    finished = set(SweepStore(killed).finished())
+    finished = set(Fetcher(killed).finished())
     assert 5 <= len(finished) < 11
     archives.latency_s = 0.0
     n_before = len(archives.log)
@@ -452,14 +452,14 @@ def test_a_damaged_cell_is_one_line_and_is_fetched_again(database: tuple[Archive
     path.write_bytes(whole[: len(whole) // 2])
     with pytest.raises(DamagedFile, match=r"2\.npz is damaged"):
         Fetched(tmp_path).recording("2")
-    assert SweepStore(tmp_path).plan(archive).todo == ["2"]
+    assert Fetcher(tmp_path).plan(archive).todo == ["2"]
     fetch(archive, tmp_path)
     assert path.read_bytes() == whole
 
 
 def test_plan_draws_a_part_that_a_larger_one_contains(database: tuple[Archives, str], tmp_path: Path) -> None:
     archive = allen(database[1], tmp_path)
-    store = SweepStore(tmp_path)
+    store = Fetcher(tmp_path)
     small, large = store.plan(archive, 3), store.plan(archive, 6)
     assert len(small.todo) == 3 and len(large.todo) == 6 and set(small.todo) < set(large.todo)
     assert store.plan(archive, 3).todo == small.todo
@@ -476,7 +476,7 @@ def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(
     dandiset: tuple[Archives, str, Path], tmp_path: Path
 ) -> None:
     archive = dandi(dandiset[1], tmp_path, dandiset[2])
-    plan = SweepStore(tmp_path).plan(archive)
+    plan = Fetcher(tmp_path).plan(archive)
     sizes = [
         dandiset[0].assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"].stat().st_size for n in (1, 2, 3, 4, 5, 6, 9)
     ]
@@ -488,7 +488,7 @@ def test_a_store_of_another_kind_is_not_mixed_in(
 ) -> None:
     archive = allen(database[1], tmp_path)
     fetch(archive, tmp_path, n_cells=1)
-    store = SweepStore(tmp_path)
+    store = Fetcher(tmp_path)
     with pytest.raises(ParameterError, match="use another folder"):
         store.fetch(archive, store.plan(archive, 1), SweepSettings(offset_pa=60))
     other = dandi(dandiset[1], tmp_path, dandiset[2])
@@ -502,9 +502,9 @@ def test_two_fetches_at_once_are_refused(database: tuple[Archives, str], tmp_pat
     from filelock import FileLock
 
     archive = allen(database[1], tmp_path)
-    plan = SweepStore(tmp_path).plan(archive)
+    plan = Fetcher(tmp_path).plan(archive)
     with FileLock(tmp_path / ".lock"), pytest.raises(StsError, match="another fetch is writing"):
-        SweepStore(tmp_path).fetch(archive, plan)
+        Fetcher(tmp_path).fetch(archive, plan)
 
 
 def test_two_stores_are_one_cohort(
@@ -541,7 +541,7 @@ def test_the_authors_split_can_be_laid_over_a_store(
 
 def test_spike_lists_are_checked_against_the_voltage(tmp_path: Path) -> None:
     """A list that claims a spike where there is none does not move the rheobase."""
-    from stslib.io.archives import settle
+    from stslib.io.archives.selection import choose_unread
 
     path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0))
     with h5py.File(path, "r+") as file:
@@ -550,25 +550,25 @@ def test_spike_lists_are_checked_against_the_voltage(tmp_path: Path) -> None:
         group["timestamps"] = [0.7]
     recording = nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file")
     assert next(s for s in recording.sweeps if s.number == 6).n_spikes == 1
-    pair, counted = settle(recording, SweepSettings())
+    pair, counted = choose_unread(recording, SweepSettings())
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
     assert counted == {6: 0, 7: 1, 11: 5}  # three traces were read of twelve
 
 
 def test_without_spike_lists_traces_are_read_upwards_to_the_first_spike(tmp_path: Path) -> None:
-    from stslib.io.archives import settle
+    from stslib.io.archives.selection import choose_unread
 
     path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0), spike_lists=False)
-    pair, counted = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
+    pair, counted = choose_unread(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
     assert counted == {3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 11: 5}
 
 
 def test_a_broken_partner_gives_way_to_its_repeat(tmp_path: Path) -> None:
-    from stslib.io.archives import settle
+    from stslib.io.archives.selection import choose_unread
 
     sweeps = [Steps(1, 50, 1, rate_hz=10_000.0), Steps(2, 90, 3, rate_hz=10_000.0, stopped_s=1.0)]
     sweeps += [Steps(3, 90, 4, rate_hz=10_000.0)]
     path = standin.write_nwb2(tmp_path / "cell.nwb", sweeps)
-    pair, _ = settle(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
+    pair, _ = choose_unread(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
     assert pair.partner.number == 3 and pair.partner.n_spikes == 4

@@ -121,7 +121,7 @@ def test_tables_are_fetched_into_a_mirror_and_checked(
 
 
 def test_check_of_no_store_is_one_line(tmp_path: Path) -> None:
-    for folder, said in ((tmp_path / "nowhere", "there is no folder"), (tmp_path, "holds neither a store")):
+    for folder, said in ((tmp_path / "nowhere", "there is no folder"), (tmp_path, "holds neither fetched cells")):
         result = sts("check", folder)
         assert result.exit_code == 1 and said in result.output
 

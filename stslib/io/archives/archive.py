@@ -1,10 +1,11 @@
-"""What the archives of recordings have in common: their cell table, answers that are kept, cells one at a time."""
+"""What the archives of recordings have in common: a cell table, answers kept on disk, and cells opened one at a time."""
 
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -13,16 +14,17 @@ import pooch
 
 from stslib import cohort
 from stslib.io.archives.http import Http
+from stslib.io.source import Source
 from stslib.recordings import Recording
-from stslib.support.errors import StsError
+from stslib.support.errors import StsError, one_of
 from stslib.support.files import atomic
 from stslib.support.progress import progress
 
-#: Columns of every archive's cell table; one more says what the rule for the label saw.
+#: Columns of every archive's cell table; one more holds what the class was decided by (line, transcriptomic type).
 COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 
 
-class ArchiveSource(ABC):
+class Archive(Source):
     """An archive as a source of cells: `allen` or `dandi`.
 
     Parameters
@@ -37,7 +39,6 @@ class ArchiveSource(ABC):
         The connection.
     """
 
-    name: str
     kind = "real"
     dataset: str
     requests_per_cell: int
@@ -47,25 +48,38 @@ class ArchiveSource(ABC):
         self.keep_nwb, self.base_uri, self.http = keep_nwb, base_uri, http or Http()
 
     @abstractmethod
-    def cells(self) -> pd.DataFrame:
-        """Every cell: `COLUMNS` and one more."""
+    def features(self) -> pd.DataFrame:
+        """The archive's own features, one row a cell."""
 
     @abstractmethod
-    def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one cell."""
+    def rheobase_sweeps(self) -> dict[str, int]:
+        """Number of the rheobase sweep of each cell, by the archive's own analysis; empty where there is none."""
+
+    @abstractmethod
+    def outline(self, cell_id: str) -> Recording | None:
+        """Amplitudes and numbers of spikes without traces, or None where the archive has no table of sweeps."""
+
+    @abstractmethod
+    def opened(self, cell_id: str) -> AbstractContextManager[Recording]:
+        """The cell's recording, for a while; BadRecording with `no_recording`, `fetch_failed` or what is wrong with it."""
+
+    @abstractmethod
+    def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
+        """Bytes to transfer for these cells, and the size of their files (estimates)."""
+
+    def readable(self) -> list[str]:
+        """The cells that have a class and a recording."""
+        table = self.cells()
+        return list(table.loc[table["reason"] == "", "cell_id"])
 
     def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order (by default of all cells that have a class), one at a time."""
-        if cell_ids is None:
-            table = self.cells()
-            cell_ids = table.loc[table["reason"] == "", "cell_id"]
-        for cell_id in progress(list(cell_ids), self.name):
-            yield self.recording(cell_id)
+        """The recordings of `cell_ids`, in their order (by default of all that have a class), with a progress bar."""
+        return super().recordings(progress(list(self.readable() if cell_ids is None else cell_ids), self.name))
 
-    def table(self, rows: Iterable[Mapping[str, str]], seen: str) -> pd.DataFrame:
-        """The cell table, by rising cell id; `seen` names the column beside `COLUMNS`."""
+    def table(self, rows: Iterable[Mapping[str, str]], decided_by: str) -> pd.DataFrame:
+        """The cell table, by rising cell id; `decided_by` names the column beside `COLUMNS`."""
         whole = [{"dataset": self.dataset, "split": "", **row} for row in rows]
-        return in_order(pd.DataFrame(whole, columns=[*COLUMNS, seen]))
+        return in_order(pd.DataFrame(whole, columns=[*COLUMNS, decided_by]))
 
     def kept_json(self, name: str, ask: Callable[[], Any]) -> Any:
         """An answer of the archive: kept in a file from the first time on; asked again where that is damaged."""
@@ -79,17 +93,28 @@ class ArchiveSource(ABC):
             return answer
 
 
+def open_archive(
+    name: str, folder: Path, keep_nwb: bool = False, base_uri: str = "", http: Http | None = None
+) -> Archive:
+    """The archive called `name` (`allen` or `dandi`); answers and NWB files that are kept lie in `folder`."""
+    from stslib.io.archives.cell_types import Allen
+    from stslib.io.archives.dandi import Dandi
+
+    one_of("source", name, ("allen", "dandi"))
+    return (Allen if name == "allen" else Dandi)(folder, keep_nwb, base_uri, http=http)
+
+
 def in_order(table: pd.DataFrame) -> pd.DataFrame:
     """A table by rising cell id."""
     return table.sort_values("cell_id", key=lambda ids: ids.astype("int64"), ignore_index=True)
 
 
-def labelled(rule: Callable[[], str], what: str) -> dict[str, str]:
-    """Label, reason and detail of a cell by a rule of `stslib.cohort`; `what` says what the rule saw."""
+def labelled(rule: Callable[[], str], decided_by: str) -> dict[str, str]:
+    """Label, reason and detail of a cell by a rule of `stslib.cohort`; `decided_by` is the detail of an unclear one."""
     try:
         label = rule()
     except StsError as error:
         return {"label": "", "reason": "unsure_label", "detail": str(error)}
     if label == cohort.UNSURE:
-        return {"label": label, "reason": "unsure_label", "detail": what}
+        return {"label": label, "reason": "unsure_label", "detail": decided_by}
     return {"label": label, "reason": "", "detail": ""}

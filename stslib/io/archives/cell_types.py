@@ -14,10 +14,11 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import numpy as np
 import pandas as pd
 
 from stslib import cohort
-from stslib.io.archives.archive import ArchiveSource, in_order, labelled
+from stslib.io.archives.archive import Archive, in_order, labelled
 from stslib.io.archives.http import Http, NotThere
 from stslib.io.files import nwb
 from stslib.io.files.traces import LONG_STEP_S, BadRecording
@@ -26,15 +27,15 @@ from stslib.support.errors import StsError
 
 MOUSE = "mus musculus"
 
-#: Mean size of a recording, in bytes, for the estimate before a fetch: the database does not tell sizes.
+#: Mean size of a recording, in bytes, for the estimate before a fetch: the database has no sizes.
 #: 38 GB for the 1,938 mouse cells.
 MEAN_FILE_BYTES = 20_000_000
-#: The table of sweeps does not tell their sampling rate; the files do (50 or 200 kHz).
+#: The table of sweeps has no sampling rates; the files have (50 or 200 kHz).
 _NOMINAL_RATE_HZ = 50_000.0
 
 
-class Allen(ArchiveSource):
-    """The Cell Types Database as a source of cells; parameters as for `ArchiveSource`, `base_uri` by default AllenSDK's."""
+class Allen(Archive):
+    """The Cell Types Database as a source of cells; parameters as for `Archive`, `base_uri` by default AllenSDK's."""
 
     name = "allen"
     dataset = "Clamp"
@@ -44,7 +45,7 @@ class Allen(ArchiveSource):
         self, folder: str | Path = "", keep_nwb: bool = True, base_uri: str = "", http: Http | None = None
     ) -> None:
         super().__init__(folder, keep_nwb, base_uri, http)
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._api: Any = None
 
     def __getstate__(self) -> dict[str, Any]:  # a worker process makes its own AllenSDK object
@@ -54,15 +55,7 @@ class Allen(ArchiveSource):
         self.__init__(**state)  # type: ignore[misc]
 
     def cells(self) -> pd.DataFrame:
-        """Every cell of the database: the columns of an archive, and line (transgenic line).
-
-        Human cells have the reason `not_mouse`, cells of a line without one class `unsure_label`.
-
-        Raises
-        ------
-        BadRecording
-            When the database does not answer.
-        """
+        """Every cell of the database, with its transgenic `line`; human cells have the reason `not_mouse`."""
         rows = []
         for cell in self.kept_json("cells", lambda: self.api.list_cells_api()):
             line = cell.get("line_name") or ""
@@ -81,7 +74,7 @@ class Allen(ArchiveSource):
         return in_order(table)
 
     def rheobase_sweeps(self) -> dict[str, int]:
-        """Number of the rheobase sweep of each cell, by the database's own analysis."""
+        """From the database's features."""
         table = self.features()
         if "rheobase_sweep_number" not in table:
             return {}
@@ -89,10 +82,7 @@ class Allen(ArchiveSource):
         return {str(cell_id): int(n) for cell_id, n in numbers.items()}
 
     def outline(self, cell_id: str) -> Recording | None:
-        """The cell's long squares by the database's table of sweeps: amplitudes and numbers of spikes, no traces.
-
-        It tells whether the file is worth fetching. None where the table counts no spikes at all.
-        """
+        """The cell's long squares by the database's table of sweeps; None where it counts no spikes at all."""
         table = self.api.get_ephys_sweeps(int(cell_id))
         if not any(row.get("num_spikes") for row in table):
             return None
@@ -114,15 +104,7 @@ class Allen(ArchiveSource):
 
     @contextmanager
     def opened(self, cell_id: str) -> Iterator[Recording]:
-        """The cell's recording; its NWB file is fetched if it is not there, and dropped afterwards unless `keep_nwb`.
-
-        Raises
-        ------
-        NotThere
-            `no_recording`, when the database has no file of the cell.
-        BadRecording
-            `fetch_failed`, or what is wrong with the file.
-        """
+        """The cell's recording; its NWB file is fetched if it is not there, and removed afterwards unless `keep_nwb`."""
         path = self._path(cell_id)
         self._download(cell_id, path)
         try:
@@ -136,20 +118,20 @@ class Allen(ArchiveSource):
                 path.unlink(missing_ok=True)
 
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one cell; its NWB file is fetched and kept."""
+        """The cell's long squares; its NWB file is fetched and kept."""
         path = self._path(cell_id)
         self._download(cell_id, path)
         return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset)
 
     def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
-        """Bytes that travel for these cells, and the size of their files (an estimate)."""
+        """Estimates from the mean size of a file."""
         n_bytes = len(list(cell_ids)) * MEAN_FILE_BYTES
         return n_bytes, n_bytes
 
     @property
     def api(self) -> Any:
         """AllenSDK's `CellTypesApi`, whose requests go through `http`."""
-        with self._making:
+        with self._lock:
             if self._api is None:
                 self._api = _api(self.http, self.base_uri)
         return self._api
@@ -174,23 +156,21 @@ def _no_trace() -> Any:
 
 
 def _api(http: Http, base_uri: str) -> Any:
+    # AllenSDK 2.16 imports this name from where numpy 1 had it.
+    vars(np).setdefault("VisibleDeprecationWarning", np.exceptions.VisibleDeprecationWarning)
     from allensdk.api.queries.cell_types_api import CellTypesApi
 
-    class Polite(CellTypesApi):  # type: ignore[misc]
+    class OwnConnection(CellTypesApi):  # type: ignore[misc]
         """AllenSDK's queries on our connection: its own has no retries, and no timeout for queries."""
 
         def retrieve_parsed_json_over_http(self, url: str, post: bool = False) -> Any:
             answer = http.json(quote(url, ";/?:@&=+$,"))
-            if (
-                not isinstance(answer, dict)
-                or not answer.get("success", False)
-                or not isinstance(answer.get("msg"), list)
-            ):
-                said = answer.get("msg") if isinstance(answer, dict) else answer
-                raise BadRecording("fetch_failed", f"the Cell Types Database refused a query: {str(said)[:120]}")
+            rows = answer.get("msg") if isinstance(answer, dict) else answer
+            if not isinstance(answer, dict) or not answer.get("success", False) or not isinstance(rows, list):
+                raise BadRecording("fetch_failed", f"the Cell Types Database refused a query: {str(rows)[:120]}")
             return answer
 
         def retrieve_file_over_http(self, url: str, file_path: str, zipped: bool = False) -> None:
             http.download(url, Path(file_path))
 
-    return Polite(base_uri or None)
+    return OwnConnection(base_uri or None)

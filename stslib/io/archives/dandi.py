@@ -1,6 +1,6 @@
 """The Patch-seq recordings (Gouwens et al. 2020) on the DANDI archive, dandiset 000020: NWB 2, read by byte ranges.
 
-A file is 32 MB in the mean; of it, the table of contents, the stimuli of the long squares and the two voltage traces travel.
+A file is 32 MB in the mean; the table of contents, the stimuli of the long squares and the two voltage traces are transferred.
 The cells' metadata are not on DANDI: they come with the published tables (`stslib.io.published`). This was tested against
 a local stand-in of the archive (`tests/io/standin_server.py`), with files that pynwb wrote, not yet against the archive itself.
 """
@@ -20,7 +20,7 @@ import pandas as pd
 
 from stslib import cohort
 from stslib.io import published
-from stslib.io.archives.archive import ArchiveSource, labelled
+from stslib.io.archives.archive import Archive, labelled
 from stslib.io.archives.http import Http, NotThere
 from stslib.io.archives.ranges import RemoteHdf5
 from stslib.io.files import nwb
@@ -31,15 +31,15 @@ from stslib.support.errors import StsError
 BASE_URI = "https://api.dandiarchive.org"
 DANDISET, VERSION = "000020", "0.210913.1639"
 
-#: Part of a file that travels, for the estimate before a fetch: measured on files of the same layout.
+#: Part of a file that is transferred, for the estimate before a fetch: measured on files of the same layout.
 PART_READ = 0.10
 _SESSION = re.compile(r"_ses-([^_/]+)_icephys\.nwb$")
 
 
-class Dandi(ArchiveSource):
-    """The Patch-seq recordings as a source of cells; parameters as for `ArchiveSource`.
+class Dandi(Archive):
+    """The Patch-seq recordings as a source of cells; parameters as for `Archive`.
 
-    With `keep_nwb` whole files are fetched and kept, checked by their sha256; else only what is read of them travels.
+    With `keep_nwb` whole files are fetched and kept, checked by their sha256; else HDF5 is read by HTTP range requests.
     `metadata` names `PatchSeq_metadata.csv`; by default it is the published one.
     """
 
@@ -57,7 +57,7 @@ class Dandi(ArchiveSource):
     ) -> None:
         super().__init__(folder, keep_nwb, (base_uri or BASE_URI).rstrip("/"), http)
         self.metadata = metadata
-        self._making = threading.Lock()
+        self._lock = threading.Lock()
         self._assets: dict[str, dict[str, Any]] | None = None
         self._sessions: dict[str, str] | None = None
 
@@ -68,10 +68,7 @@ class Dandi(ArchiveSource):
         self.__init__(**state)  # type: ignore[misc]
 
     def cells(self) -> pd.DataFrame:
-        """Every cell of the metadata table: the columns of an archive, and t_type (transcriptomic type).
-
-        Cells without a clear class have the reason `unsure_label`, cells without a file `no_recording`.
-        """
+        """Every cell of the metadata table, with its transcriptomic type `t_type`."""
         rows = []
         assets = self.assets()
         for cell in self._metadata().to_dict("records"):
@@ -85,7 +82,7 @@ class Dandi(ArchiveSource):
         return self.table(rows, "t_type")
 
     def features(self) -> pd.DataFrame:
-        """The authors' published features of Patch-seq cells, for DANDI has none; empty where they cannot be had."""
+        """The authors' published features of Patch-seq cells, for DANDI has none; empty where there is no such table."""
         try:
             table = published.Published().features()
         except StsError:
@@ -93,7 +90,7 @@ class Dandi(ArchiveSource):
         return table[table["cell_id"].isin(set(self._metadata()["cell_specimen_id"]))].reset_index(drop=True)
 
     def rheobase_sweeps(self) -> dict[str, int]:
-        """Number of the rheobase sweep of each cell, from the published features; empty where they cannot be had."""
+        """From the published features."""
         try:
             table = pd.read_csv(published.fetch("PatchSeq_EP_features.csv"), dtype={"cell_specimen_id": str})
         except StsError:
@@ -103,7 +100,7 @@ class Dandi(ArchiveSource):
 
     def assets(self) -> dict[str, dict[str, Any]]:
         """The files by session: asset_id, path, size in bytes. The listing is kept from the first time on."""
-        with self._making:
+        with self._lock:
             if self._assets is None:
                 listing = self.kept_json(f"{DANDISET}_{VERSION}", self._list)
                 self._assets = {
@@ -112,46 +109,25 @@ class Dandi(ArchiveSource):
             return self._assets
 
     def outline(self, cell_id: str) -> Recording | None:
-        """None: the archive has no table of sweeps; the file itself tells."""
+        """None: the sweeps are listed in the file alone."""
         return None
 
     @contextmanager
     def opened(self, cell_id: str) -> Iterator[Recording]:
-        """The cell's recording; of its file only what is read travels, or all of it with `keep_nwb`.
-
-        Raises
-        ------
-        NotThere
-            `no_recording`, when the archive has no file of the cell.
-        BadRecording
-            `fetch_failed`, or what is wrong with the file.
-        """
-        asset = self._asset(cell_id)
-        if self.keep_nwb:
-            path = self._whole(cell_id, asset)
-            yield nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset, spikes="file")
-            return
-        remote = self._remote(asset)
+        """The cell's recording, with the numbers of spikes that its file lists."""
+        recording, remote = self._read(cell_id, "file")
         try:
-            name = str(asset["path"])
-            yield _through(
-                remote, remote.work(lambda: nwb.read_recording(remote, name, cell_id, self.dataset, spikes="file"))
-            )
+            yield recording
         finally:
-            remote.close()
+            if remote is not None:
+                remote.close()
 
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one cell; a sweep's traces travel when they are read."""
-        asset = self._asset(cell_id)
-        if self.keep_nwb:
-            path = self._whole(cell_id, asset)
-            return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset)
-        remote = self._remote(asset)
-        name = str(asset["path"])
-        return _through(remote, remote.work(lambda: nwb.read_recording(remote, name, cell_id, self.dataset)))
+        """The cell's long squares; a sweep's traces are transferred when they are read."""
+        return self._read(cell_id, "count")[0]
 
     def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
-        """Bytes that travel for these cells (an estimate), and the size of their files."""
+        """Transferred bytes (an estimate), and the sizes that the archive lists."""
         whole = sum(int(self._asset(cell_id)["size"]) for cell_id in cell_ids)
         return (whole if self.keep_nwb else round(PART_READ * whole)), whole
 
@@ -172,7 +148,7 @@ class Dandi(ArchiveSource):
 
     def _asset(self, cell_id: str) -> dict[str, Any]:
         assets = self.assets()
-        with self._making:
+        with self._lock:
             if self._sessions is None:
                 table = self._metadata()
                 self._sessions = dict(zip(table["cell_specimen_id"], table["ephys_session_id"], strict=True))
@@ -183,9 +159,18 @@ class Dandi(ArchiveSource):
             )
         return assets[session]
 
-    def _remote(self, asset: dict[str, Any]) -> RemoteHdf5:
+    def _read(self, cell_id: str, spikes: str) -> tuple[Recording, RemoteHdf5 | None]:
+        """The recording, and the remote file that its sweeps read, if it is not a whole file on disk."""
+        asset = self._asset(cell_id)
+        if self.keep_nwb:
+            path = self._whole(cell_id, asset)
+            return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset, spikes=spikes), None
         address = f"{self.base_uri}/api/assets/{asset['asset_id']}/download/"
-        return RemoteHdf5(self.http, Redirected(self.http, address), int(asset["size"]))
+        remote = RemoteHdf5(self.http, Redirected(self.http, address), int(asset["size"]))
+        read = partial(nwb.read_recording, remote, str(asset["path"]), cell_id, self.dataset, spikes=spikes)
+        recording = remote.work(read)
+        sweeps = tuple(replace(s, reader=partial(remote.work, s.reader)) for s in recording.sweeps)
+        return replace(recording, sweeps=sweeps), remote
 
     def _whole(self, cell_id: str, asset: dict[str, Any]) -> Path:
         path = self.folder / "nwb" / f"{cell_id}.nwb"
@@ -197,20 +182,14 @@ class Dandi(ArchiveSource):
 
 
 class Redirected:
-    """Where an address leads; asked once, and again when the place has expired (DANDI signs them for an hour)."""
+    """The address that a redirect leads to; asked for again when it has expired (DANDI signs them for an hour)."""
 
     def __init__(self, http: Http, url: str) -> None:
         self.http, self.url = http, url
-        self._place = ""
+        self._target = ""
 
     def __call__(self, fresh: bool) -> str:
-        """The place, asked afresh if `fresh`."""
-        if fresh or not self._place:
-            self._place = self.http.follow(self.url)
-        return self._place
-
-
-def _through(remote: RemoteHdf5, recording: Recording) -> Recording:
-    """The recording with readers that fetch what they read."""
-    sweeps = tuple(replace(s, reader=partial(remote.work, s.reader)) for s in recording.sweeps)
-    return replace(recording, sweeps=sweeps)
+        """The signed address, a new one if `fresh`."""
+        if fresh or not self._target:
+            self._target = self.http.follow(self.url)
+        return self._target

@@ -1,7 +1,7 @@
-"""The store on disk: what is to be fetched, fetching it, and the account.
+"""Fetching cells into a folder: what is to be fetched, fetching it, and the account.
 
-A cell's file takes its name when it is whole, so a kill at any moment costs the cells in work and nothing else. The store
-does not depend on the order in which cells came, nor on the number of workers.
+A cell's file takes its name when it is whole, so a kill at any moment costs the cells in work and nothing else. The folder
+depends neither on the order in which cells came nor on the number of workers.
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ import pandas as pd
 from filelock import FileLock, Timeout
 
 from stslib import cohort
-from stslib.features import MEASURED
-from stslib.io.archives.fetched import COLUMNS, FORMAT, TELLING, Outcome, cell_path, read_about, read_cell
-from stslib.io.archives.selection import Archive, take
+from stslib.io.archives.archive import Archive
+from stslib.io.archives.fetched import ABOUT, COLUMNS, COMPLETE, FORMAT, FetchedCell, cell_path, read_about, read_cell
+from stslib.io.archives.selection import Measure, fetch_cell
 from stslib.io.files.traces import BadRecording
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic
@@ -32,7 +32,7 @@ PASSING = ("fetch_failed",)
 #: Assumed speed of the line, in bytes a second, for the estimate before a fetch.
 ASSUMED_BYTES_PER_S = 5e6
 #: The settings that decide what is in the folder; the others are chosen when it is read.
-CHOICE_KEYS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s")
+STORED_SETTINGS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s", "after_s")
 
 
 @dataclass(frozen=True)
@@ -42,11 +42,11 @@ class Plan:
     Attributes
     ----------
     cells : DataFrame
-        All cells of the store: those of the archive's table that were asked for, and those that the table excludes.
+        All cells of the folder: those of the archive's table that were asked for, and those that the table excludes.
     todo : list of str
         Cells to fetch.
     n_bytes, whole_bytes : int
-        Bytes that will travel, and the size of the files they come from (estimates).
+        Bytes to transfer, and the size of the files they come from (estimates).
     seconds : float
         How long, roughly.
     """
@@ -67,14 +67,8 @@ class Plan:
         )
 
 
-class SweepStore:
-    """A folder of two sweeps a cell (layout: `stslib.io.archives.fetched`).
-
-    Parameters
-    ----------
-    folder : path
-        Where it is.
-    """
+class Fetcher:
+    """Fetches cells into `folder` (layout: `stslib.io.archives.fetched`)."""
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder).expanduser()
@@ -83,12 +77,7 @@ class SweepStore:
         """What a fetch of `n_cells` cells would do (0: all); the same cells whatever was fetched before.
 
         The cells are drawn at random from those that the table does not exclude, so that a part stands for the whole; a
-        larger number holds all cells of a smaller one.
-
-        Raises
-        ------
-        ParameterError
-            A number below 0.
+        larger number holds all cells of a smaller one. ParameterError for a number below 0.
         """
         if n_cells < 0:
             raise ParameterError(f"cells is {n_cells}; use 0 for all, or a positive number")
@@ -101,9 +90,8 @@ class SweepStore:
             chosen = good[np.argsort(order[good], kind="stable")][:n_cells]
             cells = cells[(cells["reason"] != "") | cells.index.isin(chosen)]
         cells = cells.reset_index(drop=True)
-        done = {cell_id for cell_id in self.finished() if self._row(cell_id)["reason"] not in PASSING}
-        wanted = cells["cell_id"][cells["reason"] == ""]
-        todo = [cell_id for cell_id in wanted if cell_id not in done]
+        done = {cell_id for cell_id in self.finished() if self._reason(cell_id) not in PASSING}
+        todo = [cell_id for cell_id in cells["cell_id"][cells["reason"] == ""] if cell_id not in done]
         n_bytes, whole = archive.size_bytes(todo)
         latency_s = len(todo) * archive.requests_per_cell * archive.http.seconds_per_request / workers
         return Plan(cells, todo, n_bytes, whole, latency_s + n_bytes / ASSUMED_BYTES_PER_S)
@@ -113,6 +101,7 @@ class SweepStore:
         archive: Archive,
         plan: Plan,
         settings: SweepSettings = SweepSettings(),
+        measure: Measure | None = None,
         workers: int = 8,
         scheduler: str = "",
     ) -> pd.DataFrame:
@@ -126,6 +115,8 @@ class SweepStore:
             Of `plan`.
         settings : SweepSettings
             How sweeps are chosen.
+        measure : callable, optional
+            Measures features of a recording (all that the features' table should have), for the cells that no table has.
         workers : int
             Cells at a time.
         scheduler : str
@@ -134,7 +125,7 @@ class SweepStore:
         Raises
         ------
         ParameterError
-            When the store was made from another archive or with other settings.
+            When the folder was made from another archive or with other settings.
         StsError
             When another fetch is writing to it, or the disk cannot be written.
         """
@@ -142,61 +133,63 @@ class SweepStore:
         try:
             with FileLock(self.folder / ".lock", timeout=0):
                 self._begin(archive.name, settings)
-                known = archive.rheobase_sweeps()
+                rheobases = archive.rheobase_sweeps()
                 rows = plan.cells.set_index("cell_id", drop=False)
-                tabled = self._write_features(archive)
-                jobs = [(archive, rows.loc[c].to_dict(), settings, known.get(c), c not in tabled) for c in plan.todo]
-                done = run(
-                    take, jobs, workers, scheduler, threads=True, in_order=False
-                )  # mostly waiting for the network
-                for outcome in progress(done, "Cells", total=len(jobs)):
-                    self.put(outcome)
-                account = self._write_account(plan.cells)
+                complete = self._write_features(archive)
+                jobs = [
+                    (archive, rows.loc[c].to_dict(), settings, rheobases.get(c), None if c in complete else measure)
+                    for c in plan.todo
+                ]
+                # Mostly waiting for the network: threads.
+                done = run(fetch_cell, jobs, workers, scheduler, threads=True, in_order=False)
+                for cell in progress(done, "Cells", total=len(jobs)):
+                    self._write_cell(cell)
+                return self._write_account(plan.cells)
         except Timeout as error:
             raise StsError(f"another fetch is writing to {self.folder}; wait for it, or use another folder") from error
-        return account
-
-    def put(self, outcome: Outcome) -> None:
-        """Write one cell; its file is whole or not there."""
-        said = {"row": outcome.row, "features": outcome.features}
-        with atomic(cell_path(self.folder, str(outcome.row["cell_id"]))) as part, part.open("wb") as out:
-            np.savez(
-                out,
-                said=np.array(json.dumps(said, sort_keys=True, default=_plain).encode()),
-                sweeps=outcome.sweeps.astype(np.float32),
-                long_squares=outcome.long_squares,
-                judged=outcome.judged,
-            )
 
     def finished(self) -> list[str]:
         """Ids of the cells that have a file."""
         return sorted(p.stem for p in (self.folder / "cells").glob("*.npz") if not p.name.startswith("."))
 
-    def _row(self, cell_id: str) -> dict[str, Any]:
-        """A cell's row; a damaged file is removed, so that the cell is fetched again."""
+    def _write_cell(self, cell: FetchedCell) -> None:
+        """Write one cell; its file is whole or not there."""
+        texts = json.dumps({"row": cell.row, "features": cell.features}, sort_keys=True, default=_plain)
+        with atomic(cell_path(self.folder, str(cell.row["cell_id"]))) as part, part.open("wb") as out:
+            np.savez(
+                out,
+                texts=np.array(texts.encode()),
+                sweeps=cell.sweeps.astype(np.float32),
+                long_squares=cell.long_squares,
+                resampling=cell.resampling,
+            )
+
+    def _reason(self, cell_id: str) -> str:
+        """Why a finished cell was excluded; a damaged file is removed, so that the cell is fetched again."""
         try:
-            return read_cell(self.folder, cell_id).row
+            return str(read_cell(self.folder, cell_id).row["reason"])
         except DamagedFile:
             cell_path(self.folder, cell_id).unlink(missing_ok=True)
-            return {"reason": PASSING[0]}
+            return PASSING[0]
 
     def _begin(self, name: str, settings: SweepSettings) -> None:
-        wanted = {"format": FORMAT, "archive": name, "choice": {key: getattr(settings, key) for key in CHOICE_KEYS}}
+        stored = {key: getattr(settings, key) for key in STORED_SETTINGS}
+        about = {"format": FORMAT, "archive": name, "settings": stored}
         try:
             there = read_about(self.folder)
         except (MissingInput, DamagedFile):
             there = None
-        if there is not None and there != wanted:
+        if there is not None and there != about:
             raise ParameterError(
-                f"{self.folder} holds sweeps of {there['archive']} chosen with {there['choice']}; use another folder for "
-                f"{name} with {wanted['choice']}"
+                f"{self.folder} holds sweeps of {there['archive']} chosen with {there['settings']}; use another folder for "
+                f"{name} with {stored}"
             )
         (self.folder / "cells").mkdir(exist_ok=True)
-        for part in (self.folder / "cells").glob(".part-*"):  # left by a kill
+        for part in (self.folder / "cells").glob(".part-*"):  # what a kill interrupted
             part.unlink(missing_ok=True)
         if there is None:
-            with atomic(self.folder / "store.json") as path:
-                path.write_text(json.dumps(wanted, indent=1, sort_keys=True))
+            with atomic(self.folder / ABOUT) as path:
+                path.write_text(json.dumps(about, indent=1, sort_keys=True))
 
     def _write_account(self, cells: pd.DataFrame) -> pd.DataFrame:
         """One row for every cell of `cells`, in its order."""
@@ -205,11 +198,11 @@ class SweepStore:
             if cell["reason"]:
                 rows.append({**cell, "status": "excluded"})
                 continue
-            outcome = read_cell(self.folder, cell["cell_id"])
-            rows.append({**cell, **outcome.row})
-            if outcome.features:
-                measured.append({"cell_id": cell["cell_id"], **outcome.features})
-            for number, stimulus_pa, n_spikes in outcome.long_squares:
+            fetched = read_cell(self.folder, cell["cell_id"])
+            rows.append({**cell, **fetched.row})
+            if fetched.features:
+                measured.append({"cell_id": cell["cell_id"], **fetched.features})
+            for number, stimulus_pa, n_spikes in fetched.long_squares:
                 squares.append((cell["cell_id"], int(number), stimulus_pa, n_spikes))
         extras = [c for c in cells.columns if c not in COLUMNS]
         table = pd.DataFrame(rows, columns=[*COLUMNS, *extras])
@@ -218,25 +211,26 @@ class SweepStore:
         unknown = set(table["reason"]) - set(cohort.REASONS) - {""}
         if unknown or len(table) != len(cells):
             raise StsError(
-                f"the account of {self.folder} does not add up ({len(table)} of {len(cells)} cells, {unknown})"
+                f"the account of {self.folder} does not add up ({len(table)} of {len(cells)} cells, {unknown}); "
+                "fetch into another folder"
             )
         long_squares = pd.DataFrame(squares, columns=["cell_id", "number", "stimulus_pa", "n_spikes"])
         long_squares["n_spikes"] = long_squares["n_spikes"].astype("Int64")
-        features = pd.DataFrame(measured, columns=["cell_id", *MEASURED])
+        features = pd.DataFrame(measured, columns=["cell_id", *(f for f in (measured or [{}])[0] if f != "cell_id")])
         for name, frame in (("long_squares", long_squares), ("measured", features), ("cells", table)):
             with atomic(self.folder / f"{name}.csv") as path:
                 frame.to_csv(path, index=False)
         return table
 
     def _write_features(self, archive: Archive) -> set[str]:
-        """Write the archive's features; returns the cells that have all that is wanted."""
+        """Write the archive's features; returns the cells whose features are complete."""
         with suppress(BadRecording):  # they come with the next fetch
             features = archive.features()
             if len(features):
                 with atomic(self.folder / "features.csv") as path:
                     features.to_csv(path, index=False)
-            if TELLING in features:
-                return set(features.loc[features[TELLING].notna(), "cell_id"])
+            if COMPLETE in features:
+                return set(features.loc[features[COMPLETE].notna(), "cell_id"])
         return set()
 
 

@@ -1,12 +1,12 @@
-"""The recordings that `sts data fetch` made: two sweeps at 4 kHz a cell, as a source of cells.
+"""The cells that `sts data fetch` fetched: two sweeps at 4 kHz each, as a source of cells.
 
-<folder>/store.json           what it holds and how the sweeps were chosen
+<folder>/fetched.json         what it holds and how the sweeps were chosen
 <folder>/cells/<cell_id>.npz  one file a finished cell, kept or excluded: sweeps float32 (2, 4800) in mV (or (0, 4800)),
-                              long_squares (n, 3): number, amplitude in pA, spikes (NaN: not counted); judged: spectrum and
-                              error of reconstruction of the raw partner sweep (stslib.sweeps.Judged); said: its row and
-                              features, as JSON
+                              long_squares (n, 3): number, amplitude in pA, spikes (NaN: not counted); resampling: spectrum
+                              and error of reconstruction of the raw partner sweep (stslib.sweeps.Judged); texts: its row
+                              and features, as JSON
 <folder>/cells.csv            the account: one row a cell, kept or excluded with one of `stslib.cohort.REASONS`
-<folder>/long_squares.csv     every long square of every cell that was looked at
+<folder>/long_squares.csv     every long square of every cell that was examined
 <folder>/features.csv         features of the archive or of the authors' tables, where they have them
 <folder>/measured.csv         features of the cells that are in neither, measured on the raw sweeps
 <folder>/nwb/                 the NWB files, with `keep_nwb`
@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,27 +25,30 @@ import numpy as np
 import pandas as pd
 
 from stslib.io.published import Published
+from stslib.io.source import Source
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.sweeps import Judged
 
-FORMAT = 2
-#: A feature table that has a value here for a cell has all that notebook 4 wants.
-TELLING = "f_i_curve_slope"
+FORMAT = 3
+#: The file that describes a folder of fetched cells.
+ABOUT = "fetched.json"
+#: A feature table that has a value here for a cell is complete for it: the last of the features that notebook 04 needs.
+COMPLETE = "f_i_curve_slope"
 #: Columns of the account, before those of the archive's own.
 COLUMNS = (
     "cell_id", "label", "dataset", "donor", "split", "status", "reason", "detail", "rheobase_pa", "partner_pa",
     "rheobase_sweep", "partner_sweep", "rheobase_spikes", "partner_spikes", "raw_rate_hz", "onset_s", "table_rheobase_sweep",
     "rheobase_agrees",
 )  # fmt: skip
-_TEXT = COLUMNS[:8]
+_FRACTIONS = ("rheobase_pa", "partner_pa", "raw_rate_hz", "onset_s")
 #: Where the holdout split comes from.
 SPLITS = ("drawn", "published")
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What became of one cell.
+class FetchedCell:
+    """One cell as its file holds it.
 
     Attributes
     ----------
@@ -56,7 +58,7 @@ class Outcome:
         In mV.
     long_squares : ndarray, shape (n, 3)
         Number, amplitude in pA, spikes.
-    judged : ndarray
+    resampling : ndarray
         `stslib.sweeps.Judged.packed` of the raw partner sweep; empty for an excluded cell.
     features : dict
         Measured on the raw sweeps; empty where a table has them.
@@ -65,7 +67,7 @@ class Outcome:
     row: dict[str, Any]
     sweeps: np.ndarray
     long_squares: np.ndarray
-    judged: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
+    resampling: np.ndarray = field(default_factory=lambda: np.empty(0, np.float32))
     features: dict[str, float] = field(default_factory=dict)
 
 
@@ -75,43 +77,29 @@ def cell_path(folder: Path, cell_id: str) -> Path:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a store holds: archive, choice, format.
-
-    Raises
-    ------
-    MissingInput
-        When there is no store.
-    DamagedFile
-        When its description cannot be read.
-    """
-    path = folder / "store.json"
+    """What a folder holds: archive, settings, format; MissingInput or DamagedFile where it does not say so."""
+    path = folder / ABOUT
     try:
         about = json.loads(path.read_text())
         there = about["format"]
     except FileNotFoundError as error:
-        raise MissingInput(f"{folder} holds no fetched recordings; make them with: sts data fetch") from error
+        raise MissingInput(f"{folder} holds no fetched cells; make them with: sts data fetch") from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{path} cannot be read; remove it and run sts data fetch again, no cell is lost") from error
     if there != FORMAT:
-        raise DamagedFile(f"{path} has format {there!r}; this version reads format {FORMAT}")
+        raise DamagedFile(f"{path} has format {there!r}; this version reads format {FORMAT}, fetch into another folder")
     return about
 
 
-def read_cell(folder: Path, cell_id: str) -> Outcome:
-    """One cell.
-
-    Raises
-    ------
-    MissingInput
-        When the store does not have it.
-    DamagedFile
-        When its file cannot be read.
-    """
+def read_cell(folder: Path, cell_id: str) -> FetchedCell:
+    """One cell; MissingInput or DamagedFile where the folder does not have it whole."""
     path = cell_path(folder, cell_id)
     try:
         with np.load(path, allow_pickle=False) as held:
-            said = json.loads(held["said"].item())
-            return Outcome(said["row"], held["sweeps"], held["long_squares"], held["judged"], said["features"])
+            texts = json.loads(held["texts"].item())
+            return FetchedCell(
+                texts["row"], held["sweeps"], held["long_squares"], held["resampling"], texts["features"]
+            )
     except FileNotFoundError as error:
         raise MissingInput(f"{folder} has no cell {cell_id}; run sts data fetch") from error
     except Exception as error:  # zip and npy readers raise what the bytes lead them to
@@ -119,15 +107,7 @@ def read_cell(folder: Path, cell_id: str) -> Outcome:
 
 
 def read_account(folder: Path) -> pd.DataFrame:
-    """The account that the last fetch wrote, one row a cell; the columns of numbers hold missing values.
-
-    Raises
-    ------
-    MissingInput
-        When no fetch has come to its end yet.
-    DamagedFile
-        When it cannot be read.
-    """
+    """The account that the last fetch wrote, one row a cell; the columns of numbers hold missing values."""
     path = folder / "cells.csv"
     if not path.is_file():
         raise MissingInput(f"{path} is not there; run sts data fetch once more to its end")
@@ -142,16 +122,13 @@ def read_account(folder: Path) -> pd.DataFrame:
     return table
 
 
-_FRACTIONS = ("rheobase_pa", "partner_pa", "raw_rate_hz", "onset_s")
-
-
-class Fetched:
-    """One or several stores of fetched recordings.
+class Fetched(Source):
+    """One or several folders of fetched cells.
 
     Parameters
     ----------
     path : path or str
-        Folder of a store; several (the two archives, say) joined by the system's path separator, `":"` on Unix.
+        The folder; several (the two archives, say) joined by the system's path separator, `":"` on Unix.
     split : str
         `"published"` takes the authors' train and test split from the published tables; cells that are not in it have the
         reason `not_in_split`. `"drawn"`: no split is fixed.
@@ -159,9 +136,9 @@ class Fetched:
     Raises
     ------
     MissingInput, DamagedFile
-        When there is no store, or it cannot be read.
+        There is no such folder, or it cannot be read.
     ParameterError
-        When no path is given.
+        No path is given.
     """
 
     name = "fetched"
@@ -183,6 +160,10 @@ class Fetched:
         """The account: every cell of the archives' tables that was asked for, `reason` empty for those that are kept."""
         return self._cells.drop(columns="status")
 
+    def readable(self) -> list[str]:
+        """The cells that were kept."""
+        return list(self._cells.loc[self._cells["status"] == "kept", "cell_id"])
+
     def features(self) -> pd.DataFrame:
         """Features of the kept cells, one row each.
 
@@ -196,72 +177,53 @@ class Fetched:
         tables = []
         for name, origin in (("features", "table"), ("measured", "measured")):
             for path in (folder / f"{name}.csv" for folder in self.folders):
-                if path.is_file():
-                    table = pd.read_csv(path, dtype={"cell_id": str}).drop(
-                        columns=["dataset", "onset_s"], errors="ignore"
-                    )
-                    if origin == "table":
-                        table = table[table[TELLING].notna()] if TELLING in table else table.iloc[:0]
-                    tables.append(table.assign(features_from=origin))
+                if not path.is_file():
+                    continue
+                table = pd.read_csv(path, dtype={"cell_id": str}).drop(columns=["dataset", "onset_s"], errors="ignore")
+                if origin == "table":
+                    table = table[table[COMPLETE].notna()] if COMPLETE in table else table.iloc[:0]
+                tables.append(table.assign(features_from=origin))
         if not tables:
             return kept.iloc[:0]
         return kept.merge(pd.concat(tables, ignore_index=True).drop_duplicates("cell_id"), on="cell_id")
 
-    def judged(self, cell_id: str) -> Judged:
+    def resampling_quality(self, cell_id: str) -> Judged:
         """Spectrum and error of reconstruction of a kept cell's raw partner sweep (see `stslib.sweeps.judge`)."""
-        return Judged.unpacked(self._outcome(cell_id).judged)
+        return Judged.unpacked(self._kept(cell_id).resampling)
 
     def long_squares(self) -> pd.DataFrame:
-        """Every long square of every cell that was looked at: cell_id, number, stimulus_pa, n_spikes (missing: not counted)."""
-        tables = [
-            pd.read_csv(f / "long_squares.csv", dtype={"cell_id": str, "n_spikes": "Int64"}) for f in self.folders
-        ]
-        return pd.concat(tables, ignore_index=True)
+        """Every long square of every examined cell: cell_id, number, stimulus_pa, n_spikes (missing: not counted)."""
+        types = {"cell_id": str, "n_spikes": "Int64"}
+        return pd.concat([pd.read_csv(f / "long_squares.csv", dtype=types) for f in self.folders], ignore_index=True)
 
     def recording(self, cell_id: str) -> Recording:
-        """The two sweeps of one cell.
-
-        Raises
-        ------
-        ParameterError
-            When there is no such cell, or it was excluded.
-        """
-        outcome, folder = self._outcome(cell_id), self._folders[cell_id]
-        row, choice = outcome.row, self._about[folder]["choice"]
+        """The two sweeps of one kept cell."""
+        row, folder = self._kept(cell_id).row, self._folders[cell_id]
+        settings = self._about[folder]["settings"]
         sweeps = tuple(
             Sweep(
                 number=row[f"{which}_sweep"],
                 stimulus_pa=row[f"{which}_pa"],
-                onset_s=choice["before_s"],
+                onset_s=settings["before_s"],
                 duration_s=1.0,
-                rate_hz=choice["rate_hz"],
-                reader=partial(
-                    _read, folder, cell_id, place, row[f"{which}_pa"], choice["before_s"], choice["rate_hz"]
-                ),
+                rate_hz=settings["rate_hz"],
+                reader=partial(_read, folder, cell_id, index, row[f"{which}_pa"], settings),
                 n_spikes=row[f"{which}_spikes"],
             )
-            for place, which in enumerate(("rheobase", "partner"))
+            for index, which in enumerate(("rheobase", "partner"))
         )
         ordered = tuple(sorted(sweeps, key=lambda s: s.number))
         return Recording(cell_id, row["dataset"], self.kind, ordered, row["label"] or None)
 
-    def _outcome(self, cell_id: str) -> Outcome:
-        folder = self._folders.get(cell_id)
-        if folder is None:
+    def _kept(self, cell_id: str) -> FetchedCell:
+        if (folder := self._folders.get(cell_id)) is None:
             raise ParameterError(
                 f"cell_id is {cell_id!r}; {self.folders[0]} holds {len(self._folders)} cells, not this one"
             )
-        outcome = read_cell(folder, cell_id)
-        if outcome.row["status"] != "kept":
-            raise ParameterError(f"cell {cell_id} was excluded ({outcome.row['reason']}): {outcome.row['detail']}")
-        return outcome
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order; by default of all that were kept."""
-        if cell_ids is None:
-            cell_ids = self._cells.loc[self._cells["status"] == "kept", "cell_id"]
-        for cell_id in cell_ids:
-            yield self.recording(cell_id)
+        cell = read_cell(folder, cell_id)
+        if cell.row["status"] != "kept":
+            raise ParameterError(f"cell {cell_id} was excluded ({cell.row['reason']}): {cell.row['detail']}")
+        return cell
 
 
 def _with_published_split(cells: pd.DataFrame) -> pd.DataFrame:
@@ -274,9 +236,9 @@ def _with_published_split(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def _read(
-    folder: Path, cell_id: str, place: int, stimulus_pa: float, before_s: float, rate_hz: float
+    folder: Path, cell_id: str, index: int, stimulus_pa: float, settings: dict[str, float]
 ) -> tuple[np.ndarray, np.ndarray]:
-    v_mv = read_cell(folder, cell_id).sweeps[place]
+    v_mv, before_s, rate_hz = read_cell(folder, cell_id).sweeps[index], settings["before_s"], settings["rate_hz"]
     i_pa = np.zeros_like(v_mv)
     i_pa[round(before_s * rate_hz) : round((before_s + 1.0) * rate_hz)] = stimulus_pa
     return v_mv, i_pa

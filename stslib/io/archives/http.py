@@ -1,11 +1,11 @@
 """HTTP for the archives: retries with back-off, a polite rate, byte ranges, and whole files that resume.
 
-One `Http` serves all threads of a fetch. It counts what travelled, so that a run can say so.
+One `Http` serves all threads of a fetch, and counts requests and bytes for the run's report. Retries are its own, not
+urllib3's: one loop covers connections, answers, bodies cut short, expired addresses, wrong checksums and parts of files.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import random
@@ -19,13 +19,15 @@ from urllib.parse import urljoin
 import requests
 
 from stslib.io.files.traces import BadRecording
+from stslib.support.files import sha256_of
 
 T = TypeVar("T")
 
-#: Answers after which it is worth asking again.
+#: Answers that may be better the next time.
 _PASSING = {408, 425, 429, 500, 502, 503, 504}
 _BLOCK = 1 << 15  # of a cut connection, the last block is lost
 _FAULTS = (requests.RequestException, OSError, ValueError)
+_DISK = {28, 122, 30, 13}  # no space, quota, read-only, no permission: another try does not help
 
 
 class NotThere(BadRecording):
@@ -47,12 +49,12 @@ class _Again(Exception):
 
 
 class Http:
-    """Requests that bear with a bad network.
+    """Requests with retries, for networks and servers that fail now and then.
 
     Parameters
     ----------
     tries : int
-        How often a request is made before it counts as failed.
+        Times that a request is made before it counts as failed.
     pause_s : float
         Wait before the second try; it doubles each time (to 30 s at most), with a random part, so that many workers do
         not come back all at once.
@@ -89,26 +91,13 @@ class Http:
         return self._waited_s / self.n_requests if self.n_requests else 0.1
 
     def json(self, url: str) -> Any:
-        """The parsed JSON of `url`.
-
-        Raises
-        ------
-        NotThere
-            `no_recording`, when the server has no such thing.
-        BadRecording
-            `fetch_failed`, when every try failed.
-        """
-        return self._patiently(url, lambda: self._json(url))
+        """The parsed JSON of `url`; NotThere (`no_recording`) or BadRecording (`fetch_failed`, after the last try)."""
+        return self._retry(url, lambda: self._json(url))
 
     def range(self, url: Callable[[bool], str], start: int, stop: int) -> bytes:
         """Bytes `start` to `stop` (not included) of a file.
 
-        Parameters
-        ----------
-        url : callable
-            Gives the address; with True a fresh one, because the last one was refused (signed addresses expire).
-        start, stop : int
-            Offsets in the file.
+        `url` gives the address; with True a fresh one, because the last one was refused (signed addresses expire).
         """
         fresh = False
 
@@ -121,47 +110,29 @@ class Http:
                     fresh = True
                     raise _Again("the address has expired")
                 self._check(answer, address)
-                if answer.status_code != 206 or answer.headers.get("Content-Range", "").split("/")[0] != (
-                    f"bytes {start}-{stop - 1}"
-                ):
-                    raise BadRecording(
-                        "fetch_failed", f"{_short(address)} gives no byte ranges (answer {answer.status_code})"
-                    )
-                body = self._body(answer, stop - start)
-            if len(body) != stop - start:
-                raise _Again(f"{len(body)} bytes came instead of {stop - start}")
-            return body
+                content_range = answer.headers.get("Content-Range", "").split("/")[0]
+                if answer.status_code != 206 or content_range != f"bytes {start}-{stop - 1}":
+                    why = f"{_short(address)} gives no byte ranges (answer {answer.status_code})"
+                    raise BadRecording("fetch_failed", why)
+                return self._body(answer, stop - start)
 
-        return self._patiently("byte range", attempt)
+        return self._retry("byte range", attempt)
 
     def follow(self, url: str) -> str:
-        """Where `url` redirects to (itself, where it does not).
-
-        Raises
-        ------
-        NotThere, BadRecording
-            As for `json`.
-        """
+        """Where `url` redirects to (itself, where it does not)."""
 
         def attempt() -> str:
             with self._open(url, {}, stream=True, redirects=False) as answer:
                 self._check(answer, url)
                 return urljoin(url, answer.headers["Location"]) if answer.is_redirect else url
 
-        return self._patiently(url, attempt)
+        return self._retry(url, attempt)
 
     def download(self, url: str, path: Path, sha256: str = "") -> Path:
-        """Save a file; a part that is already there is gone on with, if the server can.
+        """Save a file; a part that is already there is resumed, if the server can.
 
-        The file takes its name only when it is whole: as long as the server said, with the right checksum where one is
+        The file takes its name only when it is whole: as long as the server announced, with the right checksum where one is
         known. A part lies beside it as `<name>.part`, and outlives a kill.
-
-        Raises
-        ------
-        NotThere
-            `no_recording`, when the server has no such file.
-        BadRecording
-            `fetch_failed`, when every try failed.
         """
         if path.exists():
             return path
@@ -170,16 +141,16 @@ class Http:
 
         def attempt() -> None:
             self._continue(url, part)
-            if sha256 and _sha256(part) != sha256:
+            if sha256 and sha256_of(part) != sha256:
                 part.unlink()
                 raise _Again("its checksum is wrong")
 
-        self._patiently(url, attempt)
+        self._retry(url, attempt)
         os.replace(part, path)
         return path
 
     def _continue(self, url: str, part: Path) -> None:
-        """Fetch what is missing of `part`, whose length so far may be anything."""
+        """Fetch what is missing of `part`, however long it is."""
         have = part.stat().st_size if part.exists() else 0
         with self._open(url, {"Range": f"bytes={have}-"} if have else {}, stream=True) as answer:
             if answer.status_code == 416:  # nothing is missing, or the part is not of this file
@@ -253,8 +224,8 @@ class Http:
         if answer.status_code >= 400:
             raise BadRecording("fetch_failed", f"{_short(url)} was refused (answer {answer.status_code})")
 
-    def _patiently(self, what: str, attempt: Callable[[], T]) -> T:
-        """Try until it works or `tries` are used up."""
+    def _retry(self, what: str, attempt: Callable[[], T]) -> T:
+        """The result of `attempt`, which is repeated after passing faults, with growing waits."""
         why, after_s = "", 0.0
         for n in range(self.tries):
             if n:
@@ -289,19 +260,8 @@ class Http:
             self.n_failures += n_failures
 
 
-_DISK = {28, 122, 30, 13}  # no space, quota, read-only, no permission: asking again does not help
-
-
-def _sha256(path: Path) -> str:
-    digest = hashlib.sha256()
-    with path.open("rb") as stream:
-        while block := stream.read(_BLOCK):
-            digest.update(block)
-    return digest.hexdigest()
-
-
 def _short(url: str) -> str:
-    """An address without its query (which may hold a signature)."""
+    """An address without its query, which may hold a signature."""
     return url.split("?")[0]
 
 

@@ -1,4 +1,8 @@
-"""HDF5 files at an address, of which only what is read travels."""
+"""Remote HDF5 files, read by HTTP range requests.
+
+Ranges are fetched here and not by fsspec or remfile: h5py holds one lock for the whole process while it reads, and a file
+object that fetches inside a read would make all threads of a fetch wait for one request.
+"""
 
 from __future__ import annotations
 
@@ -15,11 +19,9 @@ T = TypeVar("T")
 
 
 class RangeFile(io.RawIOBase):
-    """A remote file that h5py reads, of which only what is read travels.
+    """The bytes of a remote file that are here, as a file for h5py.
 
-    h5py holds one lock for the whole process while it reads, so a request made inside a read would stop all other
-    threads. Here a read of bytes that are not there fails and is noted; `RemoteHdf5` fetches them outside of the lock
-    and tries again.
+    A read of bytes that are not here fails and is noted; `RemoteHdf5` fetches them outside of h5py's lock and tries again.
     """
 
     PAGE = 2048
@@ -106,12 +108,8 @@ class RemoteHdf5:
 
     Parameters
     ----------
-    http : Http
-        The connection.
-    url : callable
-        Gives its address (see `Http.range`).
-    size : int
-        Its length in bytes.
+    http, url, size
+        The connection, what gives the address (see `Http.range`), and the file's length in bytes.
     ahead : int
         Bytes that one request fetches at least; 0 takes a 2,000th of the file, so that a hundred small reads of its table of
         contents stay a small part of it.

@@ -3,69 +3,33 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
-import pandas as pd
 
-from stslib.features import MEASURED
-from stslib.features.measurement import extract_one
-from stslib.io.archives.fetched import TELLING, Outcome
-from stslib.io.archives.http import Http
-from stslib.io.files.folder import usable
-from stslib.io.files.traces import BadRecording
+from stslib.io.archives.archive import Archive
+from stslib.io.archives.fetched import COMPLETE, FetchedCell
+from stslib.io.files.traces import BadRecording, usable
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import NoPair, SweepPair, SweepSettings, choose_pair, count_spikes, judge, prepare
 
+#: Measures features of a recording whose spikes are counted; NaN where it does not allow one.
+Measure = Callable[[Recording], Mapping[str, float]]
 _SAME_STEP_PA = 0.5
 
 
-class Archive(Protocol):
-    """What the store asks of an archive (`stslib.io.archives.cell_types`, `stslib.io.archives.dandi`)."""
-
-    name: str
-    dataset: str
-    requests_per_cell: int
-    http: Http
-
-    def cells(self) -> pd.DataFrame:
-        """Every cell, with `reason` and `detail` where its table alone excludes it."""
-        ...
-
-    def features(self) -> pd.DataFrame:
-        """The archive's own features."""
-        ...
-
-    def rheobase_sweeps(self) -> dict[str, int]:
-        """Rheobase sweep of each cell, by the archive's own analysis."""
-        ...
-
-    def outline(self, cell_id: str) -> Recording | None:
-        """Amplitudes and spike numbers without traces, where the archive has them."""
-        ...
-
-    def opened(self, cell_id: str) -> AbstractContextManager[Recording]:
-        """The recording, for a while."""
-        ...
-
-    def size_bytes(self, cell_ids: Iterable[str]) -> tuple[int, int]:
-        """Bytes that travel, and size of the files."""
-        ...
-
-
-def take(
+def fetch_cell(
     archive: Archive,
     row: dict[str, Any],
     settings: SweepSettings,
     rheobase_sweep: int | None = None,
-    measure: bool = False,
-) -> Outcome:
-    """Fetch one cell, choose its two sweeps and bring them to one form. Whatever happens to the cell becomes its row.
+    measure: Measure | None = None,
+) -> FetchedCell:
+    """Fetch one cell, choose its two sweeps and bring them to one form. Every cell is accounted for.
 
     Parameters
     ----------
@@ -74,11 +38,11 @@ def take(
     row : dict
         Its row of the archive's table.
     settings : SweepSettings
-        How the sweeps are chosen, and what is kept of each.
+        How the sweeps are chosen, and what is kept of each; the resting potential always is.
     rheobase_sweep : int, optional
         The rheobase sweep by the archive's own analysis, to compare with.
-    measure : bool
-        Measure features, because no table has them (needs AllenSDK; without it there are none).
+    measure : callable, optional
+        Measures the features, where no table has them.
 
     Raises
     ------
@@ -89,49 +53,39 @@ def take(
     row |= {"status": "excluded", "reason": "", "detail": ""}
     if rheobase_sweep is not None:
         row["table_rheobase_sweep"] = rheobase_sweep
-    seen = np.empty((0, 3))
+    long_squares = np.empty((0, 3))
     try:
         outline = archive.outline(row["cell_id"])
         if outline is not None:
-            seen = _seen(outline)
+            long_squares = _long_squares(outline)
             choose_pair(outline, settings)  # a cell that cannot have both sweeps need not be fetched
         with archive.opened(row["cell_id"]) as recording:
-            seen = _seen(recording)
+            long_squares = _long_squares(recording)
             recording = usable(recording, f"the recording of cell {row['cell_id']}")
-            pair, counted = settle(recording, settings)
-            seen = _merge(_seen(recording), counted)
-            sweeps = np.stack([_prepared(s, settings) for s in (pair.rheobase, pair.partner)])
-            judged = judge(pair.partner).packed()
-            features = _features(recording, seen) if measure else {}
-    except (BadRecording, NoPair) as error:
-        row |= {"reason": error.reason, "detail": _line(error)}
-        return Outcome(row, np.empty((0, settings.n_samples), np.float32), seen)
+            pair, counted = choose_unread(recording, settings)
+            long_squares = _long_squares(recording, counted)
+            stored = replace(settings, baseline="keep")
+            sweeps = np.stack([prepare(sweep, stored) for sweep in (pair.rheobase, pair.partner)])
+            resampling = judge(pair.partner).packed()
+            features = _features(recording, long_squares, measure) if measure else {}
     except ParameterError:
         raise
     except StsError as error:
-        row |= {"reason": "bad_trace", "detail": _line(error)}
-        return Outcome(row, np.empty((0, settings.n_samples), np.float32), seen)
+        reason = error.reason if isinstance(error, (BadRecording, NoPair)) else "bad_trace"
+        row |= {"reason": reason, "detail": " ".join(str(error).split())}
+        return FetchedCell(row, np.empty((0, settings.n_samples), np.float32), long_squares)
     except OSError as error:
-        raise StsError(
-            f"cell {row['cell_id']} could not be written: {error.strerror or error}; make room and run again"
-        ) from error
-    row |= {
-        "status": "kept",
-        "rheobase_pa": pair.rheobase.stimulus_pa,
-        "partner_pa": pair.partner.stimulus_pa,
-        "rheobase_sweep": pair.rheobase.number,
-        "partner_sweep": pair.partner.number,
-        "rheobase_spikes": pair.rheobase.n_spikes,
-        "partner_spikes": pair.partner.n_spikes,
-        "raw_rate_hz": pair.rheobase.rate_hz,
-        "onset_s": pair.rheobase.onset_s,
-    }
+        why = error.strerror or error
+        raise StsError(f"cell {row['cell_id']} could not be written: {why}; make room and run again") from error
+    row |= {"status": "kept", "raw_rate_hz": pair.rheobase.rate_hz, "onset_s": pair.rheobase.onset_s}
+    for name, sweep in (("rheobase", pair.rheobase), ("partner", pair.partner)):
+        row |= {f"{name}_pa": sweep.stimulus_pa, f"{name}_sweep": sweep.number, f"{name}_spikes": sweep.n_spikes}
     if rheobase_sweep is not None:
         row["rheobase_agrees"] = pair.rheobase.number == rheobase_sweep
-    return Outcome(row, sweeps, seen, judged, features)
+    return FetchedCell(row, sweeps, long_squares, resampling, features)
 
 
-def settle(recording: Recording, settings: SweepSettings) -> tuple[SweepPair, dict[int, int]]:
+def choose_unread(recording: Recording, settings: SweepSettings) -> tuple[SweepPair, dict[int, int]]:
     """The pair of sweeps, reading as few traces as can be.
 
     A file's list of spike times says which sweeps are silent; the others are read by rising current until one holds a
@@ -150,100 +104,79 @@ def settle(recording: Recording, settings: SweepSettings) -> tuple[SweepPair, di
         As `stslib.sweeps.choose_pair`.
     """
     counted: dict[int, int] = {}
-    settled: list[Sweep] = [s for s in recording.sweeps if not s.stimulus_pa > 0]
+    known: list[Sweep] = [s for s in recording.sweeps if not s.stimulus_pa > 0]
     rheobase_pa, fault = math.inf, None
     for sweep in sorted((s for s in recording.sweeps if s.stimulus_pa > 0), key=lambda s: (s.stimulus_pa, s.number)):
         if sweep.n_spikes == 0 or sweep.stimulus_pa > rheobase_pa + _SAME_STEP_PA:
-            settled.append(replace(sweep, n_spikes=sweep.n_spikes or 0))
+            known.append(replace(sweep, n_spikes=sweep.n_spikes or 0))
             continue
         try:
             sweep = _counted(sweep)
         except StsError as error:
-            fault = _bearable(error)
+            fault = _of_one_sweep(error)
             continue
         counted[sweep.number] = n_spikes = sweep.n_spikes or 0
-        settled.append(sweep)
+        known.append(sweep)
         if n_spikes and math.isinf(rheobase_pa):
             rheobase_pa = sweep.stimulus_pa
-    if fault is not None and not any(s.stimulus_pa > 0 for s in settled):
+    if fault is not None and not any(s.stimulus_pa > 0 for s in known):
         raise fault
     while True:
-        pair = choose_pair(replace(recording, sweeps=tuple(settled)), settings)
+        pair = choose_pair(replace(recording, sweeps=tuple(known)), settings)
         try:
             partner = _counted(pair.partner)
         except StsError as error:
-            _bearable(error)
-            # Of an average, any of the sweeps may be the one that fails: all of that current go.
+            _of_one_sweep(error)
+            # Of an average, any of the sweeps may be the one that fails: all of that current are removed.
             width_pa = _SAME_STEP_PA if settings.repeats == "average" else 0.0
-            gone = {s.number for s in settled if abs(s.stimulus_pa - pair.partner.stimulus_pa) <= width_pa and width_pa}
-            settled = [s for s in settled if s.number not in gone | {pair.partner.number}]
+            gone = {s.number for s in known if abs(s.stimulus_pa - pair.partner.stimulus_pa) <= width_pa and width_pa}
+            known = [s for s in known if s.number not in gone | {pair.partner.number}]
             continue
         counted[partner.number] = partner.n_spikes or 0
         return SweepPair(pair.rheobase, partner), counted
 
 
 def _counted(sweep: Sweep) -> Sweep:
-    """The sweep in memory, its spikes counted.
-
-    Raises
-    ------
-    StsError
-        When it cannot be read.
-    """
+    """The sweep in memory, its spikes counted; StsError when it cannot be read."""
     v_mv, i_pa = sweep.load()
     n_spikes = count_spikes(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)
-    return replace(sweep, n_spikes=n_spikes, reader=partial(_held, v_mv, i_pa))
+    return replace(sweep, n_spikes=n_spikes, reader=partial(_in_memory, v_mv, i_pa))
 
 
-def _bearable(error: StsError) -> StsError:
-    """The fault of one sweep, with which the others may go on; a failed fetch is a fault of the cell."""
+def _in_memory(v_mv: np.ndarray, i_pa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return v_mv, i_pa
+
+
+def _of_one_sweep(error: StsError) -> StsError:
+    """The fault of one sweep, with which the others may go on; a failed fetch is a fault of the cell and is raised."""
     if isinstance(error, BadRecording) and error.reason == "fetch_failed":
         raise error
     return error
 
 
-def _held(v_mv: np.ndarray, i_pa: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    return v_mv, i_pa
-
-
-def _prepared(sweep: Sweep, settings: SweepSettings) -> np.ndarray:
-    """The sweep as it is stored: with its resting potential, which the store's reader may still want."""
-    return prepare(sweep, replace(settings, baseline="keep"))
-
-
-def _features(recording: Recording, seen: np.ndarray) -> dict[str, float]:
+def _features(recording: Recording, long_squares: np.ndarray, measure: Measure) -> dict[str, float]:
     """Features as the published tables define them; empty where they cannot be measured.
 
     The slope of the f-I curve needs the spikes of every sweep. Where the file does not list them it stays empty, for the
-    other traces would have to travel only for it.
+    other traces would have to be transferred only for it.
     """
-    known = {int(number): int(n) for number, _, n in seen if not math.isnan(n)}
+    known = {int(number): int(n) for number, _, n in long_squares if not math.isnan(n)}
     positive = [s for s in recording.sweeps if s.stimulus_pa > 0]
     counted = tuple(replace(s, n_spikes=known[s.number]) for s in positive if s.number in known)
     try:
-        row = extract_one(replace(recording, sweeps=counted), passive=False)
+        measured = measure(replace(recording, sweeps=counted))
     except StsError:
         return {}
-    found = {name: float(f"{row[name]:.7g}") for name in MEASURED if math.isfinite(row[name])}
-    if len(counted) < len(positive):
-        found.pop(TELLING, None)
-    return found
+    features = {name: float(f"{value:.7g}") for name, value in measured.items()}
+    if len(counted) < len(positive) and COMPLETE in features:
+        features[COMPLETE] = math.nan
+    return features
 
 
-def _seen(recording: Recording) -> np.ndarray:
-    rows = [
-        (s.number, s.stimulus_pa, math.nan if s.n_spikes is None else s.n_spikes)
-        for s in sorted(recording.sweeps, key=lambda s: s.number)
-    ]
+def _long_squares(recording: Recording, counted: Mapping[int, int] | None = None) -> np.ndarray:
+    """Number, amplitude in pA and spikes (NaN: not counted) of each sweep, `(n, 3)`; `counted` ones come first."""
+    rows = []
+    for sweep in sorted(recording.sweeps, key=lambda s: s.number):
+        n_spikes = (counted or {}).get(sweep.number, sweep.n_spikes)
+        rows.append((sweep.number, sweep.stimulus_pa, math.nan if n_spikes is None else n_spikes))
     return np.asarray(rows, float).reshape(-1, 3)
-
-
-def _merge(seen: np.ndarray, counted: dict[int, int]) -> np.ndarray:
-    seen = seen.copy()
-    for row in seen:
-        row[2] = counted.get(int(row[0]), row[2])
-    return seen
-
-
-def _line(error: Exception) -> str:
-    return " ".join(str(error).split())

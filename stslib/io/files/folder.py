@@ -6,22 +6,23 @@ A file that cannot be used ends as a row with a reason and one line of detail; i
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pandas as pd
 
+from stslib.cohort import CLASSES, UNSURE
 from stslib.io.files import abf, nwb
-from stslib.io.files.labels import Labels
-from stslib.io.files.traces import LONG_STEP_S, LOWEST_RATE_HZ, BadRecording
+from stslib.io.files.traces import BadRecording, usable
+from stslib.io.source import Source
 from stslib.recordings import KINDS, Recording
 from stslib.support.errors import MissingInput, ParameterError, StsError, one_of
 from stslib.support.progress import progress
 
 SUFFIXES = (".nwb", ".abf")
+_LABEL_COLUMNS = ("cell_id", "label", "donor")
 
 
-class Files:
+class Files(Source):
     """Recordings from files, one cell a file.
 
     Parameters
@@ -84,18 +85,10 @@ class Files:
         return self._labels.unused(set(self._paths)) if self._labels else []
 
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one file, read when asked for.
-
-        Raises
-        ------
-        ParameterError
-            When there is no such cell.
-        BadRecording
-            When its file cannot be used.
-        """
+        """The long-square sweeps of one file, read when asked for; BadRecording when it cannot be used."""
         if cell_id not in self._paths:
             raise ParameterError(
-                f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells such as {self._one()!r}"
+                f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells such as {next(iter(self._paths))!r}"
             )
         if cell_id not in self._recordings:
             try:
@@ -107,13 +100,10 @@ class Files:
             raise found
         return found
 
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`, in their order; by default of all files that can be used."""
-        if cell_ids is None:
-            table = self.cells()
-            cell_ids = table.loc[~table["reason"].isin(_UNUSABLE), "cell_id"]
-        for cell_id in cell_ids:
-            yield self.recording(cell_id)
+    def readable(self) -> list[str]:
+        """The cells whose files can be used."""
+        table = self.cells()
+        return list(table.loc[~table["reason"].isin(_UNUSABLE), "cell_id"])
 
     def _open(self, cell_id: str) -> Recording:
         path = self._paths[cell_id]
@@ -147,44 +137,8 @@ class Files:
         """Label, donor, and what is wrong with the label."""
         return self._labels.of(cell_id) if self._labels else ("", "", "no label table names its class")
 
-    def _one(self) -> str:
-        return next(iter(self._paths))
-
 
 _UNUSABLE = ("unreadable_file", "wrong_units", "no_long_square", "low_rate", "short_step", "bad_trace")
-
-
-def usable(recording: Recording, name: str, lowest_rate_hz: float = LOWEST_RATE_HZ) -> Recording:
-    """The recording without sweeps that are too slow or too short for a long square.
-
-    Parameters
-    ----------
-    recording : Recording
-        One cell.
-    name : str
-        Its file, for the message.
-    lowest_rate_hz : float
-        Lowest sampling rate, in Hz: twice the 4 kHz that sweeps are brought to.
-
-    Raises
-    ------
-    BadRecording
-        `low_rate` or `short_step`, when no sweep is left.
-    """
-    fast = tuple(s for s in recording.sweeps if s.rate_hz >= lowest_rate_hz)
-    if not fast:
-        highest = max(s.rate_hz for s in recording.sweeps)
-        raise BadRecording(
-            "low_rate", f"{name} is sampled at {highest:g} Hz; action potentials need {lowest_rate_hz:g} Hz or more"
-        )
-    # A long square is one second; the last samples of a step may be lost to rounding.
-    long = tuple(s for s in fast if s.duration_s >= 0.99 * LONG_STEP_S)
-    if not long:
-        longest = max(s.duration_s for s in fast)
-        raise BadRecording(
-            "short_step", f"the longest current step of {name} is {longest:.3g} s; it must be {LONG_STEP_S:g} s"
-        )
-    return Recording(recording.cell_id, recording.dataset, recording.kind, long, recording.label)
 
 
 def _find(path: Path) -> dict[str, Path]:
@@ -205,3 +159,58 @@ def _find(path: Path) -> dict[str, Path]:
 
 def _is_recording(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES and not path.name.startswith(".")
+
+
+class Labels:
+    """A user's table of labels: CSV with the columns `cell_id` and `label`, and `donor` if there is one.
+
+    Parameters
+    ----------
+    path : path
+        The table. A class must be one of `stslib.cohort.CLASSES`, `Unsure` or empty.
+
+    Raises
+    ------
+    MissingInput
+        When there is no such file.
+    StsError
+        When it cannot be read as CSV, or lacks a column.
+    """
+
+    def __init__(self, path: str | Path) -> None:
+        self._rows = {str(cell_id): rows for cell_id, rows in _read_labels(Path(path).expanduser()).groupby("cell_id")}
+
+    def of(self, cell_id: str) -> tuple[str, str, str]:
+        """Label and donor of a cell (empty where not known), and what is wrong with its label (empty if nothing)."""
+        rows = self._rows.get(cell_id)
+        if rows is None:
+            return "", "", "the label table does not name it"
+        label, donor = rows["label"].iloc[0], rows["donor"].iloc[0]
+        if rows["label"].nunique() > 1:
+            both = " and ".join(rows["label"].unique()[:2])
+            return "", donor, f"the label table names {cell_id} {len(rows)} times, as {both}"
+        if label and label not in (*CLASSES, UNSURE):
+            return "", donor, f"the label of {cell_id} is {label!r}; use one of: {', '.join(CLASSES)}"
+        doubt = {"": "the label table has no class for it", UNSURE: f"the label table says {UNSURE}"}.get(label, "")
+        return label, donor, doubt
+
+    def unused(self, cell_ids: set[str]) -> list[str]:
+        """Ids of the table that are not among `cell_ids`."""
+        return sorted(set(self._rows) - cell_ids)
+
+
+def _read_labels(path: Path) -> pd.DataFrame:
+    """The table: `_LABEL_COLUMNS`, all text without spaces around it."""
+    if not path.is_file():
+        raise MissingInput(f"there is no label table {path}; give a CSV file with the columns cell_id and label")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, pd.errors.ParserError, UnicodeError) as error:
+        raise StsError(f"{path} cannot be read as CSV: {' '.join(str(error).split())[:120]}") from error
+    table.columns = [str(c).strip() for c in table.columns]
+    missing = [c for c in ("cell_id", "label") if c not in table.columns]
+    if missing:
+        raise StsError(f"{path} has no column {missing[0]!r}; it has: {', '.join(table.columns)}")
+    if "donor" not in table.columns:
+        table["donor"] = ""
+    return table[list(_LABEL_COLUMNS)].apply(lambda column: column.str.strip())

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stslib.recordings import Recording
 from stslib.support.errors import StsError
 
 #: To mV and to pA. Units as they occur in NWB and ABF files, in lower case.
@@ -183,6 +184,39 @@ def check_resting(v_mv: np.ndarray, number: int, onset_s: float, rate_hz: float)
             f"sweep {number}: the voltage before the step reads {resting_mv:.4g} mV, a resting potential lies between "
             f"{RESTING_MV[0]:g} and {RESTING_MV[1]:g}; correct the unit or the scale in the file",
         )
+
+
+def usable(recording: Recording, name: str, lowest_rate_hz: float = LOWEST_RATE_HZ) -> Recording:
+    """The recording without sweeps that are too slow or too short for a long square.
+
+    Parameters
+    ----------
+    recording : Recording
+        One cell.
+    name : str
+        Its file, for the message.
+    lowest_rate_hz : float
+        Lowest sampling rate, in Hz: twice the 4 kHz that sweeps are brought to.
+
+    Raises
+    ------
+    BadRecording
+        `low_rate` or `short_step`, when no sweep is left.
+    """
+    fast = tuple(s for s in recording.sweeps if s.rate_hz >= lowest_rate_hz)
+    if not fast:
+        highest = max(s.rate_hz for s in recording.sweeps)
+        raise BadRecording(
+            "low_rate", f"{name} is sampled at {highest:g} Hz; action potentials need {lowest_rate_hz:g} Hz or more"
+        )
+    # A long square is one second; the last samples of a step may be lost to rounding.
+    long = tuple(s for s in fast if s.duration_s >= 0.99 * LONG_STEP_S)
+    if not long:
+        longest = max(s.duration_s for s in fast)
+        raise BadRecording(
+            "short_step", f"the longest current step of {name} is {longest:.3g} s; it must be {LONG_STEP_S:g} s"
+        )
+    return Recording(recording.cell_id, recording.dataset, recording.kind, long, recording.label)
 
 
 def _last_finite(x: np.ndarray) -> int:

@@ -6,7 +6,6 @@ class and its number within the class, so that a cell is the same whatever the s
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -18,6 +17,7 @@ from stslib.io.simulated.action_potential import ApShape
 from stslib.io.simulated.glif import Glif3, Kernels, kernels, long_square
 from stslib.io.simulated.population import draw_cell, even_normals, statistics
 from stslib.io.simulated.rig import RIGS, Noise, Rig, write_down
+from stslib.io.source import Source
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError
 
@@ -144,7 +144,7 @@ def _plausible(cell: SimulatedCell, spikes: np.ndarray) -> bool:
     return fewest <= int((spikes < rig.stop).sum()) <= most and bool((spikes < soon).all())
 
 
-class Simulated:
+class Simulated(Source):
     """A cohort of simulated cells.
 
     Parameters
@@ -180,24 +180,13 @@ class Simulated:
         return self._cells.drop(columns="number")
 
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one cell; the voltage of a sweep is computed when it is read.
-
-        Raises
-        ------
-        ParameterError
-            When the cohort has no such cell.
-        """
+        """The long-square sweeps of one cell; the voltage of a sweep is computed when it is read."""
         if cell_id not in self._rows:
             raise ParameterError(f"cell_id is {cell_id!r}; this cohort holds {self.n_cells} cells such as 'sst-00000'")
         if cell_id not in self._recordings:
             row = self._cells.iloc[self._rows[cell_id]]
             self._recordings[cell_id] = _record(cell_id, row.label, row.dataset, int(row.number), self.seed, self.noise)
         return self._recordings[cell_id]
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids` (all cells by default), one at a time."""
-        for cell_id in self._cells["cell_id"] if cell_ids is None else cell_ids:
-            yield self.recording(cell_id)
 
 
 def class_counts(n_cells: int) -> dict[str, int]:

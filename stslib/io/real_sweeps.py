@@ -6,10 +6,8 @@ at 50 kHz, 40 to 100 pA above the rheobase. They are read from a folder and are 
 
 from __future__ import annotations
 
-import os
 import re
 import zlib
-from collections.abc import Iterable, Iterator
 from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
@@ -17,44 +15,38 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
+from stslib.io.source import Source
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError
+from stslib.support.files import mirror_path
 
-MIRROR_ENVIRONMENT = "STS_DATA_MIRROR"
 FILE_NAME = re.compile(r"ephys_cell_(\d+)_sweep_number_(\d+)\.npz")
 #: The cell that is not Excitatory; classes by the transgenic line (Cell Types Database).
 LABELS = {"566517779": "Sst"}
 
 
-class RealSweeps:
+class RealSweeps(Source):
     """The six sweeps.
 
     Parameters
     ----------
     path : str
-        Folder with the `.npz` files. Empty: the folder `sweeps` of the data mirror that `STS_DATA_MIRROR` names.
+        Folder with the `.npz` files; by default the folder `sweeps` of the data mirror.
 
     Raises
     ------
-    MissingInput
-        When there is no such folder, or no sweep in it.
-    DamagedFile
-        When a file is not what its name says.
+    MissingInput, DamagedFile
+        There is no such folder or no sweep in it; a file is not what its name says.
     """
 
     name = "real_sweeps"
     kind = "real"
 
-    def __init__(self, path: str = "") -> None:
-        mirror = os.environ.get(MIRROR_ENVIRONMENT, "")
-        if not path and not mirror:
-            raise MissingInput(
-                f"the real sweeps are not part of the project; set {MIRROR_ENVIRONMENT} to a data folder with sweeps/ in it"
-            )
-        self.path = Path(path) if path else Path(mirror) / "sweeps"
+    def __init__(self, path: str = "mirror:sweeps") -> None:
+        self.path = mirror_path(path)
         files = sorted(f for f in self.path.glob("*.npz") if FILE_NAME.fullmatch(f.name)) if self.path.is_dir() else []
         if not files:
-            raise MissingInput(f"{self.path} holds no file such as ephys_cell_509881736_sweep_number_39.npz")
+            raise MissingInput(f"{self.path} holds no file such as ephys_cell_509881736_sweep_number_39.npz; add them")
         self._recordings = {recording.cell_id: recording for recording in map(_recording, files)}
 
     def cells(self) -> pd.DataFrame:
@@ -63,21 +55,10 @@ class RealSweeps:
         return pd.DataFrame(rows, columns=["cell_id", "label", "dataset", "donor", "split"])
 
     def recording(self, cell_id: str) -> Recording:
-        """The one sweep of a cell.
-
-        Raises
-        ------
-        ParameterError
-            When there is no such cell.
-        """
+        """The one sweep of a cell."""
         if cell_id not in self._recordings:
             raise ParameterError(f"cell_id is {cell_id!r}; the real sweeps are of: {', '.join(self._recordings)}")
         return self._recordings[cell_id]
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids` (all cells by default), one at a time."""
-        for cell_id in self._recordings if cell_ids is None else cell_ids:
-            yield self.recording(cell_id)
 
 
 def _recording(path: Path) -> Recording:
@@ -86,7 +67,9 @@ def _recording(path: Path) -> Recording:
     arrays = _arrays(path)
     onset_ms, end_ms, dt_ms = (float(arrays[key]) for key in ("t_on_ms", "t_off_ms", "dt_ms"))
     if not (dt_ms > 0 and 0 <= onset_ms < end_ms <= dt_ms * len(arrays["i_pA"])):
-        raise DamagedFile(f"{path.name}: step from {onset_ms} to {end_ms} ms at {dt_ms} ms a sample makes no sense")
+        raise DamagedFile(
+            f"{path.name}: step from {onset_ms} to {end_ms} ms at {dt_ms} ms a sample; fetch the file again"
+        )
     stimulus_pa = float(np.median(arrays["i_pA"][round(onset_ms / dt_ms) : round(end_ms / dt_ms)]))
     # t_off names the last sample of the step, one before its end.
     duration_s, rate_hz = (end_ms - onset_ms + dt_ms) / 1000, 1000 / dt_ms
@@ -99,13 +82,11 @@ def _arrays(path: Path) -> dict[str, np.ndarray]:
         with np.load(path, allow_pickle=False) as archive:
             arrays = {key: archive[key] for key in ("v_mV", "i_pA", "dt_ms", "t_on_ms", "t_off_ms")}
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise DamagedFile(
-            f"{path.name} is not a sweep that can be read ({type(error).__name__}); fetch it again"
-        ) from None
+        why = type(error).__name__
+        raise DamagedFile(f"{path.name} is not a sweep that can be read ({why}); fetch it again") from None
     if arrays["v_mV"].ndim != 1 or arrays["v_mV"].shape != arrays["i_pA"].shape:
-        raise DamagedFile(
-            f"{path.name}: voltage {arrays['v_mV'].shape} and current {arrays['i_pA'].shape} must be flat and equal"
-        )
+        shapes = f"voltage {arrays['v_mV'].shape} and current {arrays['i_pA'].shape}"
+        raise DamagedFile(f"{path.name}: {shapes} must be flat and equal; fetch it again")
     return arrays
 
 
