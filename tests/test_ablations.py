@@ -6,12 +6,13 @@ import torch
 
 from stslib import training
 from stslib.figures.training import ablations as picture
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, Preprocessing
 from stslib.support.errors import ParameterError
+from stslib.sweeps import SweepSettings
 from stslib.training import ablations
 from tests.test_training import cohort_of, tiny
 
-IMAGE = {"output": "coefficients", "padding": "zero", "backend": "fft", "antialias": False, "height": 32, "width": 32}
+PREPROCESSING = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=32, width=32))
 
 
 @pytest.fixture(autouse=True)
@@ -22,16 +23,12 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def bank_file():
-    return {**{key: getattr(Bank(), key) for key in Bank.__dataclass_fields__}, **IMAGE}
-
-
 def test_a_sweep_that_holds_nothing_is_found_out(tmp_path):
     x, labels = cohort_of(96)
     rng = np.random.default_rng(0)
     x[:, 1] = rng.standard_normal(x[:, 1].shape)  # the second sweep is noise
     base = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, threads=1)
-    chosen = ablations.variants(["sweeps"], np.zeros((96, 2, 4800)), x, bank_file(), base)
+    chosen = ablations.variants(["sweeps"], np.zeros((96, 2, 4800)), x, PREPROCESSING, base)
     table, records = ablations.compare(chosen, labels, np.arange(80), 2, 1, tmp_path, "simulated")
     score = table.set_index("name")["mean"]
     assert score["rheobase only"] > 0.8 > 0.55 > score["+40 pA only"]
@@ -45,14 +42,14 @@ def test_a_sweep_that_holds_nothing_is_found_out(tmp_path):
 def test_each_group_varies_one_thing():
     rng = np.random.default_rng(1)
     traces = rng.standard_normal((3, 2, 4800)).astype(np.float32)
-    own = cwt_resized(traces, Bank(), **IMAGE).astype(np.float16)
+    own = PREPROCESSING.draw(traces)
     base = training.recipe("resnet18", "small")
     for group in ("wavelet", "band", "sign"):
-        first, *others = ablations.variants([group], traces, own, bank_file(), base)
+        first, *others = ablations.variants([group], traces, own, PREPROCESSING, base)
         assert np.array_equal(first.x, own)
         assert others and all(not np.array_equal(one.x, own) and one.recipe == base for one in others)
-    assert (ablations.variants(["sign"], traces, own, bank_file(), base)[1].x >= 0).all()
-    sizes = ablations.variants(["size"], traces, own, bank_file(), base)
+    assert (ablations.variants(["sign"], traces, own, PREPROCESSING, base)[1].x >= 0).all()
+    sizes = ablations.variants(["size"], traces, own, PREPROCESSING, base)
     assert [one.recipe.height for one in sizes] == [48, 36, 72] and all(one.x is own for one in sizes)
 
 
@@ -71,4 +68,4 @@ def test_an_unknown_group_and_weights_without_any_are_refused():
     base = training.recipe("resnet18", "small")
     for groups, said in ((["colour"], "ablations is 'colour'"), (["weights"], "set ablation_weights")):
         with pytest.raises(ParameterError, match=said):
-            ablations.variants(groups, np.zeros((1, 2, 4800)), np.zeros((1, 2, 32, 32)), bank_file(), base)
+            ablations.variants(groups, np.zeros((1, 2, 4800)), np.zeros((1, 2, 32, 32)), PREPROCESSING, base)

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
+import json
 import warnings
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from stslib.scalograms import Bank, cwt_resized
-from stslib.scalograms import closeup as images
-from stslib.scalograms.closeup import CloseUp
+from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing, cwt_resized
+from stslib.scalograms.settings import first_peak
 from stslib.support.errors import ParameterError
+from stslib.sweeps import SweepSettings
 
 RATE_HZ = 10_000.0
 BANK = Bank("mexh", 2.0, 4000.0, 24, "log", RATE_HZ, "L1")
-IMAGE = {"height": 24, "width": 40, "output": "magnitude", "padding": "edge", "backend": "fft", "antialias": True}
-SWEEPS = {"before_s": 0.1, "step_s": 1.0, "baseline": "subtract"}
+IMAGE = ImageSettings(24, 40, "magnitude", "edge", antialias=True, dtype="float32")
+SWEEPS = SweepSettings(rate_hz=RATE_HZ)
+WHOLE = Preprocessing(SWEEPS, BANK, IMAGE)
+BOTH = replace(WHOLE, image=replace(IMAGE, close_up=CloseUp()))
 
 
 def sweep(*peaks_s: float, height_mv: float = 90.0, plateau_mv: float = 20.0) -> np.ndarray:
@@ -32,31 +35,31 @@ def sweep(*peaks_s: float, height_mv: float = 90.0, plateau_mv: float = 20.0) ->
 def test_the_first_peak_is_found_from_any_threshold(plateau_mv):
     """A cell that fires from 60 mV above rest has its first spike found as one that fires from 20 mV."""
     v_mv = sweep(0.2, 0.5, 0.8, height_mv=110.0, plateau_mv=plateau_mv)
-    assert images.first_peak(v_mv, RATE_HZ, SWEEPS) == round((0.1 + 0.2) * RATE_HZ)
+    assert first_peak(v_mv, SWEEPS) == round((0.1 + 0.2) * RATE_HZ)
 
 
 def test_the_first_peak_counts_only_during_the_step_and_on_raw_voltage_as_well():
     early = sweep(-0.05, 0.3)  # a spike before the step
-    assert images.first_peak(early, RATE_HZ, SWEEPS) == round(0.4 * RATE_HZ)
+    assert first_peak(early, SWEEPS) == round(0.4 * RATE_HZ)
     kept = early - 70.0
-    assert images.first_peak(kept, RATE_HZ, SWEEPS | {"baseline": "keep"}) == round(0.4 * RATE_HZ)
+    assert first_peak(kept, replace(SWEEPS, baseline="keep")) == round(0.4 * RATE_HZ)
 
 
 def test_without_a_spike_the_highest_value_is_shown():
     slow = 30 * np.exp(-(((np.arange(12_000) / RATE_HZ - 0.6) / 0.05) ** 2)).astype(np.float32)
-    assert images.first_peak(slow, RATE_HZ, SWEEPS) == round(0.6 * RATE_HZ)
+    assert first_peak(slow, SWEEPS) == round(0.6 * RATE_HZ)
 
 
 def test_a_close_up_holds_the_voltage_around_the_peak_and_the_end_value_beyond_the_sweep():
     close_up = CloseUp(before_s=0.005, after_s=0.01)
     both = np.stack([sweep(0.2), sweep(0.999)])[None]
-    cut = close_up.cut(both, RATE_HZ, SWEEPS)
+    cut = close_up.cut(both, SWEEPS)
     assert cut.shape == (1, 2, 150)
     assert cut.argmax(-1).tolist() == [[50, 50]]
     assert np.array_equal(cut[0, 0], both[0, 0, 2950:3100])
-    late = close_up.cut(both[..., :11_010], RATE_HZ, SWEEPS)
+    late = close_up.cut(both[..., :11_010], SWEEPS)
     assert np.array_equal(late[0, 1, 75:], np.full(75, both[0, 1, 11_009]))
-    assert close_up.cut(both[:0], RATE_HZ, SWEEPS).shape == (0, 2, 150)
+    assert close_up.cut(both[:0], SWEEPS).shape == (0, 2, 150)
 
 
 def test_an_image_is_the_whole_sweep_with_its_close_up_to_the_right():
@@ -64,12 +67,10 @@ def test_an_image_is_the_whole_sweep_with_its_close_up_to_the_right():
     close_up = CloseUp()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        whole = cwt_resized(x, BANK, **IMAGE)
-        spike = cwt_resized(
-            close_up.cut(x, RATE_HZ, SWEEPS), close_up.bank(BANK), **(IMAGE | {"output": "coefficients"})
-        )
-        drawn = images.draw(x, BANK, IMAGE | {"close_up": dataclasses.asdict(close_up)}, SWEEPS)
-        assert np.array_equal(images.draw(x, BANK, IMAGE, SWEEPS), whole)
+        whole = cwt_resized(x, BANK, IMAGE)
+        spike = cwt_resized(close_up.cut(x, SWEEPS), close_up.bank(BANK), replace(IMAGE, output="coefficients"))
+        drawn = BOTH.draw(x)
+        assert np.array_equal(WHOLE.draw(x), whole)
     assert drawn.shape == (1, 2, 24, 80)
     assert np.array_equal(drawn[..., :40], whole)
     assert np.array_equal(drawn[..., 40:], spike)
@@ -81,7 +82,7 @@ def test_the_width_of_a_spike_shows_in_the_close_up_and_hardly_in_the_whole_swee
     narrow, t = sweep(0.2, 0.5, 0.8), np.arange(12_000) / RATE_HZ - 0.1
     wide = np.max([narrow, *(90 * (1 - np.abs(t - peak) / 0.0012) for peak in (0.2, 0.5, 0.8))], axis=0)
     pair = np.stack([narrow, wide.astype(np.float32)])[:, None]
-    drawn = images.draw(pair, BANK, IMAGE | {"close_up": dataclasses.asdict(CloseUp())}, SWEEPS)
+    drawn = BOTH.draw(pair)
     change = np.abs(drawn[1, 0] - drawn[0, 0]).max(0)
     assert change[40:].max() > 5 * change[:40].max()
 
@@ -91,6 +92,57 @@ def test_settings_that_make_no_sense_are_one_line():
         CloseUp(after_s=0.0)
     with pytest.raises(ParameterError, match=r"frequency_max_hz is 9000\.0; a sweep at 10000 Hz"):
         CloseUp(frequency_max_hz=9000.0).bank(BANK)
-    with pytest.raises(TypeError):
-        images.close_up_of({"close_up": {"colour": 1}})
-    assert images.close_up_of(IMAGE) is None
+    with pytest.raises(ParameterError, match="close_up: output is 'power'"):
+        CloseUp(output="power")
+    with pytest.raises(ParameterError, match="rate_hz of the sweeps is 4000 and of the bank 10000"):
+        Preprocessing(SweepSettings(), BANK, IMAGE)
+
+
+def changed(*keys, value):
+    """`BOTH` as plain values with one of them replaced, or removed (...)."""
+    values = json.loads(json.dumps(BOTH.as_dict()))
+    inner = values
+    for key in keys[:-1]:
+        inner = inner[key]
+    if value is ...:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    return values
+
+
+def test_preprocessing_survives_json():
+    for way in (WHOLE, BOTH, replace(BOTH, ready_made=True)):
+        values = json.loads(json.dumps(way.as_dict()))
+        assert list(values) == ["sweeps", "bank", "image", "ready_made"]
+        assert Preprocessing.from_dict(values) == way
+    assert Preprocessing.from_dict(changed("image", "close_up", value=...)) == WHOLE  # as older files are
+    assert Preprocessing.from_dict(changed("bank", "frequency_min_hz", value=2)) == BOTH  # 2 is 2.0 in JSON
+
+
+@pytest.mark.parametrize(
+    ("keys", "value", "message"),
+    [
+        (("sweeps",), ..., "preprocessing lacks sweeps"),
+        (("bank", "wavelet"), ..., "preprocessing: bank lacks wavelet"),
+        (("bank", "colour"), 1, "preprocessing: bank has no setting 'colour'; it has: wavelet"),
+        (("image",), [1, 2], r"preprocessing: image is \[1, 2\]; give its settings by name"),
+        (("image", "height"), 24.0, "preprocessing: image: height is 24.0; give a whole number"),
+        (("image", "width"), 10**9, "preprocessing: image: width is 1000000000; give a whole number of pixels"),
+        (("image", "antialias"), 1, "preprocessing: image: antialias is 1; give true or false"),
+        (("image", "dtype"), "object", "preprocessing: image: dtype is 'object'; use one of: float16, float32"),
+        (("image", "close_up", "after_s"), 3, "preprocessing: close_up: close_up: after_s is 3; give 0.5 s or less"),
+        (("image", "close_up", "colour"), 1, "preprocessing: close_up has no setting 'colour'"),
+        (("bank", "rate_hz"), "4000", "preprocessing: bank: rate_hz is '4000'; give a finite number"),
+        (("bank", "n_frequencies"), True, "preprocessing: bank: n_frequencies is True; give a whole number"),
+        (("bank", "rate_hz"), float("inf"), "preprocessing: bank: rate_hz is inf; give a finite number"),
+        (("bank", "frequency_max_hz"), 1e9, "preprocessing: bank: frequency_max_hz is .*Nyquist"),
+        (("sweeps", "repeats"), "last", "preprocessing: sweeps: repeats is 'last'"),
+        (("sweeps", "rate_hz"), 4000.0, "rate_hz of the sweeps is 4000 and of the bank 10000"),
+        (("ready_made",), "no", "preprocessing: ready_made is 'no'; give true or false"),
+    ],
+)
+def test_preprocessing_from_a_strangers_file_is_checked(keys, value, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        Preprocessing.from_dict(changed(*keys, value=value))
+    assert "\n" not in str(caught.value)

@@ -5,7 +5,6 @@ On another machine a network comes out a little different, by about a hundredth 
 
 from __future__ import annotations
 
-import dataclasses
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,7 @@ from stslib.models import card as modelcard
 from stslib.models import prediction
 from stslib.models import signals as realsignals
 from stslib.press import runner as notebooks
-from stslib.scalograms import Bank, ScalogramWarning
-from stslib.scalograms.closeup import CloseUp
+from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing, ScalogramWarning
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import SweepSettings
 
@@ -45,13 +43,11 @@ def parameters_of(profile: str) -> dict[str, Any]:
 
 def prepared(p: dict[str, Any], path: str = "") -> realsignals.Signals:
     """The cells of a profile's file, or of another, prepared with its parameters."""
-    image = {key: p[key] for key in ("height", "width", "output")}
-    image |= {"padding": "edge", "backend": "fft", "antialias": True}
-    if p["close_up"]:
-        image["close_up"] = dataclasses.asdict(CloseUp())
+    close_up = CloseUp() if p["close_up"] else None
+    image = ImageSettings(p["height"], p["width"], p["output"], "edge", antialias=True, close_up=close_up)
     bank = Bank(**{k: p[k] for k in BANK}, normalisation="L1", n_frequencies=p["height"], spacing="log")
     store = open_source("store", store_path=path or p["store_path"])
-    return realsignals.prepare(store, SweepSettings(**{k: p[k] for k in HOW}), bank, image, n_jobs=2)
+    return realsignals.prepare(store, Preprocessing(SweepSettings(**{k: p[k] for k in HOW}), bank, image), n_jobs=2)
 
 
 def recipe_of(p: dict[str, Any], model: str = "compact", **changes: Any) -> training.Recipe:
@@ -110,7 +106,7 @@ def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, 
     cells = prepared(p, str(seen))
     what = recipe_of(p, max_epochs=1, n_seeds=2, batch_size=8)
     every = np.arange(len(names))
-    card = {"data": cells.data, "preprocessing": cells.preprocessing}
+    card = {"data": cells.data, "preprocessing": cells.preprocessing.as_dict()}
     fitted = training.refit(what, 1, cells.images, cells.labels, every, 1, tmp_path / "fit", card)
     expected = training.predict_proba(fitted.model, fitted.transform, cells.images)
     parts = cohort.folds(cells.labels, 2, 1)

@@ -17,6 +17,7 @@ from stslib.press.runner import plan
 from stslib.scalograms import (
     NAMES,
     Bank,
+    ImageSettings,
     ScalogramWarning,
     cone_of_influence,
     cwt,
@@ -24,9 +25,11 @@ from stslib.scalograms import (
     decimated,
     direct_evaluation,
     errors_by_frequency,
+    fill,
     transform,
     wavelet,
 )
+from stslib.scalograms import resized as at_size
 from stslib.scalograms.bilinear import Blend
 from stslib.support.errors import ParameterError
 from stslib.sweeps import prepare
@@ -239,7 +242,7 @@ SIZES = [(224, 224), (224, 244), (299, 299), (96, 96), (180, 4800), (40, 1500), 
 def test_resized_equals_torchs_resize_of_the_full_one(noise, height, width):
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
         x = noise.astype(dtype)
-        found = cwt_resized(x, Bank(), height, width)
+        found = cwt_resized(x, Bank(), ImageSettings(height, width))
         assert found.dtype == dtype
         assert found.shape == (2, height, width)
         assert relative(found, resized(cwt(x, Bank()), height, width)) <= tolerance
@@ -251,7 +254,7 @@ def test_resized_equals_it_for_every_output(noise, name, output):
     bank = Bank(name, 25, 1900, 37, "log", normalisation="L1")
     for padding in ("zero", "reflect"):
         x = noise[:, :3000].astype(np.float32)
-        found = cwt_resized(x, bank, 50, 61, output, padding)
+        found = cwt_resized(x, bank, ImageSettings(50, 61, output, padding))
         assert relative(found, resized(cwt(x, bank, output, padding), 50, 61)) <= 1e-5
 
 
@@ -266,7 +269,7 @@ def test_resized_equals_it_for_every_wavelet(noise, name, output):
                 warnings.simplefilter("ignore", ScalogramWarning)
                 x = noise[:, :2400].astype(dtype)
                 wanted = resized(cwt(x, bank, output), height, width)
-                assert relative(cwt_resized(x, bank, height, width, output), wanted) <= tolerance
+                assert relative(cwt_resized(x, bank, ImageSettings(height, width, output)), wanted) <= tolerance
 
 
 def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
@@ -274,7 +277,7 @@ def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
     bank = Bank("gaus2", 20, 2000, 120, "log")
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
         x = noise.astype(dtype)
-        assert relative(cwt_resized(x, bank, 96, 150), resized(cwt(x, bank), 96, 150)) <= tolerance
+        assert relative(cwt_resized(x, bank, ImageSettings(96, 150)), resized(cwt(x, bank), 96, 150)) <= tolerance
 
 
 def test_few_multiplications_a_pixel():
@@ -293,7 +296,7 @@ def test_resized_with_antialias_equals_torchs(noise, height, width, output):
     wanted = interpolate(full, (height, width), mode="bilinear", align_corners=False, antialias=True)[0].numpy()
     for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
         x = noise[:1].astype(dtype)
-        found = cwt_resized(x, Bank(), height, width, output, antialias=True)
+        found = cwt_resized(x, Bank(), ImageSettings(height, width, output, antialias=True))
         # A single pixel of coefficients is an average that all but cancels: measured against what goes into it.
         assert np.linalg.norm(found - wanted) <= tolerance * max(
             np.linalg.norm(wanted), np.sqrt(wanted.size) * full.std()
@@ -304,23 +307,29 @@ def test_resized_by_pywt_is_the_published_way(noise):
     bank = Bank(n_frequencies=20)
     x = noise[:1, :1000].astype(np.float32)
     full, _ = pywt.cwt(x[0], bank.scales, "mexh")
-    assert relative(cwt_resized(x, bank, 16, 24, backend="pywt")[0], resized(full.astype(np.float32), 16, 24)) <= 1e-6
+    assert (
+        relative(
+            cwt_resized(x, bank, ImageSettings(16, 24, backend="pywt"))[0], resized(full.astype(np.float32), 16, 24)
+        )
+        <= 1e-6
+    )
 
 
-def test_types_shapes_and_places(noise):
-    bank = Bank(n_frequencies=7)
+def test_types_shapes_and_arrays_to_write_to(noise, monkeypatch):
+    bank, image = Bank(n_frequencies=7), ImageSettings(6, 10)
     x = noise[:, :1200].astype(np.float32)
-    wanted = cwt_resized(x, bank, 6, 10)
-    tensor = cwt_resized(torch.from_numpy(x), bank, 6, 10)
+    wanted = cwt_resized(x, bank, image)
+    tensor = cwt_resized(torch.from_numpy(x), bank, image)
     assert isinstance(tensor, torch.Tensor)
     np.testing.assert_array_equal(tensor.numpy(), wanted)
     np.testing.assert_array_equal(cwt(torch.from_numpy(x), bank).numpy(), cwt(x, bank))
     assert cwt(x[0], bank).shape == (7, 1200)
     assert cwt(x.reshape(2, 1, 1, 1200), bank).shape == (2, 1, 1, 7, 1200)
-    np.testing.assert_allclose(cwt_resized(x, bank, 6, 10, chunk_mb=1e-6), wanted, rtol=1e-4, atol=1e-4)
     half = np.empty((2, 6, 10), np.float16)
-    assert cwt_resized(x, bank, 6, 10, out=half) is half
+    fill(half, x, bank, image)
     np.testing.assert_allclose(half, wanted, rtol=1e-3, atol=1e-3)
+    monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # a sweep at a time
+    np.testing.assert_allclose(cwt_resized(x, bank, image), wanted, rtol=1e-4, atol=1e-4)
     whole = np.random.default_rng(0).integers(-3000, 3000, (2, 1200)).astype(np.int16)
     np.testing.assert_array_equal(cwt(whole, bank), cwt(whole.astype(np.float32), bank))
 
@@ -329,13 +338,13 @@ def test_memory_does_not_grow_with_the_number_of_sweeps():
     """Peak of a fresh process, over that after a small batch; the full scalograms would be 690 MB."""
     script = """
         import resource, numpy as np, torch
-        from stslib.scalograms import Bank, cwt_resized
+        from stslib.scalograms import Bank, ImageSettings, fill
         torch.set_num_threads(1)
         x = np.random.default_rng(0).standard_normal((200, 4800)).astype(np.float32)
         out = np.zeros((200, 224, 224), np.float16)
-        cwt_resized(x[:40], Bank(), 224, 224, out=out[:40])
+        fill(out[:40], x[:40], Bank(), ImageSettings(224, 224))
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        cwt_resized(x, Bank(), 224, 224, out=out)
+        fill(out, x, Bank(), ImageSettings(224, 224))
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     """
     done = subprocess.run(
@@ -387,25 +396,28 @@ def test_bad_bank(options, part):
     ],
 )
 def test_bad_sweeps(x, part):
-    for transformed in (cwt, lambda x, bank: cwt_resized(x, bank, 8, 8)):
+    for transformed in (cwt, lambda x, bank: cwt_resized(x, bank, ImageSettings(8, 8))):
         with pytest.raises(ParameterError, match=part):
             transformed(x, Bank())
 
 
-def test_nan_names_the_sweep(noise):
+def test_nan_names_the_sweep(noise, monkeypatch):
+    monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # in a later chunk
     x = np.repeat(noise, 3, axis=0)
     x[4, 17] = np.nan
     with pytest.raises(ParameterError, match="sweep 4 holds NaN"):
-        cwt_resized(x, Bank(), 8, 8, chunk_mb=1e-6)
+        cwt_resized(x, Bank(), ImageSettings(8, 8))
 
 
 def test_bad_options(noise):
-    for options in ({"output": "power"}, {"padding": "wrap"}, {"backend": "gpu"}, {"chunk_mb": 0}):
+    for options in ({"output": "power"}, {"padding": "wrap"}, {"backend": "gpu"}):
         with pytest.raises(ParameterError, match=next(iter(options))):
             cwt(noise, Bank(n_frequencies=2), **options)
+        with pytest.raises(ParameterError, match=next(iter(options))):
+            ImageSettings(**options)
     for height in (0, -3, 2.5, True):
         with pytest.raises(ParameterError, match="height"):
-            cwt_resized(noise, Bank(n_frequencies=2), height, 8)
+            ImageSettings(height, 8)
     with pytest.raises(ParameterError, match="out has shape"):
         cwt(noise, Bank(n_frequencies=2), out=np.empty((2, 2, 4000)))
 
@@ -512,7 +524,7 @@ def test_real_and_hybrid_sweeps_go_through(mirror):
         exact = direct_evaluation(sweep.astype(np.float64), Bank())
         assert relative(cwt(sweep, Bank()), exact) <= 1e-5
         assert relative(cwt(sweep.astype(np.float64), Bank()), exact) <= 1e-10
-    found = cwt_resized(x, Bank(), 96, 96)
+    found = cwt_resized(x, Bank(), ImageSettings(96, 96))
     assert relative(found, resized(cwt(x, Bank()), 96, 96)) <= 1e-5
     # Spikes come during the step, so that is where the power lies.
     power = (found**2).mean(axis=1)

@@ -12,7 +12,7 @@ from stslib import figures as signals
 from stslib.cohort import REASONS as COHORT_REASONS
 from stslib.io import open_source
 from stslib.recordings import Recording, Sweep
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import (
     REASONS,
@@ -441,7 +441,7 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
         error, peak_mv = reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
         assert error < 0.05
         assert abs(peak_mv) < 5
-    images = cwt_resized(traces[:, None], Bank(), 64, 64)
+    images = cwt_resized(traces[:, None], Bank(), ImageSettings(64, 64))
     assert images.shape == (6, 1, 64, 64)
     assert np.isfinite(images).all()
     figures = [

@@ -6,7 +6,7 @@ import pytest
 from stslib import sweeps
 from stslib.io import open_source
 from stslib.models import training_range
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import DamagedFile
 
 
@@ -18,7 +18,7 @@ def cells():
 
 
 def described(traces, table):
-    return training_range.describe(cwt_resized(traces, Bank(), 64, 128), traces, table)
+    return training_range.describe(cwt_resized(traces, Bank(), ImageSettings(64, 128)), traces, table)
 
 
 def test_new_cells_of_the_same_kind_are_inside_and_damaged_ones_are_not(cells):

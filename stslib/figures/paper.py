@@ -12,7 +12,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from stslib.cohort import CLASSES
 from stslib.figures.panels import house_style, limit_of, scalogram_panel, sweep_panel
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, cwt_resized
 
 _SIZE = 224  # of the drawn network input
 
@@ -85,7 +85,7 @@ def pipeline(
 
 def _draw_image(ax: Axes, pair_mv: np.ndarray, bank: Bank) -> None:
     """The channels (rheobase, partner, rheobase again) as three cards one behind the other."""
-    values = cwt_resized(np.asarray(pair_mv, np.float32), bank, _SIZE, _SIZE, "coefficients")
+    values = cwt_resized(np.asarray(pair_mv, np.float32), bank, ImageSettings(_SIZE, _SIZE))
     values = np.abs(values) if bank.mother.is_complex else values
     shift = 0.30 * _SIZE
     for depth, (channel, name) in enumerate(((0, "3: rheobase again"), (1, "2: + 40 pA"), (0, "1: rheobase"))):

@@ -30,7 +30,6 @@ from stslib.figures.panels import (
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
 from stslib.models.prediction import Predicted
 from stslib.scalograms import Bank, cwt
-from stslib.scalograms.closeup import close_up_of
 from stslib.support import files
 from stslib.support.progress import progress
 
@@ -206,14 +205,15 @@ def predicted_cells(done: Predicted) -> Iterator[tuple[str, Figure]]:
     """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
     rows, model = done.table[done.table["predicted"] != ""], done.model
     network, transform = model.members[0]
-    before_s, width = float(model.sweeps.get("before_s", 0.1)), int(model.image["width"])
+    way = model.preprocessing
+    before_s, width = way.sweeps.before_s, way.image.width
     for k, row in enumerate(rows.itertuples(index=False)):
         image, traces = done.images[k : k + 1], done.traces[k]
         winner = [CLASSES.index(str(row.predicted))]
         maps = np.stack([explain.saliency(network, transform, image, winner, c)[0] for c in range(image.shape[1])])
-        view, output, padding = None, model.image["output"], model.image["padding"]
-        if close_up := close_up_of(model.image):
-            spikes, bank = close_up.cut(traces, model.bank.rate_hz, model.sweeps), close_up.bank(model.bank)
+        view, output, padding = None, way.image.output, way.image.padding
+        if close_up := way.image.close_up:
+            spikes, bank = close_up.cut(traces, way.sweeps), close_up.bank(way.bank)
             view = View(spikes, maps[..., width:], bank, close_up.before_s, close_up.output, padding)
         proba = rows[[f"p:{c}" for c in CLASSES]].iloc[k].to_numpy(float)
         currents = (float(row.rheobase_pa), float(row.partner_pa))
@@ -227,7 +227,7 @@ def predicted_cells(done: Predicted) -> Iterator[tuple[str, Figure]]:
             currents,
             view,
         )
-        yield cell.cell_id, predicted_cell(cell, model.bank, done.kind, before_s, output, padding)
+        yield cell.cell_id, predicted_cell(cell, way.bank, done.kind, before_s, output, padding)
 
 
 def save_predicted(done: Predicted, folder: Path) -> list[Path]:

@@ -10,8 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
 from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
-from stslib.scalograms import Bank
-from stslib.scalograms.closeup import CloseUp
+from stslib.scalograms import Bank, CloseUp
 
 
 def examples(

@@ -21,7 +21,7 @@ from stslib.figures.panels import (
     sweep_panel,
 )
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
-from stslib.scalograms import Bank, cwt, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, cwt, cwt_resized
 
 FORMULA = "synthetic signals (a formula, no cell)"
 _ORANGE, _BLUE, _GREEN, _PURPLE = "#D55E00", "#0072B2", "#009E73", "#AA4499"
@@ -227,7 +227,7 @@ def model_resolution(
     """
     x = np.asarray(trace_mv, np.float32)
     full = cwt(x, bank)
-    images = [full, *(cwt_resized(x, bank, *size) for size in sizes)]
+    images = [full, *(cwt_resized(x, bank, ImageSettings(*size)) for size in sizes)]
     images = [np.abs(image) if bank.mother.is_complex else image for image in images]
     limit = limit_of(columns_of(images[0]))
     figure = new_figure(10.0, 3.0)

@@ -1,6 +1,6 @@
 """The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it.
 
-`preprocessing` and `finish` write it in notebook 05, `Model` reads it for `sts predict`, and the book shows it as a page.
+`finish` writes it in notebook 05, `Model` reads it for `sts predict`, and the book shows it as a page.
 """
 
 from __future__ import annotations
@@ -20,45 +20,14 @@ from stslib.cohort import CLASSES
 from stslib.evaluation import calibration, temperature
 from stslib.models import training_range
 from stslib.networks import InputTransform
-from stslib.scalograms import Bank
-from stslib.scalograms.closeup import close_up_of
+from stslib.scalograms import Preprocessing
 from stslib.support.environment import versions
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic, sha256_of
-from stslib.sweeps import SweepSettings
 
 #: Beside the folders of networks that answer together: which they are, and the card of their mean.
 JOINT = "joint.json"
 JOINT_FORMAT = 1
-#: Parameters of notebook 03 that a card must hold to be of use on new cells.
-IMAGE_KEYS = ("output", "padding", "backend", "antialias", "height", "width")
-BANK_KEYS = (
-    "wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "rate_hz", "normalisation",
-)  # fmt: skip
-
-
-def preprocessing(sweep_settings: Mapping[str, Any], bank_file: Mapping[str, Any]) -> dict[str, Any]:
-    """What a model's card says of its preprocessing.
-
-    Parameters
-    ----------
-    sweep_settings : mapping
-        `settings.json` of notebook 02 (`SweepSettings.as_dict`).
-    bank_file : mapping
-        `bank.json` of notebook 03.
-
-    Returns
-    -------
-    dict
-        `sweeps`, `bank` and `image`, each with plain numbers and texts; `ready_made` says that the scalograms were not made
-        from sweeps here, so that nobody knows how to make more of them.
-    """
-    return {
-        "ready_made": bool(bank_file.get("ready_made", False)),
-        "sweeps": dict(sweep_settings),
-        "bank": {key: bank_file[key] for key in BANK_KEYS},
-        "image": {key: bank_file[key] for key in IMAGE_KEYS} | {"dtype": bank_file["dtype"]},
-    }
 
 
 @dataclass(frozen=True)
@@ -128,8 +97,8 @@ class Model:
         One, or several that answer together: one a seed, or of several architectures.
     card : dict
         Of the joint model, else of the first.
-    bank, sweeps, image, dtype
-        The preprocessing, ready for use.
+    preprocessing : Preprocessing
+        From a recording to its image.
     temperature : float
         Of its calibration.
     ranges : dict
@@ -138,10 +107,7 @@ class Model:
 
     members: list[tuple[nn.Module, InputTransform]]
     card: dict[str, Any]
-    bank: Bank
-    sweeps: dict[str, Any]
-    image: dict[str, Any]
-    dtype: np.dtype
+    preprocessing: Preprocessing
     temperature: float
     ranges: dict[str, Any]
 
@@ -231,18 +197,11 @@ def load(folder: str | Path) -> Model:
         )
     card = joint or cards[0]
     try:
-        prepared = card["preprocessing"]
-        image, options = dict(prepared["image"]), dict(prepared["sweeps"])
-        SweepSettings.from_dict(options)
-        close_up_of(image)
         temperature.check(float(card["calibration"]["temperature"]))
         return Model(
             [(network, transform) for network, transform, _ in found],
             card,
-            Bank(**prepared["bank"]),
-            options,
-            image,
-            np.dtype(image.pop("dtype")),
+            Preprocessing.from_dict(card["preprocessing"]),
             float(card["calibration"]["temperature"]),
             dict(card["training_range"]["ranges"]),
         )

@@ -19,7 +19,6 @@ from stslib.models import card as modelcard
 from stslib.models import training_range
 from stslib.recordings import Recording
 from stslib.scalograms import ScalogramWarning
-from stslib.scalograms.closeup import draw
 
 #: The columns of the table, in order, with their meaning.
 COLUMNS = {
@@ -89,7 +88,7 @@ def predict(
     """
     if not isinstance(model, modelcard.Model):
         model = modelcard.load(model)
-    traces, table = sweeps.extract(recordings, sweeps.SweepSettings.from_dict(model.sweeps), n_jobs, total=total)
+    traces, table = sweeps.extract(recordings, model.preprocessing.sweeps, n_jobs=n_jobs, total=total)
     kept = (table["reason"] == "").to_numpy()
     shown = table.reindex(columns=list(COLUMNS))
     shown[["predicted", "range_reason"]] = ""
@@ -97,12 +96,12 @@ def predict(
     with warnings.catch_warnings():
         # A wavelet longer than the sweep was so in training as well: nobody can mend it here.
         warnings.simplefilter("ignore", ScalogramWarning)
-        images = draw(traces, model.bank, model.image, model.sweeps).astype(model.dtype)
+        images = model.preprocessing.draw(traces)
     if kept.any():
         proba = model.proba(images)
         shown.loc[kept, [f"p:{name}" for name in CLASSES]] = proba
         shown.loc[kept, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
-        described = training_range.describe(images[..., : model.image["width"]], traces, table[kept])
+        described = training_range.describe(images[..., : model.preprocessing.image.width], traces, table[kept])
         reasons = training_range.outside(described, model.ranges)
         shown.loc[kept, "range_reason"] = reasons
         shown.loc[kept, "out_of_range"] = [bool(reason) for reason in reasons]

@@ -22,11 +22,9 @@ from stslib.models import card as modelcard
 from stslib.models import training_range
 from stslib.networks import InputTransform
 from stslib.recordings import Recording
-from stslib.scalograms import Bank
-from stslib.scalograms.closeup import close_up_of, draw
+from stslib.scalograms import Preprocessing
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.files import mirror_path
-from stslib.sweeps import SweepSettings
 
 #: Word for the data of a store in metric records, by its layout; a store of sweeps says itself what it holds.
 ACTION_POTENTIALS = "action_potentials"
@@ -63,11 +61,9 @@ class Signals:
     traces : (n, c, n_samples) float32
         Their sweeps in mV.
     images : (n, c, height, width) float16
-        Their scalograms, with the close-ups to the right where there are any (`stslib.scalograms.closeup`).
-    bank : Bank
-        The wavelets.
-    preprocessing : dict
-        All numbers of the way here, for the model card: `sweeps`, `bank`, `image`.
+        Their scalograms, with the close-ups to the right where there are any.
+    preprocessing : Preprocessing
+        All numbers of the way here, for the model card.
     data, kind : str
         Word for metric records, and what the voltages are (`stslib.recordings.KINDS`).
     """
@@ -77,8 +73,7 @@ class Signals:
     table: pd.DataFrame
     traces: np.ndarray
     images: np.ndarray
-    bank: Bank
-    preprocessing: dict[str, Any]
+    preprocessing: Preprocessing
     data: str
     kind: str
 
@@ -91,7 +86,7 @@ class Signals:
     @property
     def whole(self) -> np.ndarray:
         """The images without their close-ups."""
-        return self.images[..., : self.preprocessing["image"]["width"]]
+        return self.images[..., : self.preprocessing.image.width]
 
     @cached_property
     def described(self) -> pd.DataFrame:
@@ -101,32 +96,12 @@ class Signals:
     @cached_property
     def spikes_mv(self) -> np.ndarray | None:
         """The voltage in the close-ups, `(n, c, n_close_up)`, or None."""
-        if (close_up := close_up_of(self.preprocessing["image"])) is None:
-            return None
-        return close_up.cut(self.traces, self.bank.rate_hz, self.preprocessing["sweeps"])
+        close_up = self.preprocessing.image.close_up
+        return None if close_up is None else close_up.cut(self.traces, self.preprocessing.sweeps)
 
 
-def prepare(
-    store: Store,
-    how: SweepSettings,
-    bank: Bank,
-    image: Mapping[str, Any],
-    n_jobs: int = 1,
-) -> Signals:
-    """Sweeps and scalograms of all cells of a store that have a class.
-
-    Parameters
-    ----------
-    store : Store
-        The cells.
-    how : SweepSettings
-        Which sweeps, and what is kept of each.
-    bank : Bank
-        The wavelets; at the rate of `how`.
-    image : mapping
-        As for `stslib.scalograms.closeup.draw`.
-    n_jobs : int
-        Processes that read and prepare sweeps.
+def prepare(store: Store, preprocessing: Preprocessing, n_jobs: int = 1) -> Signals:
+    """Sweeps and scalograms of all cells of a store that have a class; `n_jobs` processes read and prepare sweeps.
 
     Raises
     ------
@@ -135,19 +110,18 @@ def prepare(
     """
     cells = cohort.account(store.cells(), {})
     known = cells[cells["reason"] == ""]
-    traces, table = sweeps.extract(store.recordings(known["cell_id"]), how, n_jobs, total=len(known))
+    traces, table = sweeps.extract(store.recordings(known["cell_id"]), preprocessing.sweeps, n_jobs, total=len(known))
     kept = (table["reason"] == "").to_numpy()
     left_out = pd.concat(
         [cells[cells["reason"] != ""][["cell_id", "reason"]], table[~kept][["cell_id", "reason", "detail"]]]
     )
     if not kept.any():
         raise StsError(f"no cell of {store.path.name} can be used, first: {left_out['reason'].iloc[0]}")
-    images = draw(traces, bank, image, how.as_dict(), label="Scalograms").astype(np.float16)
-    preprocessing = {"sweeps": how.as_dict(), "bank": bank.as_dict(), "image": {**image, "dtype": "float16"}}
+    images = preprocessing.draw(traces, "Scalograms")
     data = ACTION_POTENTIALS if store.layout == ACTION_POTENTIALS else store.kind
     return Signals(
         known[kept].reset_index(drop=True), left_out.reset_index(drop=True), table[kept].reset_index(drop=True),
-        traces, images, bank, preprocessing, data, store.kind,
+        traces, images, preprocessing, data, store.kind,
     )  # fmt: skip
 
 

@@ -7,8 +7,10 @@
 from stslib.scalograms.accuracy import direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import NORMALISATIONS, SPACINGS, Bank, cone_of_influence
 from stslib.scalograms.batch import fill
+from stslib.scalograms.preprocessing import Preprocessing
 from stslib.scalograms.resized import cwt_resized
-from stslib.scalograms.transform import BACKENDS, OUTPUTS, PADDINGS, ScalogramWarning, check_output, cwt
+from stslib.scalograms.settings import BACKENDS, OUTPUTS, PADDINGS, CloseUp, ImageSettings
+from stslib.scalograms.transform import ScalogramWarning, check_output, cwt
 from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 
 __all__ = [
@@ -19,6 +21,9 @@ __all__ = [
     "PADDINGS",
     "SPACINGS",
     "Bank",
+    "CloseUp",
+    "ImageSettings",
+    "Preprocessing",
     "ScalogramWarning",
     "Wavelet",
     "check_output",

@@ -45,8 +45,6 @@ def result_array(x: Array, sweeps: Array, out: Array | None, shape: tuple[int, i
 
 def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, label: str = "", n_workers: int = 1) -> Iterator[slice]:
     """Slices over the sweeps, each of which works in about `chunk_mb` megabytes; as many for each worker as for the next."""
-    if not chunk_mb > 0:
-        raise ParameterError(f"chunk_mb is {chunk_mb}; give a size above 0 MB")
     step = max(1, int(chunk_mb * 2**20 / (bytes_a_sweep * (2 if working_type(sweeps) == torch.float64 else 1))))
     n_chunks = math.ceil(math.ceil(len(sweeps) / step) / n_workers) * n_workers
     step = math.ceil(len(sweeps) / n_chunks)

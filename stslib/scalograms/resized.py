@@ -6,30 +6,21 @@ never exists: see `stslib.scalograms.decimated`.
 
 from __future__ import annotations
 
-import numpy as np
 import torch
 
 from stslib.scalograms import decimated
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.bilinear import Blend, resize
 from stslib.scalograms.chunks import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.settings import ImageSettings
 from stslib.scalograms.transform import check, coefficients, extend, measure
-from stslib.support.errors import ParameterError
+
+#: Working memory, about, in megabytes.
+CHUNK_MB = 48.0
+DEFAULT_IMAGE = ImageSettings()
 
 
-def cwt_resized(
-    x: Array,
-    bank: Bank,
-    height: int,
-    width: int,
-    output: str = "coefficients",
-    padding: str = "zero",
-    backend: str = "fft",
-    antialias: bool = False,
-    out: Array | None = None,
-    chunk_mb: float = 48.0,
-    label: str = "",
-) -> Array:
+def cwt_resized(x: Array, bank: Bank, image: ImageSettings = DEFAULT_IMAGE, label: str = "") -> Array:
     """The scalogram at a network's input size, without the full one.
 
     Equals `torch.nn.functional.interpolate(cwt(x, bank, ...), (height, width), mode="bilinear", align_corners=False,
@@ -37,13 +28,14 @@ def cwt_resized(
 
     Parameters
     ----------
-    height, width : int
-        Rows (frequency, row 0 the lowest) and columns (time) of the result.
-    antialias : bool
-        Average over all that a pixel covers. Without it a bilinear resize reads two samples a column, and what is narrower
-        than a column is met by chance. Make it with magnitudes: coefficients of both signs average to nothing.
-    x, bank, output, padding, backend, out, chunk_mb, label
-        As for `cwt`; `out` has shape (..., height, width).
+    x : ndarray or tensor, shape (..., n_samples)
+        Sweeps in mV at `bank.rate_hz`.
+    bank : Bank
+        Wavelet and frequencies.
+    image : ImageSettings
+        Size and kind of the image; its `close_up` and `dtype` are not used here, but by `Preprocessing.draw`.
+    label : str
+        Label of a progress bar; none is shown without.
 
     Returns
     -------
@@ -53,21 +45,30 @@ def cwt_resized(
     Raises
     ------
     ParameterError
-        As `cwt`, and when `height` or `width` is not a whole number above 0.
+        As `cwt`.
 
     Warns
     -----
     ScalogramWarning
         As `cwt`.
+
+    Examples
+    --------
+    >>> sweep = np.sin(2 * np.pi * 60 * np.arange(4800) / 4000)
+    >>> cwt_resized(sweep, Bank(), ImageSettings(height=32, width=48)).shape
+    (32, 48)
     """
-    for name, value in (("height", height), ("width", width)):
-        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < 1:
-            raise ParameterError(f"{name} is {value!r}; give a whole number of pixels above 0")
+    return resized_into(None, x, bank, image, label)
+
+
+def resized_into(out: Array | None, x: Array, bank: Bank, image: ImageSettings, label: str = "") -> Array:
+    """`cwt_resized` written to `out`, an array `(..., height, width)` of any type, or to a new array."""
+    output, padding, backend = image.output, image.padding, image.backend
     sweeps, plan = check(x, bank, output, padding, backend)
-    result = result_array(x, sweeps, out, (int(height), int(width)), output, bank)
+    result = result_array(x, sweeps, out, (image.height, image.width), output, bank)
     precision = "float64" if working_type(sweeps) == torch.float64 else "float32"
-    rows = Blend(bank.n_frequencies, int(height), precision, antialias)
-    columns = Blend(plan.n_samples, int(width), precision, antialias)
+    rows = Blend(bank.n_frequencies, image.height, precision, image.antialias)
+    columns = Blend(plan.n_samples, image.width, precision, image.antialias)
     device = str(x.device) if isinstance(x, torch.Tensor) else "cpu"
     design = None
     if backend == "fft":
@@ -80,11 +81,11 @@ def cwt_resized(
             _from_windows(extended, known, rows, columns, bank.mother.is_complex, output, result, part)
 
         n_workers = torch.get_num_threads() if device == "cpu" else 1
-        parts = list(chunks(sweeps, design.bytes_a_sweep, chunk_mb, n_workers=n_workers))
+        parts = list(chunks(sweeps, design.bytes_a_sweep, CHUNK_MB, n_workers=n_workers))
         side_by_side(work, parts, label)
     else:
         kept: list[torch.Tensor] = []
-        for part, group, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
+        for part, group, values in coefficients(sweeps, bank, plan, padding, backend, CHUNK_MB, label):
             kept.append(resize(measure(values, output), columns, -1))
             if group.stop == bank.n_frequencies:
                 store(result, part, resize(torch.cat(kept, dim=1), rows, -2))

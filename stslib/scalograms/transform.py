@@ -15,13 +15,11 @@ import torch
 
 from stslib.scalograms.bank import Bank, longest_reach, spectra
 from stslib.scalograms.chunks import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.settings import BACKENDS, OUTPUTS, PADDINGS
 from stslib.support.errors import ParameterError, one_of
 
-OUTPUTS = ("coefficients", "magnitude", "energy")
-PADDINGS = ("zero", "edge", "reflect", "symmetric")
-BACKENDS = ("fft", "pywt")
-
 N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
+CHUNK_MB = 32.0  # working memory, about
 CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
 #: Of the largest value of a wavelet or a spectrum: what is taken to have ended, by precision.
 NEGLIGIBLE = {torch.complex64: 1e-9, torch.complex128: 1e-16}
@@ -59,8 +57,6 @@ def cwt(
     padding: str = "zero",
     backend: str = "fft",
     out: Array | None = None,
-    chunk_mb: float = 32.0,
-    label: str = "",
 ) -> Array:
     """Continuous wavelet transform of sweeps, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
 
@@ -81,10 +77,6 @@ def cwt(
         `"fft"`: exact. `"pywt"`: `pywt.cwt` as the paper's code calls it, with its error (on the processor).
     out : ndarray or tensor, optional
         Where to write, shape (..., n_frequencies, n_samples): a memory map, or an array of another type such as float16.
-    chunk_mb : float
-        Working memory, about; the sweeps are gone through in chunks that keep to it (one at a time at least).
-    label : str
-        Label of a progress bar; none is shown without.
 
     Returns
     -------
@@ -105,15 +97,15 @@ def cwt(
     result = result_array(x, sweeps, out, (bank.n_frequencies, plan.n_samples), output, bank)
     on_cpu = not isinstance(sweeps, torch.Tensor) or sweeps.device.type == "cpu"
     if backend == "fft" and on_cpu:
-        parts, rows_of = _by_fft(sweeps, bank, plan, padding, chunk_mb)
+        parts, rows_of = _by_fft(sweeps, bank, plan, padding, CHUNK_MB)
 
         def work(part: slice) -> None:
             for rows, values in rows_of(part):
                 store(result, (part, rows), measure(values, output))
 
-        side_by_side(work, list(parts), label)
+        side_by_side(work, list(parts), "")
     else:
-        for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, chunk_mb, label):
+        for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, CHUNK_MB, ""):
             store(result, (part, rows), measure(values, output))
     return result.reshape(*x.shape[:-1], *result.shape[1:]) if out is None else out
 

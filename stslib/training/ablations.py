@@ -7,7 +7,7 @@ or pre-trained weights; and the mends of the published code's quirks, one by one
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from stslib import cohort, evaluation, training
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, Preprocessing
 from stslib.support.errors import ParameterError, one_of
 from stslib.support.files import atomic
 
@@ -40,7 +40,7 @@ def variants(
     groups: Sequence[str],
     sweeps_mv: np.ndarray,
     images: np.ndarray,
-    bank_file: Mapping[str, Any],
+    preprocessing: Preprocessing,
     base: training.Recipe,
     pretrained: str = "",
 ) -> list[Variant]:
@@ -54,8 +54,8 @@ def variants(
         Prepared sweeps in mV, from which scalograms of another wavelet or band are made.
     images : (n, 2, h, w) array
         The run's own scalograms.
-    bank_file : mapping
-        `bank.json` of notebook 03.
+    preprocessing : Preprocessing
+        How the run made its scalograms.
     base : training.Recipe
         The run's own recipe.
     pretrained : str
@@ -68,11 +68,11 @@ def variants(
     """
     for group in groups:
         one_of("ablations", group, GROUPS)
-    bank = Bank(**{key: bank_file[key] for key in Bank.__dataclass_fields__ if key in bank_file})
-    image = {key: bank_file[key] for key in ("output", "padding", "backend", "antialias", "height", "width")}
+    bank = preprocessing.bank
 
     def drawn(changed: Bank = bank, **other: Any) -> np.ndarray:
-        return cwt_resized(np.asarray(sweeps_mv), changed, **{**image, **other}).astype(np.float16)
+        own = replace(preprocessing, bank=changed, image=replace(preprocessing.image, **other))
+        return own.draw(np.asarray(sweeps_mv))
 
     found: list[Variant] = []
     if "sweeps" in groups:

@@ -19,7 +19,7 @@ from torch import nn
 
 from stslib.io import open_source
 from stslib.networks import InputTransform, build
-from stslib.scalograms import Bank, cwt_resized
+from stslib.scalograms import Bank, ImageSettings, cwt_resized, fill
 from stslib.sweeps import extract
 
 N_CELLS = 5590
@@ -47,14 +47,14 @@ def cohort_sweeps(folder: str) -> tuple[np.ndarray, Path]:
 def make(sweeps: np.ndarray, path: Path) -> np.ndarray:
     """All scalograms, written through a memory map."""
     images = np.lib.format.open_memmap(path, "w+", np.float16, (len(sweeps), 2, SIDE, SIDE))
-    cwt_resized(sweeps, Bank(), SIDE, SIDE, out=images)
+    fill(images, sweeps, Bank(), ImageSettings(SIDE, SIDE))
     images.flush()
     return images
 
 
 def float16_error(images: np.ndarray) -> float:
     few = few_sweeps()
-    exact = cwt_resized(few, Bank(), SIDE, SIDE)
+    exact = cwt_resized(few, Bank(), ImageSettings(SIDE, SIDE))
     return float(np.linalg.norm(images[: len(few)].astype(np.float32) - exact) / np.linalg.norm(exact))
 
 

@@ -1,0 +1,140 @@
+"""The numbers of a scalogram as a network reads it: `ImageSettings`, and `CloseUp` of the first spike.
+
+A scalogram of 1.2 s has pixels of tens of milliseconds; the width of an action potential, which sets Pvalb cells apart from
+the others, is lost in them. A close-up is the scalogram of a few milliseconds around the peak of the first spike, with a
+band of its own. It stands to the right of the whole sweep in the same image, so that any network can read both.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from stslib.scalograms.bank import Bank
+from stslib.support.errors import ParameterError, one_of
+from stslib.sweeps import SweepSettings, spike_times
+from stslib.sweeps.choice import SPIKE_CROSSING_MV
+
+OUTPUTS = ("coefficients", "magnitude", "energy")
+PADDINGS = ("zero", "edge", "reflect", "symmetric")
+BACKENDS = ("fft", "pywt")
+DTYPES = ("float16", "float32")
+LARGEST_PX = 16384
+
+#: Where the resting potential was subtracted, a first spike crosses this share of the highest value. A fixed voltage would
+#: not do: some cells fire from 30 mV above rest, others from 55.
+SPIKE_CROSSING_SHARE = 0.6
+#: The peak is sought this long after the spike's crossing.
+PEAK_WITHIN_S = 0.003
+
+
+@dataclass(frozen=True)
+class CloseUp:
+    """A close-up of the first spike of each sweep.
+
+    Attributes
+    ----------
+    before_s, after_s : float
+        Time shown before and after the peak of the first spike, in s.
+    frequency_min_hz, frequency_max_hz : float
+        Its band; the upper end is left out.
+    output : str
+        As in `cwt`. A single spike keeps the sign of its coefficients: nothing is averaged away.
+
+    Raises
+    ------
+    ParameterError
+        A value is out of its range.
+    """
+
+    before_s: float = 0.005
+    after_s: float = 0.01
+    frequency_min_hz: float = 100.0
+    frequency_max_hz: float = 4000.0
+    output: str = "coefficients"
+
+    def __post_init__(self) -> None:
+        for name in ("before_s", "after_s"):
+            if not 0 < getattr(self, name) <= 0.5:
+                raise ParameterError(f"close_up: {name} is {getattr(self, name)}; give 0.5 s or less, above 0")
+        one_of("close_up: output", self.output, OUTPUTS)
+
+    def bank(self, whole: Bank) -> Bank:
+        """The wavelets of the close-up: those of the whole sweep, over its own band."""
+        return replace(whole, frequency_min_hz=self.frequency_min_hz, frequency_max_hz=self.frequency_max_hz)
+
+    def cut(self, sweeps_mv: np.ndarray, settings: SweepSettings) -> np.ndarray:
+        """The voltage around each first spike, `(n, c, n_samples)` to `(n, c, n_close_up)`; beyond a sweep its end value."""
+        n_before, n_after = round(self.before_s * settings.rate_hz), math.ceil(self.after_s * settings.rate_hz)
+        window = np.arange(-n_before, n_after)
+        flat = np.asarray(sweeps_mv).reshape(-1, sweeps_mv.shape[-1])
+        indices = [np.clip(first_peak(v_mv, settings) + window, 0, len(v_mv) - 1) for v_mv in flat]
+        cut = np.take_along_axis(flat, np.array(indices, dtype=np.int64).reshape(len(flat), len(window)), axis=1)
+        return cut.reshape(*sweeps_mv.shape[:-1], len(window))
+
+
+def first_peak(v_mv: np.ndarray, settings: SweepSettings) -> int:
+    """Sample of the peak of a prepared sweep's first spike during the step; without a spike, of its highest value there."""
+    rate_hz, step_s = settings.rate_hz, settings.step_s
+    onset = round(settings.before_s * rate_hz)
+    highest_mv = float(np.max(v_mv[onset : onset + max(1, round(step_s * rate_hz))]))
+    crossing_mv = SPIKE_CROSSING_SHARE * highest_mv if settings.baseline == "subtract" else SPIKE_CROSSING_MV
+    spikes = spike_times(v_mv, rate_hz, settings.before_s, step_s, crossing_mv)
+    start = onset + round(float(spikes[0]) * rate_hz) if len(spikes) else onset
+    length_s = PEAK_WITHIN_S if len(spikes) else step_s
+    return start + int(np.argmax(v_mv[start : start + max(1, round(length_s * rate_hz))]))
+
+
+@dataclass(frozen=True)
+class ImageSettings:
+    """How a scalogram becomes the image that a network reads. The defaults are notebook 3's.
+
+    Attributes
+    ----------
+    height, width : int
+        Rows (frequency, row 0 the lowest) and columns (time) of the image, in pixels.
+    output : str
+        `"coefficients"`, `"magnitude"` (their absolute value) or `"energy"` (its square).
+    padding : str
+        What is taken to lie beyond a sweep's ends, as in `cwt`.
+    backend : str
+        `"fft"` (exact) or `"pywt"` (as the paper's code calls it).
+    antialias : bool
+        Average over all that a pixel covers. Without it a bilinear resize reads two samples a column, and what is narrower
+        than a column is met by chance. Use it with magnitudes: coefficients of both signs average to nothing.
+    close_up : CloseUp, optional
+        Adds a close-up of the first spike to the right, in as many pixels: the image is then twice as wide.
+    dtype : str
+        Type in which images are stored, `"float16"` or `"float32"`; energies can leave the range of float16.
+
+    Raises
+    ------
+    ParameterError
+        A value is not among the valid ones, or a size is not a whole number of pixels.
+
+    Examples
+    --------
+    >>> ImageSettings(height=96, width=96).width
+    96
+    """
+
+    height: int = 64
+    width: int = 512
+    output: str = "coefficients"
+    padding: str = "zero"
+    backend: str = "fft"
+    antialias: bool = False
+    close_up: CloseUp | None = None
+    dtype: str = "float16"
+
+    def __post_init__(self) -> None:
+        for name in ("height", "width"):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= LARGEST_PX:
+                raise ParameterError(f"{name} is {value!r}; give a whole number of pixels from 1 to {LARGEST_PX}")
+        one_of("output", self.output, OUTPUTS)
+        one_of("padding", self.padding, PADDINGS)
+        one_of("backend", self.backend, BACKENDS)
+        one_of("dtype", self.dtype, DTYPES)
