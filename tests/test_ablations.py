@@ -24,17 +24,17 @@ def _one_thread():
 
 
 def test_a_sweep_that_holds_nothing_is_found_out(tmp_path):
-    x, labels = cohort_of(96)
-    rng = np.random.default_rng(0)
-    x[:, 1] = rng.standard_normal(x[:, 1].shape)  # the second sweep is noise
+    cells = cohort_of(96, np.arange(80))
+    x, settings = cells.images, training.SearchSettings(n_folds=2, seed=1)
+    x[:, 1] = np.random.default_rng(0).standard_normal(x[:, 1].shape)  # the second sweep is noise
     base = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, threads=1)
     chosen = ablations.variants(["sweeps"], np.zeros((96, 2, 4800)), x, PREPROCESSING, base)
-    table, records = ablations.compare(chosen, labels, np.arange(80), 2, 1, tmp_path, "simulated")
+    table, records = ablations.compare(chosen, cells, settings, tmp_path, "simulated")
     score = table.set_index("name")["mean"]
     assert score["rheobase only"] > 0.8 > 0.55 > score["+40 pA only"]
     assert table.set_index("name").loc["both", "difference"] == 0
     assert {r["model"] for r in records} == {f"resnet18:sweeps={name}" for name in score.index}
-    again, _ = ablations.compare(chosen, labels, np.arange(80), 2, 1, tmp_path, "simulated")  # from the files
+    again, _ = ablations.compare(chosen, cells, settings, tmp_path, "simulated")  # from the files
     assert again.equals(table)
     assert len(picture(table, "simulated").axes) == 1
 
@@ -46,16 +46,16 @@ def test_each_group_varies_one_thing():
     base = training.recipe("resnet18", "small")
     for group in ("wavelet", "band", "sign"):
         first, *others = ablations.variants([group], traces, own, PREPROCESSING, base)
-        assert np.array_equal(first.x, own)
-        assert others and all(not np.array_equal(one.x, own) and one.recipe == base for one in others)
-    assert (ablations.variants(["sign"], traces, own, PREPROCESSING, base)[1].x >= 0).all()
+        assert np.array_equal(first.images, own)
+        assert others and all(not np.array_equal(one.images, own) and one.recipe == base for one in others)
+    assert (ablations.variants(["sign"], traces, own, PREPROCESSING, base)[1].images >= 0).all()
     sizes = ablations.variants(["size"], traces, own, PREPROCESSING, base)
-    assert [one.recipe.height for one in sizes] == [48, 36, 72] and all(one.x is own for one in sizes)
+    assert [one.recipe.height for one in sizes] == [48, 36, 72] and all(one.images is own for one in sizes)
 
 
-def test_the_mends_lead_from_the_published_recipe_to_the_corrected_one_at_every_size():
+def test_the_corrections_lead_from_the_published_recipe_to_the_corrected_one_at_every_size():
     base = training.recipe("mobilenet_v2", "small", height=56, width=56)
-    found = ablations.mends(base)
+    found = ablations.corrections(base)
     published, corrected = found["as published"], found["all three"]
     assert (published.width, published.normalise, published.fit.keep) == (61, "none", "last")
     assert (corrected.width, corrected.normalise, corrected.fit.keep) == (56, "pretrained", "best")

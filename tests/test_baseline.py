@@ -11,10 +11,10 @@ import optuna
 import pandas as pd
 import pytest
 
-from stslib import baseline, cohort, evaluation, features
+from stslib import baseline, cohort, evaluation, features, training
 from stslib.cohort import CLASSES
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
-from stslib.training import search as tuning
+from stslib.training import SearchSettings
 
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
 
@@ -128,16 +128,16 @@ def test_search_space_is_the_authors() -> None:
 def test_a_search_repeats_and_its_fold_scores_are_those_of_cross_validation(tmp_path: Path) -> None:
     x, y = made_up(200)
     score = baseline.objective(x, y, cohort.folds(y, 3))
-    studies = [tuning.run_study(score, 2, tmp_path / k, "s", seed=1) for k in "ab"]
-    tables = [tuning.trial_table(s) for s in studies]
+    studies = [training.run_study(score, SearchSettings(2, seed=1, storage=tmp_path / k), "s") for k in "ab"]
+    tables = [training.trial_table(s) for s in studies]
     pd.testing.assert_frame_equal(*tables)
-    best = tuning.best_trial(studies[0])
+    best = training.best_trial(studies[0])
     parts = cohort.folds(y, 3)
     proba = baseline.cross_validate(x, y, best.params, parts)
     by_fold = [
         evaluation.score("balanced_accuracy", y[out], evaluation.predicted(proba[out])) for _, out in parts
     ]  # fmt: skip
-    assert tuning.fold_scores(best) == pytest.approx(by_fold)
+    assert training.fold_scores(best) == pytest.approx(by_fold)
 
 
 # --- files --------------------------------------------------------------------------------------------------------------
@@ -226,8 +226,8 @@ def test_the_papers_weighted_f1_is_reached_on_its_own_test_cells(mirror: Path, t
     x, y = features.select(table, "published"), cells["label"].to_numpy()
     train = (cells["split"] == "train").to_numpy()
     score = baseline.objective(x[train], y[train], cohort.folds(y[train], 3, seed=2026))
-    study = tuning.run_study(score, 3, tmp_path, "s", seed=2026)
-    model = baseline.fit(x[train], y[train], tuning.best_trial(study).params)
+    study = training.run_study(score, SearchSettings(3, storage=tmp_path), "s")
+    model = baseline.fit(x[train], y[train], training.best_trial(study).params)
     records = evaluation.scores(y[~train], baseline.predict_proba(model, x[~train]), "lightgbm", "published", "holdout")
     found = {r["metric"]: r for r in records}
     assert found["weighted_f1"]["n"] == 1118

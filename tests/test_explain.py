@@ -26,7 +26,7 @@ def images():
 
 @pytest.fixture(scope="module")
 def transform(images):
-    return InputTransform.fit(images, np.arange(12), "resnet18", SIZE, SIZE)
+    return InputTransform.fit(images, np.arange(12), "resnet18", (SIZE, SIZE))
 
 
 def plain(height, width, compress="none"):

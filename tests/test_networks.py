@@ -201,7 +201,7 @@ def test_recalibration_mends_the_folded_weights_of_the_mirror(mirror):
 
 
 def test_the_transform_standardises_the_training_cells_and_repeats_rheobase(scalograms):
-    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 32)
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", (32, 32))
     images = transform(scalograms)
     assert images.shape == (12, 3, 32, 32) and images.dtype == torch.float32
     assert torch.equal(images[:, 0], images[:, 2])
@@ -212,7 +212,7 @@ def test_the_transform_standardises_the_training_cells_and_repeats_rheobase(scal
 def test_the_transform_knows_nothing_of_cells_it_was_not_fitted_on(scalograms):
     changed = scalograms.copy()
     changed[8:] *= 50
-    fitted = [InputTransform.fit(x, np.arange(8), "resnet18", 32, 32) for x in (scalograms, changed)]
+    fitted = [InputTransform.fit(x, np.arange(8), "resnet18", (32, 32)) for x in (scalograms, changed)]
     assert fitted[0] == fitted[1]
 
 
@@ -222,7 +222,7 @@ def test_averaging_keeps_the_envelope_of_an_oscillation_that_single_points_lose(
     envelope = np.where((t > 256) & (t < 768), 1.0, 0.0)
     signal = np.abs(envelope * np.sin(2 * np.pi * t / 13))
     x = np.broadcast_to(signal, (2, 2, 32, 1024)).astype(np.float32)
-    base = InputTransform.fit(x, np.arange(2), "resnet18", 32, 64, compress="none", normalise="none")
+    base = InputTransform.fit(x, np.arange(2), "resnet18", (32, 64), compress="none", normalise="none")
     averaged, points = (
         dataclasses.replace(base, antialias=choice).shrink(x)[0, 0, 0, 20:44].numpy() for choice in (True, False)
     )
@@ -233,19 +233,19 @@ def test_averaging_keeps_the_envelope_of_an_oscillation_that_single_points_lose(
 def test_pretrained_normalisation_is_the_networks_own(scalograms):
     """The mean image must land where a mid-grey picture lies for the pre-trained network."""
     for name in ("resnet18", "inception_v3"):
-        transform = InputTransform.fit(scalograms, np.arange(12), name, 80, 80, normalise="pretrained")
+        transform = InputTransform.fit(scalograms, np.arange(12), name, (80, 80), normalise="pretrained")
         grey = (0.5 - torch.tensor(ARCHITECTURES[name].mean)) / torch.tensor(ARCHITECTURES[name].std)
         assert torch.allclose(transform(scalograms).mean((0, 2, 3)), grey, atol=1e-3)
 
 
 def test_a_transform_survives_json(scalograms):
-    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 40, normalise="pretrained")
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", (32, 40), normalise="pretrained")
     assert InputTransform.from_json(json.loads(json.dumps(transform.to_json()))) == transform
 
 
 @pytest.mark.parametrize("change", [{"scale": [1.0]}, {"std": "x"}, {"height": -3}, {"compress": "log"}, {"other": 1}])
 def test_a_damaged_transform_is_refused(scalograms, change):
-    fields = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 40).to_json()
+    fields = InputTransform.fit(scalograms, np.arange(12), "resnet18", (32, 40)).to_json()
     with pytest.raises(DamagedFile, match="input transform"):
         InputTransform.from_json({**fields, **change})
 
@@ -255,7 +255,7 @@ def test_scalograms_without_content_are_refused(scalograms):
         broken = scalograms.copy()
         broken[:, 1] = fault
         with pytest.raises(StsError, match=said):
-            InputTransform.fit(broken, np.arange(12), "resnet18", 32, 32)
+            InputTransform.fit(broken, np.arange(12), "resnet18", (32, 32))
     with pytest.raises(ParameterError, match="inception_v3 needs images of at least 75 x 75 px, not 20 x 90"):
         InputTransform.fit(scalograms, np.arange(12), "inception_v3")
 
@@ -266,7 +266,7 @@ def test_scalograms_without_content_are_refused(scalograms):
 @pytest.fixture
 def saved(tmp_path, scalograms) -> tuple[Path, nn.Module, InputTransform]:
     model = moved_statistics(networks.build("resnet18", 0.5))
-    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", 32, 32)
+    transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", (32, 32))
     networks.save(tmp_path / "model", model, transform, {"architecture": "resnet18", "dropout": 0.5, "cells": 12})
     return tmp_path / "model", model, transform
 

@@ -7,15 +7,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stslib import training
 from stslib.support.errors import ParameterError
-from stslib.training import protocol as searches
 from tests.test_training import cohort_of, tiny
 
 
-def outcome(folder: Path, storage: str, **changes) -> searches.Outcome:
-    x, labels = cohort_of(48)
+def outcome(folder: Path, storage: str, **changes) -> training.Outcome:
     base = tiny(max_epochs=1, learning_rate=2e-3, threads=1).with_changes(changes)
-    return searches.search_and_refit(x, labels, np.arange(40), base, "small", 2, 2, 1, folder, None, storage, True)
+    settings = training.SearchSettings(2, 2, 1, storage, True)
+    return training.search_and_refit(cohort_of(48, np.arange(40)), base, settings, folder)
 
 
 def test_a_machine_without_the_winners_folds_makes_them_again_to_the_same_numbers(tmp_path):
@@ -33,5 +33,6 @@ def test_a_machine_without_the_winners_folds_makes_them_again_to_the_same_number
 
 def test_a_password_in_a_notebooks_storage_is_refused_before_anything_is_written():
     with pytest.raises(ParameterError, match="carries a password") as caught:
-        searches.search_all(None, [], None, {}, "small", 1, 2, 1, Path("x"), storage="postgresql://me:s3cret@host/x")
+        settings = training.SearchSettings(1, 2, 1, "postgresql://me:s3cret@host/x")
+        training.search_networks(cohort_of(8), {}, settings, "x")
     assert "s3cret" not in str(caught.value)

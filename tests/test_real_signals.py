@@ -61,7 +61,9 @@ def cross_validated(p: dict[str, Any], folder: Path, model: str, n_run: int = 5,
     inside, _ = realsignals.divide(cells, p["cv_split"])
     x, labels = cells.images[inside], cells.labels[inside]
     parts = cohort.folds(labels, p["n_folds"], FOLD_SEED)[:n_run]
-    proba, _ = training.cross_validate(recipe_of(p, model, **changes), x, labels, parts, FOLD_SEED, folder, n_jobs=2)
+    proba, _ = training.cross_validate(
+        recipe_of(p, model, **changes), training.TrainingSet(x, labels), parts, FOLD_SEED, folder, n_jobs=2
+    )
     # Cells of folds that were not run have no probabilities, and are in none of `parts`.
     found = evaluation.by_fold(labels, np.nan_to_num(proba, nan=0.25), parts)
     return {metric: float(np.mean(values)) for metric, values in found.items()} | {"n": len(inside)}
@@ -107,11 +109,11 @@ def test_cells_that_nobody_has_seen_go_the_training_cells_way(mirror, tmp_path, 
     what = recipe_of(p, max_epochs=1, n_seeds=2, batch_size=8)
     every = np.arange(len(names))
     card = {"data": cells.data, "preprocessing": cells.preprocessing.as_dict()}
-    fitted = training.refit(what, 1, cells.images, cells.labels, every, 1, tmp_path / "fit", card)
+    fitted = training.refit(what, 1, training.TrainingSet(cells.images, cells.labels), 1, tmp_path / "fit", card)
     expected = training.predict_proba(fitted.model, fitted.transform, cells.images)
     parts = cohort.folds(cells.labels, 2, 1)
     scored = realsignals.CrossValidated(every, parts, {"compact": expected}, [])
-    whole = scored.card(networks.load(tmp_path / "fit")[2], "compact", cells)
+    whole = scored.card(fitted.card, "compact", cells)
     networks.save(tmp_path / "model", fitted.model, fitted.transform, whole)
     model = modelcard.load(tmp_path / "model")
     done = prediction.predict(open_source("store", store_path=str(unseen)).recordings(), model)

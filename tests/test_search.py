@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ import pytest
 import sqlalchemy
 from optuna.trial import TrialState
 
+from stslib import training
 from stslib.support.errors import DamagedFile, ParameterError, StsError
-from stslib.training import search as tuning
+from stslib.training import SearchSettings, fold_scores, slot_of, trial_table
+from stslib.training.storage import address_with_password
 
 PASSWORD = "s3cret-Pa55"
 N_TRIALS = 14  # more than the sampler's 10 random start-up trials, so that history matters
@@ -35,27 +38,35 @@ def objective(trial: optuna.Trial, fold: int) -> float:
     return -((x - 1) ** 2) - (math.log10(rate) + 2) ** 2 - (kind == "b") * 0.5 + 0.01 * fold
 
 
+def run(objective: Any, n_trials: int, storage: str | Path, seed: int = 7, **settings: Any) -> optuna.Study:
+    return training.run_study(objective, SearchSettings(n_trials, seed=seed, storage=storage, **settings), "probe")
+
+
+def states(study: optuna.Study) -> dict[str, int]:
+    return Counter(trial.state.name for trial in study.trials)
+
+
 # A worker as a process of its own. It waits a while in every fold, and kills itself with SIGKILL where it is told to.
 WORKER = """
 import os, signal, sys, time
 from pathlib import Path
 sys.path.insert(0, sys.argv[1])
-from test_tuning import N_TRIALS, objective
-from stslib.training import search as tuning
+from test_search import N_TRIALS, objective, run
+from stslib.training import slot_of, trial_table
 
 folder, wait, die_at = Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 
 def slow(trial, fold):
     value = objective(trial, fold)
     with (folder / "calls.txt").open("a") as calls:
-        calls.write(f"{tuning.slot_of(trial)}.{fold}\\n")
+        calls.write(f"{slot_of(trial)}.{fold}\\n")
     time.sleep(wait)
-    if die_at == f"{tuning.slot_of(trial)}.{fold}":
+    if die_at == f"{slot_of(trial)}.{fold}":
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 
-study = tuning.run_study(slow, N_TRIALS, sys.argv[5], "probe", seed=7, prune=len(sys.argv) > 6)
-print(tuning.trial_table(study).to_json())
+study = run(slow, N_TRIALS, sys.argv[5], prune=len(sys.argv) > 6)
+print(trial_table(study).to_json())
 """
 
 
@@ -70,16 +81,16 @@ def start(
 
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> optuna.Study:
-    return tuning.run_study(objective, N_TRIALS, tmp_path_factory.mktemp("whole"), "probe", seed=7)
+    return run(objective, N_TRIALS, tmp_path_factory.mktemp("whole"))
 
 
 def test_value_is_the_mean_of_the_folds_and_the_search_improves(uninterrupted: optuna.Study) -> None:
-    table = tuning.trial_table(uninterrupted)
+    table = trial_table(uninterrupted)
     assert list(table["slot"]) == list(range(N_TRIALS))
     assert table["mean"].to_numpy() == pytest.approx(table[["fold:0", "fold:1", "fold:2"]].mean(axis=1).to_numpy())
-    best = tuning.best_trial(uninterrupted)
+    best = training.best_trial(uninterrupted)
     assert best.value == table["mean"].max()
-    assert tuning.fold_scores(best) == pytest.approx([best.value - 0.01, best.value, best.value + 0.01])
+    assert fold_scores(best) == pytest.approx([best.value - 0.01, best.value, best.value + 0.01])
 
 
 def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
@@ -88,8 +99,8 @@ def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
     for die_at in ("0.0", "5.1", "12.2"):
         worker = start(tmp_path, die_at=die_at)
         assert worker.wait(60) == -signal.SIGKILL
-    study = tuning.run_study(objective, N_TRIALS, tmp_path, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+    study = run(objective, N_TRIALS, tmp_path)
+    assert trial_table(study).equals(trial_table(uninterrupted))
     assert sum(t.state == TrialState.FAIL for t in study.trials) == 3
     assert not any(t.state == TrialState.RUNNING for t in study.trials)
     # No fold that was scored before a kill is scored again: 5.0 was, 5.1 was not (it died before its score).
@@ -107,17 +118,17 @@ def test_killed_from_outside_at_any_moment(tmp_path: Path, uninterrupted: optuna
         time.sleep(seconds)
         os.kill(worker.pid, signal.SIGKILL)
         worker.wait(60)
-    study = tuning.run_study(objective, N_TRIALS, tmp_path, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+    study = run(objective, N_TRIALS, tmp_path)
+    assert trial_table(study).equals(trial_table(uninterrupted))
 
 
 def test_a_torn_last_line_is_dropped(tmp_path: Path, uninterrupted: optuna.Study) -> None:
-    tuning.run_study(objective, 4, tmp_path, "probe", seed=7)
+    run(objective, 4, tmp_path)
     journal = tmp_path / "probe.journal"
     whole = journal.read_bytes()
     journal.write_bytes(whole[:-25])  # the write of the last log was cut off
-    study = tuning.run_study(objective, N_TRIALS, tmp_path, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+    study = run(objective, N_TRIALS, tmp_path)
+    assert trial_table(study).equals(trial_table(uninterrupted))
 
 
 def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(tmp_path: Path) -> None:
@@ -126,8 +137,8 @@ def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(
     # Whoever takes slot 2 first dies in it when it is the first worker; the others end well and agree.
     assert [w.returncode for w in workers[1:]] == [0, 0]
     assert outputs[1] == outputs[2]
-    study = tuning.run_study(objective, N_TRIALS, tmp_path, "probe", seed=7)
-    done = sorted(tuning.slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
+    study = run(objective, N_TRIALS, tmp_path)
+    done = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
     assert done == list(range(N_TRIALS))
     assert not list(tmp_path.glob("probe.worker-*"))
 
@@ -136,55 +147,41 @@ def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
     tmp_path: Path, uninterrupted: optuna.Study
 ) -> None:
     def breaks(trial: optuna.Trial, fold: int) -> float:
-        if (tuning.slot_of(trial), fold) == (3, 1):
+        if (slot_of(trial), fold) == (3, 1):
             raise OSError("the disk is full")
         return objective(trial, fold)
 
     with pytest.raises(OSError, match="the disk is full"):
-        tuning.run_study(breaks, N_TRIALS, tmp_path, "probe", seed=7)
+        run(breaks, N_TRIALS, tmp_path)
     with pytest.raises(StsError, match="slot 3, fold 2: the score is nan"):
-        tuning.run_study(
-            lambda t, k: math.nan if (tuning.slot_of(t), k) == (3, 2) else objective(t, k), 5, tmp_path, "probe", seed=7
-        )
-    study = tuning.run_study(objective, N_TRIALS, tmp_path, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
-
-
-def test_seeds_differ_between_slots_and_folds_and_are_stable(tmp_path: Path) -> None:
-    seen: dict[tuple[int, int], int] = {}
-
-    def note(trial: optuna.Trial, fold: int) -> float:
-        seen[tuning.slot_of(trial), fold] = tuning.seed_of(trial, fold)
-        return trial.suggest_float("x", 0, 1)
-
-    tuning.run_study(note, 3, tmp_path / "a", "s", seed=1, n_folds=2)
-    first = dict(seen)
-    tuning.run_study(note, 3, tmp_path / "b", "s", seed=1, n_folds=2)
-    assert seen == first
-    assert len(set(first.values())) == 6
+        run(lambda t, k: math.nan if (slot_of(t), k) == (3, 2) else objective(t, k), 5, tmp_path)
+    study = run(objective, N_TRIALS, tmp_path)
+    assert trial_table(study).equals(trial_table(uninterrupted))
 
 
 def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
-    study = tuning.run_study(objective, 3, tmp_path, "s", seed=7, first_params={"x": 1.0, "rate": 0.01, "kind": "a"})
-    table = tuning.trial_table(study)
+    study = training.run_study(
+        objective, SearchSettings(3, seed=7, storage=tmp_path), "s", first_params={"x": 1.0, "rate": 0.01, "kind": "a"}
+    )
+    table = trial_table(study)
     assert table.loc[0, "x"] == 1.0
     assert table.loc[0, "mean"] == pytest.approx(0.01)
     assert table.loc[1, "x"] != 1.0
 
 
 def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path: Path) -> None:
-    tuning.run_study(objective, 2, tmp_path, "s", seed=7)
+    run(objective, 2, tmp_path)
     with pytest.raises(ParameterError, match=r"was made with .*use another storage"):
-        tuning.run_study(objective, 2, tmp_path, "s", seed=8)
+        run(objective, 2, tmp_path, seed=8)
     with pytest.raises(ParameterError, match="holds 2 finished trials"):
-        tuning.run_study(objective, 1, tmp_path, "s", seed=7)
+        run(objective, 1, tmp_path)
     with pytest.raises(ParameterError, match="n_trials is 0"):
-        tuning.run_study(objective, 0, tmp_path, "s", seed=7)
-    journal = tmp_path / "s.journal"
+        run(objective, 0, tmp_path)
+    journal = tmp_path / "probe.journal"
     lines = journal.read_text().splitlines(keepends=True)
     journal.write_text("".join([lines[0], "what is this\n", *lines[1:]]))
     with pytest.raises(DamagedFile, match="remove it to start") as caught:
-        tuning.run_study(objective, 2, tmp_path, "s", seed=7)
+        run(objective, 2, tmp_path)
     assert "\n" not in str(caught.value)
 
 
@@ -195,19 +192,19 @@ def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) 
 
     def scored(trial: optuna.Trial, fold: int) -> float:
         trial.suggest_float("x", 0, 1)
-        calls.append((tuning.slot_of(trial), fold))
-        return level[tuning.slot_of(trial)] + (0.01, 0.05, 0.0)[fold]
+        calls.append((slot_of(trial), fold))
+        return level[slot_of(trial)] + (0.01, 0.05, 0.0)[fold]
 
-    study = tuning.run_study(scored, 9, tmp_path, "s", seed=1, prune=True)
-    table = tuning.trial_table(study).set_index("slot")
+    study = run(scored, 9, tmp_path, seed=1, prune=True)
+    table = trial_table(study).set_index("slot")
     # Five complete ones first; 5 and 8 cannot win any more after a fold, 7 (against the 0.9 of slot 6) neither.
     assert list(table.index[table["state"] == "pruned"]) == [5, 7, 8]
     assert [fold for slot, fold in calls if slot == 5] == [0]
     assert table.loc[5, "mean"] != table.loc[5, "mean"] and table.loc[5, "fold:0"] == pytest.approx(0.21)
-    assert tuning.slot_of(tuning.best_trial(study)) == 6
-    assert tuning.count_states(study) == {"complete": 6, "pruned": 3, "failed": 0}
+    assert slot_of(training.best_trial(study)) == 6
+    assert states(study) == {"COMPLETE": 6, "PRUNED": 3}
     # The winner is the one of a search without pruning.
-    assert tuning.slot_of(tuning.best_trial(tuning.run_study(scored, 9, tmp_path / "all", "s", seed=1))) == 6
+    assert slot_of(training.best_trial(run(scored, 9, tmp_path / "all", seed=1))) == 6
 
 
 # --- PostgreSQL -------------------------------------------------------------------------------------------------------
@@ -276,11 +273,11 @@ def test_postgres_two_workers_and_one_that_is_killed_fill_every_slot_once(tmp_pa
     outputs = [worker.communicate(timeout=120)[0] for worker in workers]
     assert [worker.returncode for worker in workers] == [0, 0]
     assert outputs[0] == outputs[1]
-    study = tuning.run_study(objective, N_TRIALS, address, "probe", seed=7)
-    complete = sorted(tuning.slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
+    study = run(objective, N_TRIALS, address)
+    complete = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
     assert complete == list(range(N_TRIALS))
     if doomed.wait(60) == -signal.SIGKILL:  # else another worker was first at slot 1
-        assert tuning.count_states(study) == {"complete": N_TRIALS, "pruned": 0, "failed": 1}
+        assert states(study) == {"COMPLETE": N_TRIALS, "FAIL": 1}
         assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
 
 
@@ -290,9 +287,9 @@ def test_postgres_killed_in_mid_trial_and_resumed_equals_uninterrupted(
     address = database(postgres, "resumed")
     for die_at in ("0.0", "5.1", "12.2"):
         assert start(tmp_path, die_at=die_at, storage=address).wait(60) == -signal.SIGKILL
-    study = tuning.run_study(objective, N_TRIALS, address, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
-    assert tuning.count_states(study)["failed"] == 3
+    study = run(objective, N_TRIALS, address)
+    assert trial_table(study).equals(trial_table(uninterrupted))
+    assert states(study)["FAIL"] == 3
     calls = (tmp_path / "calls.txt").read_text().split()
     assert calls.count("5.0") == 1 and calls.count("12.1") == 1
 
@@ -305,15 +302,15 @@ def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str
     )
 
     def cut_off(trial: optuna.Trial, fold: int) -> float:
-        if (tuning.slot_of(trial), fold) == (3, 2):
+        if (slot_of(trial), fold) == (3, 2):
             with engine.connect() as connection:
                 connection.execute(sqlalchemy.text(
                     "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
                     "WHERE datname = 'restarted' AND pid <> pg_backend_pid()"))  # fmt: skip
         return objective(trial, fold)
 
-    study = tuning.run_study(cut_off, N_TRIALS, address, "probe", seed=7)
-    assert tuning.trial_table(study).equals(tuning.trial_table(uninterrupted))
+    study = run(cut_off, N_TRIALS, address)
+    assert trial_table(study).equals(trial_table(uninterrupted))
 
 
 def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgres: str) -> None:
@@ -329,7 +326,7 @@ def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgr
         f"postgresql://me:{PASSWORD}@localhost",
     ):
         with pytest.raises(StsError) as caught:
-            tuning.run_study(objective, 1, wrong, "probe", seed=7)
+            run(objective, 1, wrong)
         said.append(str(caught.value))
         assert "\n" not in said[-1] and PASSWORD not in said[-1] and "Wr0ng" not in said[-1], said[-1]
     for text, part in zip(
@@ -346,11 +343,11 @@ def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
     (tmp_path / "folder.journal").mkdir()
     for storage in (tmp_path / "file", tmp_path / "folder.journal"):
         with pytest.raises(StsError, match=r"the storage .* cannot be used: .*; give another path"):
-            tuning.run_study(objective, 1, storage, "probe", seed=7)
+            run(objective, 1, storage)
 
 
 def test_an_address_with_a_password_is_recognised() -> None:
-    assert tuning.address_with_password("postgresql://me:pw@host/x")
-    assert tuning.address_with_password("postgresql://me@host/x?password=pw")
-    assert not tuning.address_with_password("postgresql://me@host/x")
-    assert not tuning.address_with_password("search.journal")
+    assert address_with_password("postgresql://me:pw@host/x")
+    assert address_with_password("postgresql://me@host/x?password=pw")
+    assert not address_with_password("postgresql://me@host/x")
+    assert not address_with_password("search.journal")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -14,11 +13,9 @@ from stslib import cohort, networks, training
 from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
 from stslib.support.errors import DamagedFile, ParameterError, StsError
-from stslib.training import FitConfig, Recipe
-from stslib.training.config import EarlyStopping
-from stslib.training.loop import augment, mix
-
-NONE = np.array([], dtype=np.int64)
+from stslib.training import FitConfig, Fitted, Recipe, TrainingSet
+from stslib.training.cells import augment, class_weights, mix
+from stslib.training.loop import EarlyStopping
 
 
 @pytest.fixture(autouse=True)
@@ -29,15 +26,14 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
-def cohort_of(n: int, seed: int = 0, size: int = 32) -> tuple[np.ndarray, np.ndarray]:
-    """Scalograms (n, 2, size, size) float16 in which each class is a bright square in a corner of its own, and labels."""
+def cohort_of(n: int, train: np.ndarray | None = None, valid: np.ndarray = (), seed: int = 0) -> TrainingSet:
+    """Scalograms (n, 2, 32, 32) float16 in which each class is a bright square in a corner of its own."""
     rng = np.random.default_rng(seed)
     number = np.arange(n) % 4
-    x = rng.standard_normal((n, 2, size, size))
-    half = size // 2
+    images = rng.standard_normal((n, 2, 32, 32))
     for cell, k in enumerate(number):
-        x[cell, :, half * (k // 2) :, half * (k % 2) :][:, :half, :half] += 2.5
-    return x.astype(np.float16), np.array(CLASSES)[number]
+        images[cell, :, 16 * (k // 2) :, 16 * (k % 2) :][:, :16, :16] += 2.5
+    return TrainingSet(images.astype(np.float16), np.array(CLASSES)[number], train, valid)
 
 
 def tiny(architecture: str = "mobilenet_v2", **changes) -> Recipe:
@@ -46,31 +42,31 @@ def tiny(architecture: str = "mobilenet_v2", **changes) -> Recipe:
     return base.with_changes({"max_epochs": 1, "batch_size": 8, "patience": 0, **changes})
 
 
+def proba_of(fitted: Fitted, cells: TrainingSet, indices: np.ndarray | None = None) -> np.ndarray:
+    return training.predict_proba(fitted.model, fitted.transform, cells.images, indices)
+
+
+def share_right(fitted: Fitted, cells: TrainingSet, indices: np.ndarray) -> float:
+    return float((proba_of(fitted, cells, indices).argmax(1) == cohort.class_index(cells.labels)[indices]).mean())
+
+
 # --- does it learn ----------------------------------------------------------------------------------------------------
 
 
 def test_training_overfits_sixteen_cells():
     """Sixteen cells of pure noise carry nothing but their own identity; a network that trains at all learns them by heart."""
-    x = np.random.default_rng(5).standard_normal((16, 2, 32, 32)).astype(np.float16)
-    labels = np.array(CLASSES)[np.arange(16) % 4]
-    what = tiny("resnet18", max_epochs=25)
-    fitted = training.train(what, x, labels, np.arange(16), NONE, seed=1)
-    proba = training.predict_proba(fitted.model, fitted.transform, x)
-    assert (proba.argmax(1) == cohort.class_index(labels)).all()
+    noise = np.random.default_rng(5).standard_normal((16, 2, 32, 32)).astype(np.float16)
+    cells = dataclasses.replace(cohort_of(16), images=noise)
+    fitted = training.train(tiny("resnet18", max_epochs=25), cells, seed=1)
+    assert share_right(fitted, cells, np.arange(16)) == 1
     assert fitted.history.train_loss[-1] < 0.1 < fitted.history.train_loss[0]
 
 
 def test_it_generalises_when_there_is_something_to_learn_and_gives_chance_on_shuffled_labels():
-    x, labels = cohort_of(160)
-    fit_idx, test_idx = np.arange(96), np.arange(96, 160)
-    what = tiny("resnet18", max_epochs=6, batch_size=16, learning_rate=2e-3, schedule="one_cycle", keep="last")
-    truth = cohort.class_index(labels)
-    shares = []
-    for given in (labels, np.random.default_rng(3).permutation(labels)):
-        fitted = training.train(what, x, given, fit_idx, NONE, seed=2)
-        proba = training.predict_proba(fitted.model, fitted.transform, x, test_idx)
-        assert np.allclose(proba.sum(1), 1)
-        shares.append((proba.argmax(1) == truth[test_idx]).mean())
+    cells, test = cohort_of(160, np.arange(96)), np.arange(96, 160)
+    shuffled = dataclasses.replace(cells, labels=np.random.default_rng(3).permutation(cells.labels))
+    recipe = tiny("resnet18", max_epochs=6, batch_size=16, learning_rate=2e-3, schedule="one_cycle", keep="last")
+    shares = [share_right(training.train(recipe, some, seed=2), cells, test) for some in (cells, shuffled)]
     assert shares[0] > 0.9
     # Chance is 1 in 4; of 64 cells, 25 right or more (0.39) would happen by chance in fewer than one case in a hundred.
     assert shares[1] < 0.40
@@ -82,9 +78,9 @@ def test_it_generalises_when_there_is_something_to_learn_and_gives_chance_on_shu
 @pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
 def test_an_epoch_of_each_network_repeats_to_the_last_bit(architecture):
     """With everything random switched on: dropout, order, augmentation. Another seed gives other weights."""
-    x, labels = cohort_of(12)
-    what = tiny(architecture, dropout=0.5, batch_size=6, jitter_columns=1, gain_sd=0.05, noise_sd=0.1)
-    fitted = [training.train(what, x, labels, np.arange(8), np.arange(8, 12), seed) for seed in (7, 7, 8)]
+    cells = cohort_of(12, np.arange(8), np.arange(8, 12))
+    recipe = tiny(architecture, dropout=0.5, batch_size=6, jitter_columns=1, gain_sd=0.05, noise_sd=0.1)
+    fitted = [training.train(recipe, cells, seed) for seed in (7, 7, 8)]
     states = [fit.model.state_dict() for fit in fitted]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
     assert fitted[0].history == fitted[1].history
@@ -92,65 +88,50 @@ def test_an_epoch_of_each_network_repeats_to_the_last_bit(architecture):
 
 
 def test_training_leaves_the_callers_random_numbers_and_threads_alone():
-    x, labels = cohort_of(8)
     torch.manual_seed(11)
     expected = torch.rand(1)
     torch.manual_seed(11)
-    training.train(tiny(threads=2), x, labels, np.arange(8), NONE, seed=1)
+    training.train(tiny("compact", threads=2), cohort_of(8), seed=1)
     assert torch.rand(1) == expected
     assert torch.get_num_threads() == 1
 
 
 def test_a_refitted_model_predicts_the_same_after_loading(tmp_path):
-    x, labels = cohort_of(24)
-    fitted = training.refit(tiny(), 2, x, labels, np.arange(24), 3, tmp_path, {"data": "made"})
+    cells = cohort_of(24)
+    fitted = training.refit(tiny(), 2, cells, 3, tmp_path, {"data": "made"})
     model, transform, card = networks.load(tmp_path)
-    again = training.predict_proba(model, transform, x)
-    assert np.array_equal(again, training.predict_proba(fitted.model, fitted.transform, x))
-    assert card["data"] == "made" and card["n_cells"] == dict.fromkeys(CLASSES, 6)
+    again = training.predict_proba(model, transform, cells.images)
+    assert np.array_equal(again, proba_of(fitted, cells)) and np.allclose(again.sum(1), 1)
+    assert card["data"] == "made" and card["n_cells"] == dict.fromkeys(CLASSES, 6) and card == fitted.card
     # Asked for again it comes from the file; with other cells it is made anew.
     before = (tmp_path / "model.safetensors").stat().st_mtime_ns
-    training.refit(tiny(), 2, x, labels, np.arange(24), 3, tmp_path)
+    assert training.refit(tiny(), 2, cells, 3, tmp_path).card == card
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns == before
-    training.refit(tiny(), 2, x, labels, np.arange(20), 3, tmp_path)
+    training.refit(tiny(), 2, cells.only(np.arange(20)), 3, tmp_path)
     assert (tmp_path / "model.safetensors").stat().st_mtime_ns != before
 
 
-def test_seeds_answer_together_and_survive_the_file(tmp_path):
-    x, labels = cohort_of(24)
-    what = tiny("compact").with_changes({"n_seeds": 3})
-    fitted = training.refit(what, 2, x, labels, np.arange(24), 3, tmp_path)
-    proba = training.predict_proba(fitted.model, fitted.transform, x)
-    alone = [training.predict_proba(member, fitted.transform, x) for member in fitted.model.members]
+def test_seeds_answer_together_in_any_number_of_processes_and_survive_the_file(tmp_path):
+    cells, recipe = cohort_of(24), tiny("compact", n_seeds=3, threads=1)
+    fitted = training.refit(recipe, 1, cells, 3, tmp_path)
+    proba = proba_of(fitted, cells)
+    alone = [training.predict_proba(member, fitted.transform, cells.images) for member in fitted.model.members]
     assert np.allclose(proba, np.mean(alone, axis=0), atol=1e-6)
     assert not np.allclose(alone[0], alone[1], atol=1e-3)
-    first = training.train(what.with_changes({"n_seeds": 1}), x, labels, np.arange(24), NONE, 3)
-    again = training.train(what, x, labels, np.arange(24), NONE, 3)
-    assert np.array_equal(
-        training.predict_proba(again.model.members[0], again.transform, x),
-        training.predict_proba(first.model, first.transform, x),
-    )
+    single = training.train(recipe.with_changes({"n_seeds": 1}), cells, 3)
+    assert np.array_equal(alone[0], proba_of(single, cells))
+    assert np.array_equal(proba_of(training.train(recipe, cells, 3, n_jobs=2), cells), proba)
     model, transform, _ = networks.load(tmp_path)
-    assert np.array_equal(training.predict_proba(model, transform, x), proba)
-
-
-def test_seeds_fitted_in_processes_of_their_own_are_the_same():
-    x, labels = cohort_of(24)
-    what = tiny("compact", max_epochs=1, threads=1).with_changes({"n_seeds": 2})
-    one, two = (training.train(what, x, labels, np.arange(24), NONE, 3, n_jobs=n) for n in (1, 2))
-    assert np.array_equal(
-        training.predict_proba(one.model, one.transform, x), training.predict_proba(two.model, two.transform, x)
-    )
+    assert np.array_equal(training.predict_proba(model, transform, cells.images), proba)
 
 
 @pytest.mark.parametrize("channels", [1, 2, 3])
 def test_one_to_three_sweeps_can_be_learnt(channels):
-    x, labels = cohort_of(48)
-    x = np.concatenate([x, x], axis=1)[:, :channels]
-    fitted = training.train(tiny("compact", max_epochs=15, learning_rate=3e-3), x, labels, np.arange(32), NONE, 1)
+    cells = cohort_of(48, np.arange(32))
+    cells = dataclasses.replace(cells, images=np.concatenate([cells.images] * 2, axis=1)[:, :channels])
+    fitted = training.train(tiny("compact", max_epochs=15, learning_rate=3e-3), cells, 1)
     assert fitted.transform.channels == channels
-    proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(32, 48))
-    assert (proba.argmax(1) == cohort.class_index(labels)[32:]).mean() > 0.8
+    assert share_right(fitted, cells, np.arange(32, 48)) > 0.8
 
 
 # --- the protocol -----------------------------------------------------------------------------------------------------
@@ -165,32 +146,36 @@ def test_early_stopping_asks_for_five_per_cent_within_the_patience():
     assert not any(patient.should_stop(1.0) for _ in range(50))
 
 
-def test_the_learning_rate_decays_every_k_epochs_or_never():
-    x, labels = cohort_of(8)
-    step = training.train(tiny(max_epochs=5, decay_every=2, decay_factor=0.1), x, labels, np.arange(8), NONE, 1)
-    assert step.history.learning_rate == pytest.approx([1e-3, 1e-3, 1e-4, 1e-4, 1e-5])
-    none = training.train(tiny(max_epochs=3, decay_every=1, decay_factor=0.0), x, labels, np.arange(8), NONE, 1)
-    assert none.history.learning_rate == pytest.approx([1e-3] * 3)
-    cycle = training.train(
-        tiny(max_epochs=10, batch_size=4, schedule="one_cycle"), x, labels, np.arange(8), NONE, 1
-    ).history.learning_rate
-    assert max(cycle) == cycle[2] and cycle[-1] < 1e-6  # its peak after 30 % of the steps
+@pytest.mark.parametrize(
+    ("change", "expected"),
+    [
+        ({"max_epochs": 5, "decay_every": 2, "decay_factor": 0.1}, [1e-3, 1e-3, 1e-4, 1e-4, 1e-5]),
+        ({"max_epochs": 3, "decay_every": 1, "decay_factor": 0.0}, [1e-3] * 3),
+    ],
+)
+def test_the_learning_rate_decays_every_k_epochs_or_never(change, expected):
+    assert training.train(tiny("compact", **change), cohort_of(8), 1).history.learning_rate == pytest.approx(expected)
+
+
+def test_one_cycle_peaks_after_a_third_of_the_steps():
+    recipe = tiny("compact", max_epochs=10, batch_size=4, schedule="one_cycle")
+    rates = training.train(recipe, cohort_of(8), 1).history.learning_rate
+    assert max(rates) == rates[2] and rates[-1] < 1e-6
 
 
 def test_a_fit_stops_early_and_keeps_the_best_or_the_last_weights():
     """A learning rate at which the loss soon stops falling: with the same seed both runs are the same up to the choice."""
-    x, labels = cohort_of(24, seed=4)
-    x[12:] = x[12:][::-1]  # labels of the validation cells do not fit their images, so its loss must rise
+    cells = cohort_of(24, np.arange(12), np.arange(12, 24), seed=4)
+    cells.images[12:] = cells.images[12:][
+        ::-1
+    ]  # their labels do not fit their images, so the validation loss must rise
     shared = {"max_epochs": 30, "patience": 2, "learning_rate": 3e-3}
-    fitted = {
-        keep: training.train(tiny(keep=keep, **shared), x, labels, np.arange(12), np.arange(12, 24), 5)
-        for keep in ("best", "last")
-    }
+    fitted = {keep: training.train(tiny(keep=keep, **shared), cells, 5) for keep in ("best", "last")}
     history = fitted["best"].history
     assert history == fitted["last"].history and history.stopped == "patience" and history.n_epochs < 30
-    truth = torch.from_numpy(cohort.class_index(labels[12:]))
+    truth = cohort.class_index(cells.labels[12:])
     for keep, expected in (("best", min(history.valid_loss)), ("last", history.valid_loss[-1])):
-        proba = training.predict_proba(fitted[keep].model, fitted[keep].transform, x, np.arange(12, 24))
+        proba = proba_of(fitted[keep], cells, np.arange(12, 24))
         assert float(-np.log(proba[np.arange(12), truth]).mean()) == pytest.approx(expected, rel=1e-3)
     assert history.best_epoch < history.n_epochs
 
@@ -198,10 +183,9 @@ def test_a_fit_stops_early_and_keeps_the_best_or_the_last_weights():
 def test_the_search_space_is_that_of_the_papers_code():
     import optuna
 
-    study = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0))
-    trial = study.ask()
+    trial = optuna.create_study(sampler=optuna.samplers.RandomSampler(seed=0)).ask()
     base = training.recipe("mobilenet_v2", "published")
-    training.search_space(trial, base, "published")
+    training.search_space(trial, base)
     space = {name: json.loads(optuna.distributions.distribution_to_json(d)) for name, d in trial.distributions.items()}
     attributes = {name: d["attributes"] for name, d in space.items()}
     assert tuple(attributes["batch_size"]["choices"]) == (32, 64)
@@ -210,20 +194,14 @@ def test_the_search_space_is_that_of_the_papers_code():
     assert tuple(attributes["decay_factor"]["choices"]) == (0.0, 0.01, 0.1)
     assert [(attributes[k]["low"], attributes[k]["high"]) for k in ("decay_every", "patience")] == [(5, 20), (10, 20)]
     assert tuple(attributes["dropout"]["choices"]) == (0.0, 0.3, 0.5, 0.7)
-    assert (base.height, base.width, base.normalise, base.fit.keep, base.fit.max_epochs) == (
-        224,
-        244,
-        "none",
-        "last",
-        1000,
-    )
+    found = (base.height, base.width, base.normalise, base.fit.keep, base.fit.max_epochs)
+    assert found == (224, 244, "none", "last", 1000)
     assert base.fit.min_improvement == 0.05 and not base.fit.class_weights and base.fit.label_smoothing == 0
 
 
 def test_the_refit_runs_for_the_mean_number_of_epochs():
     def fold(losses):
-        history = training.History([1.0] * len(losses), list(losses))
-        return training.FoldFit({}, [], [], history)
+        return training.FoldFit({}, [], [], training.History([1.0] * len(losses), list(losses)))
 
     fits = [fold([3, 2, 1, 2]), fold([1, 2, 3]), fold([3, 2, 2.5, 3, 4])]  # best after 3, 1 and 2 epochs
     assert training.refit_epochs(fits, "best") == 2
@@ -232,54 +210,43 @@ def test_the_refit_runs_for_the_mean_number_of_epochs():
 
 def test_the_inner_validation_part_is_a_fifth_of_each_class_and_apart():
     labels = np.repeat(CLASSES, [40, 25, 10, 1])
-    indices = np.random.default_rng(0).permutation(76)
-    fit_idx, valid_idx = training.split_off(labels, indices, seed=1)
-    assert sorted([*fit_idx, *valid_idx]) == list(range(76))
-    assert [int((labels[valid_idx] == name).sum()) for name in CLASSES] == [8, 5, 2, 0]
+    whole = TrainingSet(np.zeros(76), labels, np.random.default_rng(0).permutation(76))
+    parts = whole.split_off(seed=1, fraction=0.2)
+    assert sorted([*parts.train, *parts.valid]) == list(range(76))
+    assert [int((labels[parts.valid] == name).sum()) for name in CLASSES] == [8, 5, 2, 0]
 
 
 # --- folds, kept across a kill ----------------------------------------------------------------------------------------
 
 
-class FixedTrial(SimpleNamespace):
-    """A trial with given parameters, in slot 0."""
-
-    def suggest_float(self, name, *_, **__):
-        return self.params[name]
-
-    suggest_categorical = suggest_float
-
-
 def test_a_finished_fold_is_kept_and_a_killed_run_gives_the_same(tmp_path, monkeypatch):
-    x, labels = cohort_of(48)
-    folds = [(np.arange(0, 32), np.arange(32, 48)), (np.arange(16, 48), np.arange(0, 16))]
-    base = tiny(max_epochs=2, learning_rate=2e-3)
-    trial = FixedTrial(params=training.first_params(base), user_attrs={"slot": 0}, number=5)
-    whole = training.fold_objective(x, labels, base, folds, 1, tmp_path / "whole")
-    expected = [whole(trial, fold) for fold in (0, 1)]
-
-    first = training.fold_objective(x, labels, base, folds, 1, tmp_path / "killed")
-    assert first(trial, 0) == expected[0]
-    again = training.fold_objective(x, labels, base, folds, 1, tmp_path / "killed")  # a second start
-    later = FixedTrial(params=trial.params, user_attrs={"slot": 0}, number=6)  # another number, the same slot
-    with monkeypatch.context() as patch:
-        patch.setattr("stslib.training.crossval.train", lambda *_: pytest.fail("a finished fold was fitted again"))
-        assert again(later, 0) == expected[0]
-    assert again(later, 1) == expected[1]
-    stored = [training.read_fold(tmp_path / "killed", 0, fold) for fold in (0, 1)]
-    assert stored == [training.read_fold(tmp_path / "whole", 0, fold) for fold in (0, 1)]
-    table = training.history_table("resnet18", stored)
+    cells, recipe = cohort_of(48), tiny("compact", max_epochs=2, learning_rate=2e-3)
+    folds = cohort.folds(cells.labels, 3, 1)[:2]
+    whole = training.cross_validate(recipe, cells, folds, 1, tmp_path / "whole")
+    with monkeypatch.context() as patch:  # killed in the second fold
+        train = training.crossval.train
+        stop = [False, True]
+        patch.setattr(training.crossval, "train", lambda *args: 1 / 0 if stop.pop(0) else train(*args))
+        with pytest.raises(ZeroDivisionError):
+            training.cross_validate(recipe, cells, folds, 1, tmp_path / "killed")
+    before = (tmp_path / "killed" / "slot-0000_fold-0.json").stat().st_mtime_ns
+    proba, fits = training.cross_validate(recipe, cells, folds, 1, tmp_path / "killed")
+    assert (tmp_path / "killed" / "slot-0000_fold-0.json").stat().st_mtime_ns == before
+    assert fits == whole[1] and np.array_equal(proba, whole[0], equal_nan=True)
+    table = training.history_table("compact", fits)
     assert table.groupby("fold")["epoch"].max().tolist() == [2, 2] and table["valid_loss"].notna().all()
-
+    # Other images of the same cells are not taken for the same.
+    other = dataclasses.replace(cells, images=cells.images[::-1])
+    assert training.cross_validate(recipe, other, folds, 1, tmp_path / "killed")[1] != fits
     (tmp_path / "killed" / "slot-0000_fold-1.json").write_text("{")
-    with pytest.raises(DamagedFile, match="missing or damaged"):
-        again(later, 1)
+    with pytest.raises(DamagedFile, match="is damaged"):
+        training.cross_validate(recipe, cells, folds, 1, tmp_path / "killed")
 
 
-# --- what the published code does, and its mends ------------------------------------------------------------------------
+# --- what the published code does, and its corrections -----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("architecture", ["mobilenet_v2", "resnet18", "densenet121", "inception_v3"])
+@pytest.mark.parametrize("architecture", networks.PAPER_ARCHITECTURES)
 def test_published_keeps_the_codes_quirks_and_corrected_mends_them(architecture):
     published, corrected = (training.recipe(architecture, p) for p in ("published", "corrected"))
     side = 299 if architecture == "inception_v3" else 224
@@ -287,9 +254,8 @@ def test_published_keeps_the_codes_quirks_and_corrected_mends_them(architecture)
     assert (corrected.height, corrected.width) == (side, side)
     assert (published.normalise, corrected.normalise) == ("none", "pretrained")
     assert (published.fit.keep, corrected.fit.keep) == ("last", "best")
-    assert (
-        published.with_changes({"width": side, "normalise": "pretrained", "keep": "best"}) == corrected
-    )  # nothing else differs
+    changes = {"protocol": "corrected", "width": side, "normalise": "pretrained", "keep": "best"}
+    assert published.with_changes(changes) == corrected  # nothing else differs
     for what in (published, corrected):
         fit = what.fit
         assert (fit.aux_weight, fit.class_weights, fit.label_smoothing, fit.weight_decay) == (0, False, 0, 0)
@@ -297,35 +263,32 @@ def test_published_keeps_the_codes_quirks_and_corrected_mends_them(architecture)
 
 
 def test_the_second_head_of_inception_takes_part_in_learning_and_is_gone_afterwards(tmp_path):
-    x, labels = cohort_of(4)
+    cells = cohort_of(4)
     base = Recipe("inception_v3", height=299, width=299).with_changes({"max_epochs": 1, "batch_size": 4, "patience": 0})
-    plain, aided = (
-        training.train(base.with_changes({"aux_weight": w}), x, labels, np.arange(4), NONE, 1) for w in (0, 0.4)
-    )
+    plain, aided = (training.train(base.with_changes({"aux_weight": w}), cells, 1) for w in (0, 0.4))
     # Both heads start near chance, so the loss holds 0.4 of another log 4.
     assert aided.history.train_loss[0] - plain.history.train_loss[0] == pytest.approx(0.4 * np.log(4), rel=0.5)
     assert set(aided.model.state_dict()) == set(plain.model.state_dict())
     networks.save(tmp_path, aided.model, aided.transform, {"architecture": "inception_v3"})
     networks.load(tmp_path)
     with pytest.raises(ParameterError, match="aux_weight needs images of at least 299 x 299 px, not 75 x 75"):
-        training.train(
-            base.with_changes({"aux_weight": 0.4, "height": 75, "width": 75}), x, labels, np.arange(4), NONE, 1
-        )
+        training.train(base.with_changes({"aux_weight": 0.4, "height": 75, "width": 75}), cells, 1)
     with pytest.raises(ParameterError, match="resnet18 has no second head"):
-        training.train(tiny("resnet18", aux_weight=0.4), cohort_of(8)[0], cohort_of(8)[1], np.arange(8), NONE, 1)
+        training.train(tiny("resnet18", aux_weight=0.4), cohort_of(8), 1)
 
 
 def test_label_smoothing_and_class_weights_change_the_loss_as_they_should():
-    x, labels = cohort_of(16)
-    labels[4:] = CLASSES[0]  # thirteen of one class, one of each other
+    cells = cohort_of(16)
+    cells.labels[4:] = CLASSES[0]  # thirteen of one class, one of each other
     losses = {}
     for name, change in (("plain", {}), ("smooth", {"label_smoothing": 0.5}), ("weighted", {"class_weights": True})):
-        what = tiny("resnet18", batch_size=16, learning_rate=1e-12, **change)
-        losses[name] = training.train(what, x, labels, np.arange(16), NONE, 3).history.train_loss[0]
-    model_free = np.log(4)
+        recipe = tiny("compact", batch_size=16, learning_rate=1e-12, **change)
+        losses[name] = training.train(recipe, cells, 3).history.train_loss[0]
     assert losses["smooth"] != losses["plain"] != losses["weighted"]
     # Half of the target is spread evenly, so the loss moves towards what guessing costs or above, never below a half of both.
-    assert losses["smooth"] >= 0.5 * losses["plain"] + 0.5 * model_free - 1e-3
+    assert losses["smooth"] >= 0.5 * losses["plain"] + 0.5 * np.log(4) - 1e-3
+    weights = class_weights(torch.tensor([0] * 6 + [1] * 2))
+    assert weights.tolist() == pytest.approx([8 / 12, 2.0, 0.0, 0.0])
 
 
 # --- half precision and compilation -------------------------------------------------------------------------------------
@@ -333,11 +296,10 @@ def test_label_smoothing_and_class_weights_change_the_loss_as_they_should():
 
 def test_half_precision_learns_what_full_precision_learns():
     """bfloat16 on the processor; the same lines run with CUDA."""
-    x, labels = cohort_of(96)
-    what = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, amp="bf16")
-    fitted = training.train(what, x, labels, np.arange(64), np.arange(64, 96), 2)
-    proba = training.predict_proba(fitted.model, fitted.transform, x, np.arange(64, 96))
-    assert (proba.argmax(1) == cohort.class_index(labels[64:])).mean() > 0.8
+    cells = cohort_of(96, np.arange(64), np.arange(64, 96))
+    recipe = tiny("resnet18", max_epochs=4, batch_size=16, learning_rate=2e-3, amp="bf16")
+    fitted = training.train(recipe, cells, 2)
+    assert share_right(fitted, cells, cells.valid) > 0.8
     assert all(p.dtype == torch.float32 for p in fitted.model.parameters())
     with pytest.raises(ParameterError, match='amp is "fp16", which needs a GPU'):
         FitConfig(amp="fp16")
@@ -348,8 +310,7 @@ def test_half_precision_learns_what_full_precision_learns():
 def test_compilation_is_asked_of_torch_and_the_plain_network_is_kept(monkeypatch):
     asked = []
     monkeypatch.setattr(torch, "compile", lambda model: asked.append(model) or model)
-    x, labels = cohort_of(8)
-    fitted = training.train(tiny("resnet18", compile=True), x, labels, np.arange(8), NONE, 1)
+    fitted = training.train(tiny("compact", compile=True), cohort_of(8), 1)
     assert asked == [fitted.model]
 
 
@@ -357,11 +318,10 @@ def test_compilation_is_asked_of_torch_and_the_plain_network_is_kept(monkeypatch
 
 
 def test_freeze_changes_nothing_but_the_new_layer():
-    x, labels = cohort_of(16)
-    model = networks.build("resnet18", freeze=True)
+    cells, model = cohort_of(16), networks.build("resnet18", freeze=True)
     before = {key: value.clone() for key, value in model.state_dict().items()}
-    transform = InputTransform.fit(x, np.arange(16), "resnet18")
-    training.fit(model, transform, x, labels, np.arange(16), NONE, FitConfig(max_epochs=2, batch_size=8), 1)
+    transform = InputTransform.fit(cells.images, cells.train, "resnet18")
+    training.fit(model, transform, cells, FitConfig(max_epochs=2, batch_size=8), 1)
     changed = {key for key, value in model.state_dict().items() if not torch.equal(value, before[key])}
     assert changed == {"fc.1.weight", "fc.1.bias"}
 
@@ -369,9 +329,7 @@ def test_freeze_changes_nothing_but_the_new_layer():
 @pytest.mark.parametrize("n", [2, 9, 17])
 def test_no_batch_is_left_with_a_single_cell(n):
     """Batch normalisation of a 1 x 1 map fails on one cell; 9 and 17 cells in batches of 8 would leave one."""
-    x, labels = cohort_of(n)
-    batch_size = min(8, n)
-    history = training.train(tiny(batch_size=batch_size), x, labels, np.arange(n), NONE, 1).history
+    history = training.train(tiny(batch_size=min(8, n)), cohort_of(n), 1).history
     assert np.isfinite(history.train_loss).all()
 
 
@@ -397,18 +355,11 @@ def test_mixup_blends_an_image_with_another_and_is_off_by_default():
     assert torch.allclose(blended[:, 0, 0, 0], share * torch.arange(8.0) + (1 - share) * torch.tensor(partners).float())
 
 
-def test_class_weights_lift_the_recall_of_a_rare_class_to_the_same_loss():
-    from stslib.training.loop import class_weights
-
-    weights = class_weights(torch.tensor([0] * 6 + [1] * 2))
-    assert weights.tolist() == pytest.approx([8 / 12, 2.0, 0.0, 0.0])
-
-
 # --- what a user can get wrong ----------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
         ({"batch_size": 64}, "batch_size is 64, and there are 16 training cells"),
         ({"batch_size": 1}, "batch_size is 1"),
@@ -419,10 +370,9 @@ def test_class_weights_lift_the_recall_of_a_rare_class_to_the_same_loss():
         ({"height": 16, "width": 16}, "needs images of at least 32 x 32 px, not 16 x 16"),
     ],
 )
-def test_a_setting_that_makes_no_sense_is_one_line(change, said):
-    x, labels = cohort_of(16)
-    with pytest.raises(ParameterError, match=said) as caught:
-        training.train(tiny(**change), x, labels, np.arange(16), NONE, 1)
+def test_a_setting_that_makes_no_sense_is_one_line(change, message):
+    with pytest.raises(ParameterError, match=message) as caught:
+        training.train(tiny(**change), cohort_of(16), 1)
     assert "\n" not in str(caught.value)
 
 
@@ -434,33 +384,30 @@ def test_cuda_asked_for_where_there_is_none_is_one_line():
 
 
 def test_one_class_or_an_unknown_class_is_refused():
-    x, labels = cohort_of(16)
+    cells = cohort_of(16, np.arange(8))
     with pytest.raises(StsError, match="all 8 training cells are of class Sst"):
-        training.train(tiny(), x, np.array(["Sst"] * 16), np.arange(8), NONE, 1)
+        training.train(tiny(), dataclasses.replace(cells, labels=["Sst"] * 16), 1)
     with pytest.raises(StsError, match="class 'Chandelier' is unknown"):
-        training.train(tiny(), x, np.array(["Chandelier", *labels[1:]]), np.arange(8), NONE, 1)
+        training.train(tiny(), dataclasses.replace(cells, labels=["Chandelier", *cells.labels[1:]]), 1)
 
 
 def test_a_fit_that_diverges_ends_and_says_so(tmp_path):
-    x, labels = cohort_of(16)
-    wild = tiny(learning_rate=1e30, max_epochs=4)
-    fitted = training.train(wild, x, labels, np.arange(12), np.arange(12, 16), 1)
+    cells, wild = cohort_of(16, np.arange(12), np.arange(12, 16)), tiny(learning_rate=1e30, max_epochs=4)
+    fitted = training.train(wild, cells, 1)
     assert fitted.history.stopped == "diverged"
-    assert np.isfinite(training.predict_proba(fitted.model, fitted.transform, x)).all()
+    assert np.isfinite(proba_of(fitted, cells)).all()
     with pytest.raises(StsError, match=r"diverged in epoch .* lower learning_rate"):
-        training.refit(wild, 4, x, labels, np.arange(16), 1, tmp_path)
+        training.refit(wild, 4, cells, 1, tmp_path)
     assert not (tmp_path / "model.json").exists()
 
 
 def test_too_little_memory_says_what_to_lower(monkeypatch):
-    x, labels = cohort_of(16)
-
     def full(*_, **__):
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 80 GB")
 
     monkeypatch.setattr(torch.nn.CrossEntropyLoss, "forward", full)
     with pytest.raises(StsError, match="lower batch_size or the image size"):
-        training.train(tiny(), x, labels, np.arange(16), NONE, 1)
+        training.train(tiny("compact"), cohort_of(16), 1)
 
 
 @pytest.mark.parametrize("architecture", networks.ARCHITECTURES)
@@ -470,4 +417,3 @@ def test_every_recipe_fits_its_network_and_takes_changes(architecture, protocol)
     networks.check_size(architecture, base.height, base.width)
     assert base.fit.max_epochs > 0 and base.fit.batch_size > 0 and base.fit.threads == 2
     assert training.recipe(architecture, protocol, max_epochs=3, height=80, width=80).fit.max_epochs == 3
-    assert dataclasses.replace(base).fit == base.fit

@@ -79,7 +79,7 @@ def objective(
     seed: int = 2026,
     threads: int = 1,
 ) -> Any:
-    """Objective for `stslib.training.search.run_study`: balanced accuracy of a fold's held-out cells (paper section III.C)."""
+    """Objective for `stslib.training.run_study`: balanced accuracy of a fold's held-out cells (paper section III.C)."""
     labels = np.asarray(y, dtype=object)
 
     def score(trial: optuna.Trial, fold: int) -> float:

@@ -241,7 +241,7 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
     Parameters
     ----------
     table : DataFrame
-        From `stslib.training.search.trial_table`.
+        From `stslib.training.trial_table`.
     kind : str
         Which data they are about.
     """

@@ -53,12 +53,10 @@ from torchvision import models  # noqa: E402
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is fixed about one of the four networks.
+    """What is fixed about a network.
 
     Attributes
     ----------
-    name : str
-        As used in parameters and results.
     minimum_px : int
         Smallest image side that its layers allow; below it a feature map would be empty.
     native_px : int
@@ -68,30 +66,34 @@ class Architecture:
         which is what torchvision's own `transform_input` works out from the usual ImageNet numbers.
     head : str
         Attribute path of the layer that is replaced.
+    gmacs : float
+        Billions of multiplications for one image of its native size (torchvision's table), to start long fits first.
+    paper : bool
+        Whether it is one of the paper's four (section III.B.b).
     """
 
-    name: str
     minimum_px: int
     native_px: int
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
     head: str
+    gmacs: float
+    paper: bool = True
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
-#: The paper's four networks (section III.B.b), and a small one of ours.
+#: Every network, by the name that parameters and results use: the paper's four, and a small one of ours.
 ARCHITECTURES = {
-    "mobilenet_v2": Architecture("mobilenet_v2", 32, 224, _MEAN, _STD, "classifier.1"),
-    "resnet18": Architecture("resnet18", 32, 224, _MEAN, _STD, "fc"),
-    "densenet121": Architecture("densenet121", 32, 224, _MEAN, _STD, "classifier"),
-    "inception_v3": Architecture("inception_v3", 75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc"),
-    "compact": Architecture("compact", 32, 64, _MEAN, _STD, "fc"),
+    "mobilenet_v2": Architecture(32, 224, _MEAN, _STD, "classifier.1", 0.3),
+    "resnet18": Architecture(32, 224, _MEAN, _STD, "fc", 1.81),
+    "densenet121": Architecture(32, 224, _MEAN, _STD, "classifier", 2.83),
+    "inception_v3": Architecture(75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc", 5.71),
+    "compact": Architecture(32, 64, _MEAN, _STD, "fc", 0.02, paper=False),
 }
 
 
-#: The paper's four networks (section III.B.b); `compact` is ours.
-PAPER_ARCHITECTURES = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3")
+PAPER_ARCHITECTURES = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.paper)
 
 
 def check_size(architecture: str, height: int, width: int) -> None:

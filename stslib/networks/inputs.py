@@ -67,8 +67,7 @@ class InputTransform:
         x: np.ndarray,
         indices: np.ndarray,
         architecture: str,
-        height: int = 0,
-        width: int = 0,
+        size: tuple[int, int] = (0, 0),
         compress: str = "asinh",
         antialias: bool = True,
         normalise: str = "own",
@@ -83,8 +82,8 @@ class InputTransform:
             Training cells. At most 512 of them, evenly chosen, are read.
         architecture : str
             Whose size limit and pre-trained normalisation hold.
-        height, width : int
-            Image size in pixels; 0 means as stored.
+        size : (int, int)
+            Height and width of the image in pixels; 0 means as stored.
         compress : str
             "asinh": scale is the 90th percentile of the channel's magnitudes. "none": scale is 1.
         antialias : bool
@@ -106,7 +105,7 @@ class InputTransform:
         if x.ndim != 4 or x.shape[1] not in SEEN:
             raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 1 to 3 channels, height, width)")
         channels = x.shape[1]
-        height, width = height or x.shape[2], width or x.shape[3]
+        height, width = size[0] or x.shape[2], size[1] or x.shape[3]
         check_size(architecture, height, width)
         chosen = np.sort(np.asarray(indices))
         chosen = chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE_CELLS, len(chosen))).astype(int)]

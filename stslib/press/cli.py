@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from collections import Counter
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -127,21 +128,36 @@ def book(run_name: str, output: Path | None, results: Path | None) -> None:
 @click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
 @click.option("--seed", default=2026, show_default=True, type=click.IntRange(0))
 @_results_option
-def tune(run_name: str, architecture: str, storage: str, results: Path | None, **options: Any) -> None:
+def tune(
+    run_name: str,
+    architecture: str,
+    storage: str,
+    study: str,
+    folder: Path | None,
+    results: Path | None,
+    **options: Any,
+) -> None:
     """Search hyperparameters of a network. Start it as often as you like on one --storage: the workers share the search.
 
     All end when --n-trials trials are finished, over all workers. A worker that was killed loses nothing but the fold
     it was in; the others take its trial over. Notebook 05 takes over the best trial: -p 05_deep_models.storage=...
     """
-    from stslib.training import protocol as searches
+    from stslib import training
+    from stslib.press.tuning import tune_network
 
     _use_results(results)
-    best, counts = searches.tune_network(run_name, architecture, storage, **options)
-    click.echo(best.to_string(index=False))
-    finished = counts["complete"] + counts["pruned"]
+    settings = training.SearchSettings(
+        storage=storage, **{name: options.pop(name) for name in ("n_trials", "n_folds", "seed", "prune")}
+    )
+    side = options.pop("image_px")
+    base = training.recipe(architecture, height=side, width=side, **options)
+    found = tune_network(run_name, base, settings, study, folder)
+    table = training.trial_table(found).query("state == 'complete'").drop(columns="state")
+    click.echo(table.sort_values("mean", ascending=False).head(5).to_string(index=False))
+    counts = Counter(trial.state.name for trial in found.trials)
     click.echo(
-        f"{finished} trials finished: {counts['complete']} complete, {counts['pruned']} given up as hopeless; "
-        f"{counts['failed']} taken over from workers that died",
+        f"{counts['COMPLETE'] + counts['PRUNED']} trials finished: {counts['COMPLETE']} complete, "
+        f"{counts['PRUNED']} given up as hopeless; {counts['FAIL']} taken over from workers that died",
         err=True,
     )
 

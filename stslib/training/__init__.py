@@ -1,22 +1,18 @@
-"""Training of the networks (paper, section III.C): the loop, the recipes, cross-validation and the refit."""
+"""Training of the networks (paper, section III.C): recipes, the loop, cross-validation, the search and the refit."""
 
-from stslib.training.config import FitConfig, History
-from stslib.training.crossval import (
-    Fitted,
-    FoldFit,
-    cells_sha256,
-    cross_validate,
-    fit_fold,
-    fold_objective,
-    history_table,
-    read_fold,
-    refit,
-    refit_epochs,
-    split_off,
-    train,
+from stslib.training.cells import TrainingSet
+from stslib.training.crossval import Fitted, FoldFit, cross_validate, history_table, refit, refit_epochs, train
+from stslib.training.loop import History, fit, predict_proba
+from stslib.training.protocol import (
+    Outcome,
+    best_trial,
+    run_search,
+    search_and_refit,
+    search_networks,
+    trial_table,
 )
-from stslib.training.loop import fit, predict_proba
-from stslib.training.recipes import PROTOCOLS, REGULARISATIONS, Recipe, first_params, recipe, search_space
+from stslib.training.recipes import PROTOCOLS, REGULARISATIONS, FitConfig, Recipe, first_params, recipe, search_space
+from stslib.training.study import SearchSettings, fold_scores, run_study, slot_of
 
 __all__ = [
     "PROTOCOLS",
@@ -25,20 +21,26 @@ __all__ = [
     "Fitted",
     "FoldFit",
     "History",
+    "Outcome",
     "Recipe",
-    "cells_sha256",
+    "SearchSettings",
+    "TrainingSet",
+    "best_trial",
     "cross_validate",
     "first_params",
     "fit",
-    "fit_fold",
-    "fold_objective",
+    "fold_scores",
     "history_table",
     "predict_proba",
-    "read_fold",
     "recipe",
     "refit",
     "refit_epochs",
+    "run_search",
+    "run_study",
+    "search_and_refit",
+    "search_networks",
     "search_space",
-    "split_off",
+    "slot_of",
     "train",
+    "trial_table",
 ]

@@ -1,14 +1,13 @@
 """What each choice is worth: the same network with one choice changed at a time, on the same folds of the training cells.
 
 The groups: which sweeps it sees; the wavelet; the frequency band; signed coefficients or magnitudes; the image size; random
-or pre-trained weights; and the mends of the published code's quirks, one by one. The test cells take no part.
+or pre-trained weights; and the corrections of the published code's quirks, one by one. The test cells take no part.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +15,16 @@ import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
 
-from stslib import cohort, evaluation, training
+from stslib import cohort, evaluation
 from stslib.scalograms import Bank, Preprocessing
 from stslib.support.errors import ParameterError, one_of
-from stslib.support.files import atomic
+from stslib.training.cells import TrainingSet
+from stslib.training.crossval import fit_fold
+from stslib.training.recipes import Recipe
+from stslib.training.recipes import recipe as recipe_of
+from stslib.training.study import SearchSettings
 
-GROUPS = ("sweeps", "wavelet", "band", "sign", "size", "weights", "mends")
+GROUPS = ("sweeps", "wavelet", "band", "sign", "size", "weights", "corrections")
 WAVELETS = ("mexh", "gaus1", "morl")
 BANDS_HZ = ((20.0, 100.0), (100.0, 200.0), (10.0, 400.0))
 
@@ -32,8 +35,8 @@ class Variant:
 
     group: str
     name: str
-    x: np.ndarray
-    recipe: training.Recipe
+    images: np.ndarray
+    recipe: Recipe
 
 
 def variants(
@@ -41,7 +44,7 @@ def variants(
     sweeps_mv: np.ndarray,
     images: np.ndarray,
     preprocessing: Preprocessing,
-    base: training.Recipe,
+    base: Recipe,
     pretrained: str = "",
 ) -> list[Variant]:
     """The variants of some groups; the first one of each group is the run's own choice.
@@ -56,7 +59,7 @@ def variants(
         The run's own scalograms.
     preprocessing : Preprocessing
         How the run made its scalograms.
-    base : training.Recipe
+    base : Recipe
         The run's own recipe.
     pretrained : str
         Weights for the group "weights" (see `networks.build`).
@@ -105,16 +108,16 @@ def variants(
             Variant("weights", "random", images, base.with_changes({"weights": "none"})),
             Variant("weights", "pre-trained", images, base.with_changes({"weights": pretrained})),
         ]
-    if "mends" in groups:
-        found += [Variant("mends", name, images, recipe) for name, recipe in mends(base).items()]
+    if "corrections" in groups:
+        found += [Variant("corrections", name, images, recipe) for name, recipe in corrections(base).items()]
     return found
 
 
-def mends(base: training.Recipe) -> dict[str, training.Recipe]:
-    """The published code's recipe at the size and length of `base`, each of its mends alone, and all of them."""
+def corrections(base: Recipe) -> dict[str, Recipe]:
+    """The published code's recipe at the size and length of `base`, each of its corrections alone, and all of them."""
     side, fit = base.height, base.fit
     same = {"max_epochs": fit.max_epochs, "batch_size": fit.batch_size, "threads": fit.threads, "patience": 0}
-    corrected = training.recipe(base.architecture, "corrected", height=side, width=side, **same)
+    corrected = recipe_of(base.architecture, "corrected", height=side, width=side, **same)
     wide = side if base.architecture == "inception_v3" else round(side * 244 / 224)  # the code's slip, to scale
     published = corrected.with_changes({"width": wide, "normalise": "none", "keep": "last"})
     return {
@@ -128,11 +131,9 @@ def mends(base: training.Recipe) -> dict[str, training.Recipe]:
 
 def compare(
     chosen: Sequence[Variant],
-    labels: np.ndarray,
-    train_idx: np.ndarray,
-    n_folds: int,
-    seed: int,
-    folder: Path,
+    cells: TrainingSet,
+    settings: SearchSettings,
+    folder: str | Path,
     data: str,
     n_jobs: int = 1,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
@@ -142,13 +143,11 @@ def compare(
     ----------
     chosen : sequence of Variant
         From `variants`.
-    labels : (n,) of str
-        Classes of all cells.
-    train_idx : int array
-        Training cells; no other is read.
-    n_folds, seed : int
-        Folds of `cohort.folds`; the seed also fixes weights and order.
-    folder : pathlib.Path
+    cells : TrainingSet
+        The training cells; no other is read. Each variant has its own images of them.
+    settings : SearchSettings
+        Folds, and the seed of the folds, the weights and the order.
+    folder : path
         Where finished folds are kept.
     data : str
         What the records say the cells are.
@@ -163,41 +162,31 @@ def compare(
     records : list of dict
         Metric records; the model is `<architecture>:<group>=<name>`.
     """
-    parts = cohort.folds(labels[train_idx], n_folds, seed)
+    labels = cells.labels[cells.train]
+    parts = cohort.folds(labels, settings.n_folds, settings.seed)
     done = Parallel(n_jobs=n_jobs)(
-        delayed(_out_of_fold)(one, labels, train_idx, parts, seed, folder / f"{place:02d}")
-        for place, one in enumerate(chosen)
+        delayed(_out_of_fold)(one, cells, parts, settings.seed, Path(folder) / f"{index:02d}")
+        for index, one in enumerate(chosen)
     )
     rows: list[tuple[Any, ...]] = []
     records: list[dict[str, Any]] = []
     first: dict[str, np.ndarray] = {}
     for one, proba in zip(chosen, done, strict=True):
-        values = np.array(evaluation.by_fold(labels[train_idx], proba, parts)["balanced_accuracy"])
+        values = np.array(evaluation.by_fold(labels, proba, parts)["balanced_accuracy"])
         gap = values - first.setdefault(one.group, values)
         rows.append((one.group, one.name, values.mean(), values.std(), gap.mean(), gap.std()))
         model = f"{one.recipe.architecture}:{one.group}={one.name}"
-        records += evaluation.cv_scores(labels[train_idx], proba, parts, model, data)
+        records += evaluation.cv_scores(labels, proba, parts, model, data)
     columns = ["group", "name", "mean", "sd", "difference", "difference_sd"]
     return pd.DataFrame(rows, columns=columns), records
 
 
 def _out_of_fold(
-    one: Variant, labels: np.ndarray, train_idx: np.ndarray, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int,
-    folder: Path,
-) -> np.ndarray:  # fmt: skip
-    proba = np.zeros((len(train_idx), len(cohort.CLASSES)))
-    cells = training.cells_sha256(one.x, labels, train_idx)
-    for fold, (fit_part, held) in enumerate(parts):
-        made_with = {"recipe": asdict(one.recipe), "seed": seed, "fold": fold, "cells_sha256": cells}
-        path = folder / f"fold-{fold}.json"
-        known = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
-        if known.get("made_with") != made_with:
-            fit_idx, valid_idx = training.split_off(labels, train_idx[fit_part], seed + fold, one.recipe.valid_fraction)
-            label = f"{one.name}, fold {fold + 1}/{len(parts)}"
-            fitted = training.train(one.recipe, one.x, labels, fit_idx, valid_idx, seed + fold, label)
-            found = training.predict_proba(fitted.model, fitted.transform, one.x, train_idx[held])
-            known = {"made_with": made_with, "proba": found.tolist()}
-            with atomic(path) as part:
-                part.write_text(json.dumps(known), encoding="utf-8")
-        proba[held] = known["proba"]
+    one: Variant, cells: TrainingSet, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, folder: Path
+) -> np.ndarray:
+    own = TrainingSet(one.images, cells.labels, cells.train)
+    proba = np.zeros((len(own.train), len(cohort.CLASSES)))
+    for fold, (fit_part, held_out) in enumerate(parts):
+        part, label = (own.train[fit_part], own.train[held_out]), f"{one.name}, fold {fold + 1}/{len(parts)}"
+        proba[held_out] = fit_fold(one.recipe, own, part, seed + fold, folder / f"fold-{fold}.json", label).proba
     return proba

@@ -1,124 +1,47 @@
-"""The folds of a trial, and the refit of the winner on all training cells (paper section III.C).
+"""Folds and the refit (paper section III.C): what is finished is kept in a folder, so that a killed run goes on from it.
 
 The order of the paper: every trial of the search is scored on 3 stratified folds; in each fold a fifth of the fitted part
 is set aside for validation; the winner is fitted once more on all training cells for the mean number of epochs of its
-folds. What is finished is kept in a folder, so that a killed run goes on where it was, with the same numbers.
+folds.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from joblib import Parallel, delayed
-from sklearn.metrics import balanced_accuracy_score
 from torch import nn
 
 from stslib import networks
-from stslib.cohort import CLASSES, class_index
+from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
 from stslib.support.errors import DamagedFile, StsError
 from stslib.support.files import atomic
-from stslib.training.config import History
-from stslib.training.loop import fit, predict_proba, seeded, threads
-from stslib.training.recipes import VALID_FRACTION, Recipe, search_space
-
-if TYPE_CHECKING:
-    import optuna
+from stslib.training.cells import TrainingSet
+from stslib.training.loop import History, fit, predict_proba, seeded, threads
+from stslib.training.recipes import Recipe
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """A trained network with its input transform and what happened in its training."""
+    """A trained network with its input transform, what happened in its training, and, after a refit, its model card."""
 
     model: nn.Module
     transform: InputTransform
     history: History
-
-
-def train(
-    what: Recipe,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    fit_idx: np.ndarray,
-    valid_idx: np.ndarray,
-    seed: int,
-    label: str = "",
-    n_jobs: int = 1,
-) -> Fitted:
-    """Build a network by its recipe and fit it; see `loop.fit` for `x`, `labels`, the indices and errors.
-
-    Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
-    the model is a `networks.Ensemble`; the history is that of its first member, which is fitted as a single network would be.
-    `n_jobs` of them are fitted at a time, each in a process of its own; with `threads` set the result
-    does not depend on it.
-    """
-    seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(what.n_seeds - 1))]
-    jobs = (delayed(_train_one)(what, x, labels, fit_idx, valid_idx, own, label) for own in seeds)
-    fits = list(Parallel(n_jobs=min(n_jobs, len(seeds)))(jobs))
-    if len(fits) == 1:
-        return fits[0]
-    return Fitted(networks.Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
-
-
-def _train_one(
-    what: Recipe,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    fit_idx: np.ndarray,
-    valid_idx: np.ndarray,
-    seed: int,
-    label: str,
-) -> Fitted:
-    with seeded(seed), threads(what.fit.threads):
-        model = networks.build(what.architecture, what.dropout, what.weights, what.freeze)
-        transform = InputTransform.fit(
-            x, fit_idx, what.architecture, what.height, what.width, what.compress, what.antialias, what.normalise
-        )
-        if what.weights != "none" and networks.has_folded_batch_norm(model):
-            networks.recalibrate_batch_norm(model, transform(np.asarray(x[np.sort(fit_idx)[:256]])))
-        second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if what.fit.aux_weight:
-            second_head = networks.with_auxiliary(model, what.architecture, transform.height, transform.width)
-        with second_head:
-            history = fit(model, transform, x, labels, fit_idx, valid_idx, what.fit, seed, label)
-    return Fitted(model, transform, history)
-
-
-def split_off(
-    labels: np.ndarray, indices: np.ndarray, seed: int, fraction: float = VALID_FRACTION
-) -> tuple[np.ndarray, np.ndarray]:
-    """Divide `indices` into `(fit_idx, valid_idx)`, by class; each class keeps at least one cell to learn from."""
-    rng = np.random.default_rng(seed)
-    valid: list[int] = []
-    for name in sorted(set(labels[indices])):
-        members = rng.permutation(indices[labels[indices] == name])
-        valid.extend(members[: min(round(len(members) * fraction), len(members) - 1)])
-    chosen = np.array(sorted(valid), dtype=np.int64)
-    return np.setdiff1d(indices, chosen), chosen
+    card: dict[str, Any] | None = None
 
 
 @dataclass(frozen=True)
 class FoldFit:
-    """One finished fold of one trial.
-
-    Attributes
-    ----------
-    made_with : dict
-        Recipe and seed.
-    held_out : list of int
-        Cells that the fold held out (positions in the scalograms).
-    proba : list of 4 floats a cell
-        Their class probabilities.
-    history : History
-    """
+    """One finished fold: what it was made with, the cells that it held out, their probabilities `(n, 4)`, the history."""
 
     made_with: dict[str, Any]
     held_out: list[int]
@@ -126,139 +49,136 @@ class FoldFit:
     history: History
 
 
-def _fold_file(folder: Path, slot: int, fold: int) -> Path:
-    return folder / f"slot-{slot:04d}_fold-{fold}.json"
+def train(recipe: Recipe, cells: TrainingSet, seed: int, label: str = "", n_jobs: int = 1) -> Fitted:
+    """Build a network by its recipe and fit it; see `loop.fit` for the errors.
 
-
-def read_fold(folder: str | Path, slot: int, fold: int) -> FoldFit:
-    """The stored result of a fold.
-
-    Raises
-    ------
-    DamagedFile
-        When it is not there or cannot be read.
+    Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
+    the model is a `networks.Ensemble`; the history is that of its first member, which is fitted as a single network would
+    be. `n_jobs` of them are fitted at a time, each in a process of its own; with `threads` set the result does not depend
+    on it.
     """
-    path = _fold_file(Path(folder), slot, fold)
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-        return FoldFit(**{**fields, "history": History(**fields["history"])})
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{path} is missing or damaged; remove its folder and run again") from error
+    seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(recipe.n_seeds - 1))]
+    jobs = (delayed(_train_one)(recipe, cells, own, label) for own in seeds)
+    fits = list(Parallel(n_jobs=min(n_jobs, len(seeds)))(jobs))
+    if len(fits) == 1:
+        return fits[0]
+    return Fitted(networks.Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
 
 
-def fold_objective(
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    base: Recipe,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    seed: int,
-    folder: str | Path,
-    protocol: str = "small",
-) -> Callable[[optuna.Trial, int], float]:
-    """What `tuning.run_study` asks for: `objective(trial, fold)`, the balanced accuracy on the fold's held-out cells.
-
-    Parameters
-    ----------
-    x : array (n_cells, 2, h, w)
-        Stored scalograms.
-    labels : (n_cells,) of str
-        Class of each cell.
-    base : Recipe
-        What the trials vary.
-    folds : list of (fit_idx, held_out_idx)
-        Positions in `x`, training cells only.
-    seed : int
-        Base seed. Fold k of slot s is seeded by `(seed, s, k)` alone.
-    folder : path
-        Where finished folds are kept; see `read_fold`. A fold that is there with the same recipe and seed is not fitted again.
-    protocol : str
-        Whose search space.
-    """
-    names = np.asarray(labels).astype(str)
-    codes = class_index(names)
-
-    def objective(trial: optuna.Trial, fold: int) -> float:
-        slot = int(trial.user_attrs.get("slot", trial.number))
-        what = search_space(trial, base, protocol)
-        done = fit_fold(what, x, names, folds, fold, seed, folder, slot)
-        predicted = np.argmax(done.proba, axis=1)
-        return float(balanced_accuracy_score(codes[np.asarray(done.held_out)], predicted))
-
-    return objective
-
-
-def fit_fold(
-    what: Recipe,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    folds: Sequence[tuple[np.ndarray, np.ndarray]],
-    fold: int,
-    seed: int,
-    folder: str | Path,
-    slot: int = 0,
-) -> FoldFit:
-    """Fit one fold and keep what it says of its held-out cells in `folder`; what is there already is not fitted again.
-
-    Parameters are those of `fold_objective`; `slot` is the trial's number within its search.
-    """
-    names = np.asarray(labels).astype(str)
-    own_seed = int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
-    path, made_with = _fold_file(Path(folder), slot, fold), {"recipe": asdict(what), "seed": own_seed}
-    done = read_fold(folder, slot, fold) if path.is_file() else None
-    if done is None or done.made_with != made_with:
-        fitted_part, held_out = folds[fold]
-        fit_idx, valid_idx = split_off(names, fitted_part, own_seed, what.valid_fraction)
-        label = f"{what.architecture} fold {fold + 1}/{len(folds)}"
-        fitted = train(what, x, names, fit_idx, valid_idx, own_seed, label)
-        with threads(what.fit.threads):
-            proba = predict_proba(fitted.model, fitted.transform, x, held_out)
-        done = FoldFit(made_with, np.asarray(held_out).tolist(), proba.tolist(), fitted.history)
-        with atomic(path) as temporary:
-            temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
-    return done
+def _train_one(recipe: Recipe, cells: TrainingSet, seed: int, label: str) -> Fitted:
+    with seeded(seed), threads(recipe.fit.threads):
+        model = networks.build(recipe.architecture, recipe.dropout, recipe.weights, recipe.freeze)
+        size = (recipe.height, recipe.width)
+        transform = InputTransform.fit(
+            cells.images, cells.train, recipe.architecture, size, recipe.compress, recipe.antialias, recipe.normalise
+        )
+        if recipe.weights != "none" and networks.has_folded_batch_norm(model):
+            networks.recalibrate_batch_norm(model, transform(np.asarray(cells.images[np.sort(cells.train)[:256]])))
+        second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
+        if recipe.fit.aux_weight:
+            second_head = networks.with_auxiliary(model, recipe.architecture, transform.height, transform.width)
+        with second_head:
+            history = fit(model, transform, cells, recipe.fit, seed, label)
+    return Fitted(model, transform, history)
 
 
 def cross_validate(
-    what: Recipe,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
+    recipe: Recipe,
+    cells: TrainingSet,
     folds: Sequence[tuple[np.ndarray, np.ndarray]],
     seed: int,
     folder: str | Path,
     n_jobs: int = 1,
 ) -> tuple[np.ndarray, list[FoldFit]]:
-    """Every fold of one recipe, without a search: probabilities of each cell while it was held out, and the fits.
+    """Fit a network on each fold and predict the cells that the fold holds out.
 
     Parameters
     ----------
-    what, x, labels, folds, seed, folder
-        As for `fit_fold`.
+    recipe : Recipe
+        How each network is made and fitted.
+    cells : TrainingSet
+        The cells; its training cells are those of all folds.
+    folds : list of (fit_idx, held_out_idx)
+        Positions in `cells.images`; for example from `cohort.folds`.
+    seed : int
+        Fold k is seeded by `(seed, k)` alone.
+    folder : path
+        Where finished folds are kept. A fold that is there with the same recipe, cells and seed is not fitted again.
     n_jobs : int
-        Folds at a time, each in a process of its own; the result does not depend on it.
+        Folds at a time, each in a process of its own; with `threads` set the result does not depend on it.
 
     Returns
     -------
     proba : (n_cells, 4) array
-        NaN for a cell that no fold holds out.
+        Probabilities of each cell while it was held out; NaN for a cell that no fold holds out.
     fits : list of FoldFit
+        The folds, in order.
+
+    Raises
+    ------
+    DamagedFile
+        A kept fold that cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from stslib import cohort, training
+    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
+    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
+    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2, valid_fraction=0.0)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     proba, fits = training.cross_validate(recipe, cells, cohort.folds(cells.labels, 2, 1), 1, folder)
+    >>> proba.shape, fits[0].history.n_epochs
+    ((8, 4), 2)
     """
-    jobs = (delayed(fit_fold)(what, x, labels, folds, fold, seed, folder) for fold in range(len(folds)))
+    folder = Path(folder)
+    cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
+    jobs = (
+        delayed(fit_fold)(
+            recipe, cells, part, fold_seed(seed, 0, fold), fold_file(folder, 0, fold),
+            f"{recipe.architecture} fold {fold + 1}/{len(folds)}",
+        )
+        for fold, part in enumerate(folds)
+    )  # fmt: skip
     fits = list(Parallel(n_jobs=min(n_jobs, len(folds)))(jobs))
-    proba = np.full((len(x), len(CLASSES)), np.nan)
+    proba = np.full((len(cells.images), len(CLASSES)), np.nan)
     for done in fits:
         proba[done.held_out] = done.proba
     return proba, fits
 
 
-def cells_sha256(x: np.ndarray, labels: np.ndarray, indices: np.ndarray) -> str:
-    """Hash of the cells `indices`: their positions, their labels and their scalograms."""
-    digest = hashlib.sha256()
-    digest.update(
-        json.dumps([np.asarray(indices).tolist(), np.asarray(labels)[indices].tolist(), x.shape[1:]]).encode()
-    )
-    for part in np.array_split(np.asarray(indices), max(1, len(indices) // 64)):
-        digest.update(np.ascontiguousarray(x[part]).tobytes())
-    return digest.hexdigest()
+def fold_seed(seed: int, slot: int, fold: int) -> int:
+    """Seed of one fold of one trial: the same after a kill and a second start."""
+    return int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
+
+
+def fold_file(folder: Path, slot: int, fold: int) -> Path:
+    """Where a finished fold of a trial is kept."""
+    return folder / f"slot-{slot:04d}_fold-{fold}.json"
+
+
+def fit_fold(
+    recipe: Recipe, cells: TrainingSet, fold: tuple[np.ndarray, np.ndarray], seed: int, path: Path, label: str = ""
+) -> FoldFit:
+    """Fit one fold, and keep its predictions of the held-out cells at `path`; what is there already is not fitted again."""
+    made_with = {"recipe": asdict(recipe), "seed": seed, "cells_sha256": cells.sha256}
+    done = None
+    if path.is_file():
+        try:
+            fields = json.loads(path.read_text(encoding="utf-8"))
+            done = FoldFit(**{**fields, "history": History(**fields["history"])})
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DamagedFile(f"{path} is damaged; remove its folder and run again") from error
+    if done is None or done.made_with != made_with:
+        fit_idx, held_out = fold
+        fitted = train(recipe, cells.only(fit_idx).split_off(seed, recipe.valid_fraction), seed, label)
+        with threads(recipe.fit.threads):
+            proba = predict_proba(fitted.model, fitted.transform, cells.images, held_out)
+        done = FoldFit(made_with, np.asarray(held_out).tolist(), proba.tolist(), fitted.history)
+        with atomic(path) as temporary:
+            temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
+    return done
 
 
 def history_table(model: str, fits: Sequence[FoldFit]) -> pd.DataFrame:
@@ -281,28 +201,28 @@ def refit_epochs(fits: Sequence[FoldFit], keep: str) -> int:
 
 
 def refit(
-    what: Recipe,
+    recipe: Recipe,
     n_epochs: int,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    train_idx: np.ndarray,
+    cells: TrainingSet,
     seed: int,
     folder: str | Path,
     card: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> Fitted:
-    """Fit the winner on all training cells for `n_epochs`, without validation, and save it in `folder`.
+    """Fit the winner on all training cells, without validation, and save it in `folder`.
 
     A model that is there, made with the same recipe, cells, epochs and seed, is loaded instead.
 
     Parameters
     ----------
-    what, x, labels, seed
-        As for `train`.
+    recipe : Recipe
+        How the network is made and fitted.
     n_epochs : int
         Number of epochs; see `refit_epochs`.
-    train_idx : int array
-        All training cells.
+    cells : TrainingSet
+        The cells to learn from.
+    seed : int
+        Fixes weights and order.
     folder : path
         For `networks.save`.
     card : mapping, optional
@@ -310,33 +230,49 @@ def refit(
     n_jobs : int
         Seeds at a time, as for `train`.
 
+    Returns
+    -------
+    Fitted
+        With the model card as `card`.
+
     Raises
     ------
     StsError
         When the training diverged.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from stslib import training
+    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
+    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
+    >>> recipe = training.recipe("compact", height=32, width=32, batch_size=4)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     fitted = training.refit(recipe, 2, cells, 1, folder, {"data": "made up"})
+    >>> fitted.card["data"], fitted.card["n_cells"]
+    ('made up', {'Pvalb': 4, 'Sst': 4})
     """
-    settings = what.with_changes({"max_epochs": n_epochs, "patience": 0, "keep": "last"})
-    names = np.asarray(labels).astype(str)
-    made_with = {"recipe": asdict(settings), "seed": seed, "cells_sha256": cells_sha256(x, names, train_idx)}
+    settings = recipe.with_changes({"max_epochs": n_epochs, "patience": 0, "keep": "last"})
+    cells = cells.only(cells.train)
+    made_with = {"recipe": asdict(settings), "seed": seed, "cells_sha256": cells.sha256}
     if (Path(folder) / "model.json").is_file():
         model, transform, known = networks.load(folder)
         if known.get("made_with") == made_with:
-            return Fitted(model, transform, History(**known["history"]))
-    label = f"{what.architecture} on all {len(train_idx)}"
-    fitted = train(settings, x, names, np.asarray(train_idx), np.array([], dtype=np.int64), seed, label, n_jobs)
+            return Fitted(model, transform, History(**known["history"]), known)
+    fitted = train(settings, cells, seed, f"{recipe.architecture} on all {len(cells.train)}", n_jobs)
     if fitted.history.stopped == "diverged":
-        rate, epoch = what.fit.learning_rate, fitted.history.n_epochs
+        rate, epoch = recipe.fit.learning_rate, fitted.history.n_epochs
         raise StsError(
-            f"{what.architecture} diverged in epoch {epoch} at a learning rate of {rate:g}; lower learning_rate"
+            f"{recipe.architecture} diverged in epoch {epoch} at a learning rate of {rate:g}; lower learning_rate"
         )
-    counts = {name: int((names[train_idx] == name).sum()) for name in sorted(set(names[train_idx]))}
-    full_card = {
-        "architecture": what.architecture,
-        "dropout": what.dropout,
-        "n_cells": counts,
+    whole = {
+        "architecture": recipe.architecture,
+        "dropout": recipe.dropout,
+        "n_cells": cells.counts(),
         **(card or {}),
         "made_with": made_with,
         "history": asdict(fitted.history),
     }
-    networks.save(folder, fitted.model, fitted.transform, full_card)
-    return fitted
+    networks.save(folder, fitted.model, fitted.transform, whole)
+    return Fitted(fitted.model, fitted.transform, fitted.history, whole)

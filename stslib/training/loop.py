@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -18,21 +19,63 @@ from stslib.cohort import CLASSES, class_index
 from stslib.networks import InputTransform
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
-from stslib.training.config import EarlyStopping, FitConfig, History
+from stslib.training.cells import TrainingSet, augment, class_weights, mix, shrink
+from stslib.training.recipes import FitConfig
+
+
+@dataclass
+class History:
+    """What happened in a fit, one entry an epoch.
+
+    Attributes
+    ----------
+    train_loss : list of float
+        Mean cross-entropy over the epoch's batches, while the weights were changing (dropout and augmentation on).
+    valid_loss, valid_accuracy : list of float
+        Cross-entropy and accuracy on the validation cells after the epoch; empty without any.
+    learning_rate : list of float
+        Of the epoch's last step.
+    stopped : str
+        Why it ended: "max_epochs", "patience" or "diverged" (the loss was no number any more).
+    """
+
+    train_loss: list[float] = field(default_factory=list)
+    valid_loss: list[float] = field(default_factory=list)
+    valid_accuracy: list[float] = field(default_factory=list)
+    learning_rate: list[float] = field(default_factory=list)
+    stopped: str = "max_epochs"
+
+    @property
+    def n_epochs(self) -> int:
+        """Number of epochs that were run."""
+        return len(self.train_loss)
+
+    @property
+    def best_epoch(self) -> int:
+        """Number of epochs after which the validation loss was lowest (1 is the first); all of them without validation."""
+        return int(np.argmin(self.valid_loss)) + 1 if self.valid_loss else self.n_epochs
+
+
+class EarlyStopping:
+    """Says when the validation loss has not become better by a given fraction for `patience` epochs (protocol of the paper)."""
+
+    def __init__(self, patience: int, min_improvement: float) -> None:
+        self.patience, self.min_improvement = patience, min_improvement
+        self.reference, self.waited = math.inf, 0
+
+    def should_stop(self, valid_loss: float) -> bool:
+        """Take the loss of one more epoch; True when that was enough waiting."""
+        if valid_loss <= self.reference * (1 - self.min_improvement) or math.isinf(self.reference):
+            self.reference, self.waited = valid_loss, 0
+        else:
+            self.waited += 1
+        return self.patience > 0 and self.waited >= self.patience
 
 
 def fit(
-    model: nn.Module,
-    transform: InputTransform,
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    fit_idx: np.ndarray,
-    valid_idx: np.ndarray,
-    config: FitConfig,
-    seed: int,
-    label: str = "",
+    model: nn.Module, transform: InputTransform, cells: TrainingSet, config: FitConfig, seed: int, label: str = ""
 ) -> History:
-    """Train `model`, in place, on the cells `fit_idx`, watching the loss on `valid_idx`.
+    """Train `model`, in place.
 
     Parameters
     ----------
@@ -40,22 +83,14 @@ def fit(
         From `networks.build`. Layers that `freeze` holds fast also keep their batch-norm statistics.
     transform : InputTransform
         Fitted on these training cells.
-    x : array (n_cells, c, h, w)
-        Stored scalograms, for example a float16 memory map. Only the cells asked for are read, once.
-    labels : (n_cells,) of str
-        Class of each cell.
-    fit_idx, valid_idx : int array
-        Cells to learn from and to validate on; `valid_idx` may be empty: then nothing stops early and "last" is kept.
+    cells : TrainingSet
+        Cells to learn from and to validate on; without the latter nothing stops early and "last" is kept.
     config : FitConfig
         How.
     seed : int
         Fixes the order of the cells, dropout and augmentation.
     label : str
         Label of a progress bar over the epochs; none is shown without.
-
-    Returns
-    -------
-    History
 
     Raises
     ------
@@ -64,15 +99,15 @@ def fit(
     StsError
         A single class, no cells, an unknown label, or too little memory.
     """
-    targets = torch.from_numpy(class_index(labels))
-    _check(targets, fit_idx, config)
+    targets = torch.from_numpy(class_index(cells.labels))
+    _check(targets, cells, config)
     rng = np.random.default_rng(seed)  # order of the cells and augmentation draw from here, dropout from torch's own
     with seeded(seed), threads(config.threads), memory_errors():
         device = torch.device(config.device)
         model.to(device)
-        # The dear half of the transform happens once; it leaves c x height x width half-precision numbers a cell.
-        images, y = shrink(transform, x, fit_idx), targets[fit_idx].to(device)
-        valid_images, valid_y = shrink(transform, x, valid_idx), targets[valid_idx].to(device)
+        # The costly half of the transform happens once; it leaves c x height x width half-precision numbers a cell.
+        images, y = shrink(transform, cells.images, cells.train), targets[cells.train].to(device)
+        valid_images, valid_y = shrink(transform, cells.images, cells.valid), targets[cells.valid].to(device)
 
         weights = class_weights(y) if config.class_weights else None
         criterion = nn.CrossEntropyLoss(weight=weights, label_smoothing=config.label_smoothing)
@@ -94,7 +129,7 @@ def fit(
             for batch in np.array_split(rng.permutation(len(y)), n_batches):
                 z = augment(images[batch].to(device).float(), transform, config, rng)
                 z, other, share = mix(z, config, rng)
-                with half_precision(config):
+                with _half_precision(config):
                     output = network(transform.finish(z))
                 loss = _loss(output, y[batch], criterion, config)
                 if share < 1:
@@ -116,10 +151,10 @@ def fit(
                 break
 
             # --- validate ------------------------------------------------------------------------------------------
-            if not len(valid_idx):
+            if not len(valid_y):
                 continue
-            with half_precision(config):
-                valid_scores = _scores(model, transform, valid_images, device).float()
+            with _half_precision(config):
+                valid_scores = _scores(model, transform, valid_images).float()
             valid_loss = nn.functional.cross_entropy(valid_scores, valid_y).item()
             history.valid_loss.append(valid_loss)
             history.valid_accuracy.append((valid_scores.argmax(1) == valid_y).float().mean().item())
@@ -129,14 +164,14 @@ def fit(
                 history.stopped = "patience"
                 break
 
-        if history.stopped == "diverged" or (config.keep == "best" and len(valid_idx)):
+        if history.stopped == "diverged" or (config.keep == "best" and len(valid_y)):
             model.load_state_dict(best)
         model.eval()
     return history
 
 
 def predict_proba(
-    model: nn.Module, transform: InputTransform, x: np.ndarray, indices: np.ndarray | None = None, batch_size: int = 64
+    model: nn.Module, transform: InputTransform, images: np.ndarray, indices: np.ndarray | None = None
 ) -> np.ndarray:
     """Class probabilities of cells: `(n, 4)` float64, columns in the order of `cohort.CLASSES`, rows adding up to 1.
 
@@ -144,62 +179,30 @@ def predict_proba(
     ----------
     model, transform
         A fitted network and its input transform.
-    x : array (n_cells, c, h, w)
+    images : array (n_cells, c, h, w)
         Stored scalograms.
     indices : int array, optional
         Which cells, in this order; all by default.
-    batch_size : int
-        Cells at a time; the result does not depend on it beyond rounding.
     """
-    model.eval()
-    device = next(model.parameters()).device
-    chosen = np.arange(len(x)) if indices is None else np.asarray(indices)
+    chosen = np.arange(len(images)) if indices is None else np.asarray(indices)
     with memory_errors():
-        scores = _scores(model, transform, shrink(transform, x, chosen), device, batch_size)
+        scores = _scores(model, transform, shrink(transform, images, chosen))
     return torch.softmax(scores.double(), dim=1).cpu().numpy()
 
 
 # --- the parts --------------------------------------------------------------------------------------------------------
 
 
-def shrink(transform: InputTransform, x: np.ndarray, indices: np.ndarray) -> Tensor:
-    """The cells `indices` at the network's size: `(n, c, height, width)` float16, read in chunks of 64."""
-    images = torch.empty((len(indices), transform.channels, transform.height, transform.width), dtype=torch.float16)
-    for start in range(0, len(indices), 64):
-        part = np.asarray(indices)[start : start + 64]
-        order = np.argsort(part)  # a memory map is read fastest from front to back
-        images[start + torch.from_numpy(order)] = transform.shrink(x[part[order]]).half()
-    return images
+@torch.inference_mode()
+def _scores(model: nn.Module, transform: InputTransform, small: Tensor) -> Tensor:
+    """Scores `(n, 4)` of shrunk images, 64 cells at a time."""
+    model.eval()
+    device = next(model.parameters()).device
+    parts = [model(transform.finish(part.to(device).float())) for part in small.split(64)]
+    return torch.cat(parts) if parts else torch.empty(0, len(CLASSES), device=device)
 
 
-def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.random.Generator) -> Tensor:
-    """Vary shrunk images `(n, c, H, W)` as recordings of the same cell vary: in time, in gain, by noise (see `FitConfig`)."""
-    n, width = len(z), z.shape[-1]
-    if config.jitter_columns:
-        shift = torch.from_numpy(rng.integers(-config.jitter_columns, config.jitter_columns + 1, n)).to(z.device)
-        # Beyond the ends the last column is repeated, so that the end of a sweep does not come in at its start.
-        columns = (torch.arange(width, device=z.device) - shift[:, None]).clamp(0, width - 1)
-        z = z.gather(3, columns[:, None, None, :].expand_as(z))
-    if config.gain_sd:
-        z = z * torch.from_numpy(rng.normal(1.0, config.gain_sd, (n, 1, 1, 1))).to(z)
-    if config.noise_sd:
-        noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), dtype=np.float32)).to(z)
-        z = z + config.noise_sd * torch.tensor(transform.std, device=z.device).view(-1, 1, 1) * noise
-    return z
-
-
-def mix(z: Tensor, config: FitConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray, float]:
-    """Blend each image with another of its batch (mixup, see `FitConfig`): `(blended, partners, share of its own)`.
-
-    With `mixup` 0 nothing is drawn and nothing changes: the share is 1.
-    """
-    if not config.mixup:
-        return z, np.arange(len(z)), 1.0
-    share, partners = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(z))
-    return share * z + (1 - share) * z[partners], partners, share
-
-
-def half_precision(config: FitConfig) -> contextlib.AbstractContextManager[Any]:
+def _half_precision(config: FitConfig) -> contextlib.AbstractContextManager[Any]:
     """Automatic mixed precision inside the block, or nothing (`amp` "none")."""
     if config.amp == "none":
         return contextlib.nullcontext()
@@ -208,18 +211,11 @@ def half_precision(config: FitConfig) -> contextlib.AbstractContextManager[Any]:
 
 def _loss(output: Any, target: Tensor, criterion: nn.Module, config: FitConfig) -> Tensor:
     """Loss of a network's scores, and of its second head's where it has one (`networks.with_auxiliary`)."""
-    if isinstance(output, Tensor):
-        loss: Tensor = criterion(output.float(), target)
-        return loss
-    scores, auxiliary = output
-    both: Tensor = criterion(scores.float(), target) + config.aux_weight * criterion(auxiliary.float(), target)
-    return both
-
-
-def class_weights(y: Tensor) -> Tensor:
-    """Inverse share of each class, with mean 1 over the cells: `(4,)`; 0 for a class that is absent."""
-    counts = torch.bincount(y, minlength=len(CLASSES)).float()
-    return torch.where(counts > 0, len(y) / (counts.clamp(min=1) * (counts > 0).sum()), torch.zeros_like(counts))
+    scores, *auxiliary = [output] if isinstance(output, Tensor) else output
+    loss: Tensor = criterion(scores.float(), target)
+    for more in auxiliary:
+        loss = loss + config.aux_weight * criterion(more.float(), target)
+    return loss
 
 
 def _schedule(optimizer: torch.optim.Optimizer, config: FitConfig, n_batches: int) -> Any:
@@ -230,15 +226,6 @@ def _schedule(optimizer: torch.optim.Optimizer, config: FitConfig, n_batches: in
             optimizer, config.learning_rate, total_steps=total, pct_start=0.3, final_div_factor=1000
         )
     return torch.optim.lr_scheduler.StepLR(optimizer, config.decay_every, config.decay_factor or 1.0)
-
-
-@torch.inference_mode()
-def _scores(
-    model: nn.Module, transform: InputTransform, images: Tensor, device: torch.device, batch_size: int = 64
-) -> Tensor:
-    model.eval()
-    parts = [model(transform.finish(part.to(device).float())) for part in images.split(batch_size)]
-    return torch.cat(parts) if parts else torch.empty(0, len(CLASSES), device=device)
 
 
 def _training_mode(model: nn.Module) -> None:
@@ -254,17 +241,14 @@ def _copy(model: nn.Module) -> dict[str, Tensor]:
     return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
-def _check(targets: Tensor, fit_idx: np.ndarray, config: FitConfig) -> None:
-    if len(fit_idx) < 2:
-        raise StsError(f"{len(fit_idx)} training cells are too few; give at least 2")
-    if len(torch.unique(targets[fit_idx])) < 2:
-        raise StsError(
-            f"all {len(fit_idx)} training cells are of class {CLASSES[int(targets[fit_idx[0]])]}; use several"
-        )
-    if config.batch_size > len(fit_idx):
-        raise ParameterError(
-            f"batch_size is {config.batch_size}, and there are {len(fit_idx)} training cells; lower it"
-        )
+def _check(targets: Tensor, cells: TrainingSet, config: FitConfig) -> None:
+    n = len(cells.train)
+    if n < 2:
+        raise StsError(f"{n} training cells are too few; give at least 2")
+    if len(torch.unique(targets[cells.train])) < 2:
+        raise StsError(f"all {n} training cells are of class {cells.labels[cells.train[0]]}; use several")
+    if config.batch_size > n:
+        raise ParameterError(f"batch_size is {config.batch_size}, and there are {n} training cells; lower it")
 
 
 @contextlib.contextmanager

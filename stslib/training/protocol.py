@@ -1,14 +1,15 @@
-"""A network through the paper's protocol: search, cross-validation of the winner, refit (section III.C).
+"""A network through the paper's protocol (section III.C): search, cross-validation of the winner, refit.
 
-`search_and_refit` is what notebook 05 calls for each network; `tune_network` is the search alone, for any number of
-workers on one storage (`sts tune`). A notebook that names the same storage takes over what the workers found.
+`search_networks` does all of it for several networks; `run_search` is the search alone, for any number of workers on one
+storage. Who names the same storage takes over what the workers found.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -17,14 +18,25 @@ import numpy as np
 import optuna
 import pandas as pd
 from joblib import Parallel, delayed
+from optuna.trial import FrozenTrial, TrialState
+from sklearn.metrics import balanced_accuracy_score
 
-from stslib import cohort, networks, training
-from stslib.press import stage as runs
-from stslib.support.errors import ParameterError, one_of
-from stslib.training import search as tuning
-
-#: Networks by the time that they take, so that a long one does not start last.
-_COST = ("inception_v3", "densenet121", "mobilenet_v2", "resnet18")
+from stslib import cohort, networks
+from stslib.support.errors import ParameterError, StsError
+from stslib.training.cells import TrainingSet
+from stslib.training.crossval import (
+    Fitted,
+    FoldFit,
+    fit_fold,
+    fold_file,
+    fold_seed,
+    history_table,
+    refit,
+    refit_epochs,
+)
+from stslib.training.recipes import Recipe, first_params, search_space
+from stslib.training.storage import address_with_password
+from stslib.training.study import SearchSettings, fold_scores, run_study, slot_of
 
 
 @dataclass(frozen=True)
@@ -34,21 +46,19 @@ class Outcome:
     Attributes
     ----------
     trials : DataFrame
-        One row a trial (`tuning.trial_table`).
+        One row a trial (`trial_table`).
     params : dict
         The winner's parameters.
     n_epochs : int
         Epochs of the refit.
     history : DataFrame
-        Losses of the winner's folds (`training.history_table`).
+        Losses of the winner's folds (`history_table`).
     cv_proba : ndarray, (n_train, 4)
-        Probabilities of each training cell from the fold that held it out, in the order of `train_idx`.
+        Probabilities of each training cell from the fold that held it out, in the order of the training cells.
     folds : list of (fit, held_out)
-        Positions within `train_idx`.
-    fitted : training.Fitted
-        The network fitted on all training cells. It has seen no test cell.
-    card : dict
-        Its model card.
+        Positions within the training cells.
+    fitted : Fitted
+        The network fitted on all training cells, with its model card. It has seen no test cell.
     """
 
     trials: pd.DataFrame
@@ -57,267 +67,155 @@ class Outcome:
     history: pd.DataFrame
     cv_proba: np.ndarray
     folds: list[tuple[np.ndarray, np.ndarray]]
-    fitted: training.Fitted
-    card: dict[str, Any]
+    fitted: Fitted
 
 
-@dataclass(frozen=True)
-class Search:
-    """The search of one network: cells, folds, recipe, and where it is kept. Set up here for whoever works on it.
-
-    Attributes
-    ----------
-    x : array (n_cells, 2, h, w)
-        Stored scalograms of all kept cells.
-    labels : (n_cells,) of str
-        Classes.
-    train_idx : int array
-        Training cells; no other cell is read.
-    base : training.Recipe
-        What the trials vary.
-    protocol : str
-        Whose search space.
-    n_trials, n_folds, seed : int
-        See `tuning.run_study`.
-    folder : pathlib.Path
-        Where finished folds are kept, on this machine.
-    storage : str
-        Where the trials are kept: a journal's path or an address of PostgreSQL.
-    study : str
-        Name of the search within the storage.
-    prune : bool
-        Whether hopeless trials are given up after a fold.
-    """
-
-    x: np.ndarray
-    labels: np.ndarray
-    train_idx: np.ndarray
-    base: training.Recipe
-    protocol: str
-    n_trials: int
-    n_folds: int
-    seed: int
-    folder: Path
-    storage: str
-    study: str
-    prune: bool = False
-
-    @property
-    def parts(self) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The folds, as positions within `train_idx`."""
-        return cohort.folds(self.labels[self.train_idx], self.n_folds, self.seed)
-
-    def objective(self) -> Callable[[Any, int], float]:
-        """What a trial is scored by."""
-        absolute = [(self.train_idx[fit], self.train_idx[held]) for fit, held in self.parts]
-        return training.fold_objective(
-            self.x, self.labels, self.base, absolute, self.seed, self.folder, self.protocol
-        )  # fmt: skip
-
-    def setup(self) -> dict[str, Any]:
-        """What every worker of the search must have alike, on whichever machine: protocol, recipe and cells.
-
-        Threads and device are not among it, so that machines of different kinds can share a search.
-        """
-        free = {"threads": 0, "device": "cpu"}
-        recipe = json.dumps(asdict(self.base.with_changes(free)), sort_keys=True, default=str)
-        return {
-            "protocol": self.protocol,
-            "weights": Path(self.base.weights).name,
-            "recipe_sha256": hashlib.sha256(recipe.encode()).hexdigest()[:16],
-            "cells_sha256": training.cells_sha256(self.x, self.labels, self.train_idx)[:16],
-        }
-
-    def run(self) -> optuna.Study:
-        """Work until all trials are finished, alone or beside other workers."""
-        return tuning.run_study(
-            self.objective(), self.n_trials, self.storage, self.study, self.seed, self.n_folds,
-            training.first_params(self.base, self.protocol) or None, self.setup(), self.prune,
-        )  # fmt: skip
-
-    def winner(self, study: optuna.Study) -> tuple[dict[str, Any], list[training.FoldFit]]:
-        """Parameters and fold fits of the best trial; a fold that another machine fitted is fitted here once more."""
-        best = tuning.best_trial(study)
-        again = optuna.trial.FixedTrial(best.params)
-        again.set_user_attr("slot", tuning.slot_of(best))
-        objective, fits = self.objective(), []
-        for fold in range(self.n_folds):
-            objective(again, fold)  # at once, where it is kept
-            fits.append(training.read_fold(self.folder, tuning.slot_of(best), fold))
-        return dict(best.params), fits
-
-
-def search_and_refit(
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    train_idx: np.ndarray,
-    base: training.Recipe,
-    protocol: str,
-    n_trials: int,
-    n_folds: int,
-    seed: int,
-    folder: Path,
+def search_networks(
+    cells: TrainingSet,
+    recipes: Mapping[str, Recipe],
+    settings: SearchSettings,
+    folder: str | Path,
     card: Mapping[str, Any] | None = None,
-    storage: str = "",
-    prune: bool = False,
-) -> Outcome:
-    """Search around `base`, cross-validate, and refit the winner on all training cells.
+    n_jobs: int = 1,
+) -> dict[str, Outcome]:
+    """Search around each recipe, cross-validate, and refit the winner on all training cells.
 
     Parameters
     ----------
-    x, labels, train_idx, base, protocol, n_trials, n_folds, seed, prune
-        As for `Search`.
-    folder : pathlib.Path
-        Where the journal, the finished folds and the refitted network are kept, so that a killed run goes on.
+    cells : TrainingSet
+        The training cells; no other cell is read.
+    recipes : mapping of name to Recipe
+        What the trials vary.
+    settings : SearchSettings
+        Trials, folds, seed, storage.
+    folder : path
+        Where the journals, the finished folds and the refitted networks are kept, so that a killed run goes on.
     card : mapping, optional
-        More for the model card.
-    storage : str
-        Where the search is kept; "" is a journal in `folder`. With a storage that `sts tune` has filled, its best trial
-        is taken over.
-    """
-    name = base.architecture
-    search = Search(
-        x, np.asarray(labels).astype(str), train_idx, base, protocol, n_trials, n_folds, seed, folder / "folds",
-        storage or str(folder), name, prune,
-    )  # fmt: skip
-    study = search.run()
-    params, fits = search.winner(study)
-    cv_proba = np.zeros((len(train_idx), len(cohort.CLASSES)))
-    for (_, held), done in zip(search.parts, fits, strict=True):
-        cv_proba[held] = done.proba
-    winner = base.with_changes(params)
-    n_epochs = training.refit_epochs(fits, winner.fit.keep)
-    fitted = training.refit(winner, n_epochs, x, search.labels, train_idx, seed, folder / "model", card)
-    return Outcome(
-        tuning.trial_table(study), params, n_epochs, training.history_table(name, fits), cv_proba, search.parts,
-        fitted, networks.load(folder / "model")[2],
-    )  # fmt: skip
+        More for the model cards.
+    n_jobs : int
+        Networks at a time. Processes of one thread each use two cores better than one process of two threads, and the
+        result does not depend on how many there are.
 
-
-def search_all(
-    x: np.ndarray,
-    labels: Sequence[str] | np.ndarray,
-    train_idx: np.ndarray,
-    recipes: Mapping[str, training.Recipe],
-    protocol: str,
-    n_trials: int,
-    n_folds: int,
-    seed: int,
-    folder: Path,
-    card: Mapping[str, Any] | None = None,
-    n_jobs: int = 1,
-    storage: str = "",
-    prune: bool = False,
-) -> dict[str, Outcome]:
-    """`search_and_refit` for each of `recipes` (name to recipe), `n_jobs` networks at a time; in the order of `recipes`.
-
-    Processes of one thread each use two cores better than one process of two threads, and the result does not depend on
-    how many there are.
+    Returns
+    -------
+    dict of name to Outcome
+        In the order of `recipes`.
 
     Raises
     ------
     ParameterError
         A storage whose address carries a password: what a notebook is given is written into its manifest and the book.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from stslib import training
+    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
+    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
+    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
+    >>> settings = training.SearchSettings(n_trials=1, n_folds=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     outcomes = training.search_networks(cells, {"compact": recipe}, settings, folder)
+    >>> outcomes["compact"].cv_proba.shape
+    (8, 4)
     """
-    if tuning.address_with_password(storage):
+    if address_with_password(str(settings.storage)):
         raise ParameterError(
             "the storage's address carries a password, and parameters are written down; put it into ~/.pgpass or PGPASSWORD"
         )
-    dearest_first = sorted(recipes, key=lambda name: _COST.index(name) if name in _COST else len(_COST))
-    options = (protocol, n_trials, n_folds, seed)
-    done = Parallel(n_jobs=min(n_jobs, len(recipes)))(
-        delayed(search_and_refit)(x, labels, train_idx, recipes[name], *options, folder / name, card, storage, prune)
-        for name in dearest_first
+    cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
+    slowest_first = sorted(recipes, key=lambda name: -networks.ARCHITECTURES[recipes[name].architecture].gmacs)
+    done = Parallel(n_jobs=max(1, min(n_jobs, len(recipes))))(
+        delayed(search_and_refit)(cells, recipes[name], settings, Path(folder) / name, card) for name in slowest_first
     )
-    found = dict(zip(dearest_first, done, strict=True))
-    return {name: found[name] for name in recipes}
+    outcomes = dict(zip(slowest_first, done, strict=True))
+    return {name: outcomes[name] for name in recipes}
 
 
-def tune_network(
-    run: str,
-    architecture: str,
-    storage: str,
-    study: str = "",
-    folder: Path | None = None,
-    n_trials: int = 50,
-    n_folds: int = 3,
-    protocol: str = "corrected",
-    weights: str = "none",
-    threads: int = 1,
-    seed: int = 2026,
-    prune: bool = True,
-    device: str = "cpu",
-    image_px: int = 0,
-    max_epochs: int = 0,
-    batch_size: int = 0,
-) -> tuple[pd.DataFrame, dict[str, int]]:
-    """Work on a search until it has `n_trials` finished trials (paper, section III.C), alone or beside other workers.
+def search_and_refit(
+    cells: TrainingSet, base: Recipe, settings: SearchSettings, folder: Path, card: Mapping[str, Any] | None = None
+) -> Outcome:
+    """`search_networks` for one network; the search has the architecture's name in its storage."""
+    name = base.architecture
+    study = run_search(
+        cells, base, dataclasses.replace(settings, storage=settings.storage or folder), name, folder / "folds"
+    )
+    best = best_trial(study)
+    winner, slot = base.with_changes(best.params), slot_of(best)
+    # At once where they are kept; a fold that another machine fitted is fitted here once more.
+    fits = [_fit(winner, cells, settings, folder / "folds", slot, fold) for fold in range(settings.n_folds)]
+    parts = _folds(cells, settings)
+    cv_proba = np.zeros((len(cells.train), len(cohort.CLASSES)))
+    for (_, held_out), done in zip(parts, fits, strict=True):
+        cv_proba[held_out] = done.proba
+    n_epochs = refit_epochs(fits, winner.fit.keep)
+    fitted = refit(winner, n_epochs, cells, settings.seed, folder / "model", card)
+    history = history_table(name, fits)
+    return Outcome(trial_table(study), dict(best.params), n_epochs, history, cv_proba, parts, fitted)
 
-    Only the training cells of the run take part.
 
-    Parameters
-    ----------
-    run : str
-        Run whose 01_data and 03_scalograms are read.
-    architecture, protocol, weights
-        See `training.recipe`.
-    storage : str
-        Path of a journal file, or `postgresql://user@host/database`.
-    study : str
-        Name of the search in its storage; the architecture by default, as notebook 05 has it.
-    folder : pathlib.Path, optional
-        Where this machine keeps finished folds; by default beside the journal, or in the folder `searches` of the run.
-    n_trials, n_folds, seed, prune
-        See `tuning.run_study`.
-    threads : int
-        Threads of this worker.
-    device : str
-        "cpu" or "cuda".
-    image_px, max_epochs, batch_size : int
-        Of the recipe; 0 for the protocol's own.
+def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name: str, folder: Path) -> optuna.Study:
+    """Work on the search `name` around `base` until all its trials are finished, alone or beside other workers.
+
+    `folder` is where finished folds are kept, on this machine. Every worker, on whichever machine, must have the same
+    protocol, recipe and cells; threads and device may differ.
+    """
+    codes = cohort.class_index(cells.labels)
+
+    def score(trial: optuna.Trial, fold: int) -> float:
+        done = _fit(search_space(trial, base), cells, settings, folder, slot_of(trial), fold)
+        return float(balanced_accuracy_score(codes[done.held_out], np.argmax(done.proba, axis=1)))
+
+    weights = Path(base.weights).name
+    shared = asdict(base.with_changes({"threads": 0, "device": "cpu", "weights": weights}))
+    setup = {
+        "protocol": base.protocol,
+        "weights": weights,
+        "recipe_sha256": hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16],
+        "cells_sha256": cells.sha256[:16],
+    }
+    return run_study(score, settings, name, first_params(base), setup)
+
+
+def _folds(cells: TrainingSet, settings: SearchSettings) -> list[tuple[np.ndarray, np.ndarray]]:
+    return cohort.folds(cells.labels[cells.train], settings.n_folds, settings.seed)
+
+
+def _fit(recipe: Recipe, cells: TrainingSet, settings: SearchSettings, folder: Path, slot: int, fold: int) -> FoldFit:
+    fit_part, held_out = _folds(cells, settings)[fold]
+    label = f"{recipe.architecture} fold {fold + 1}/{settings.n_folds}"
+    part, seed = (cells.train[fit_part], cells.train[held_out]), fold_seed(settings.seed, slot, fold)
+    return fit_fold(recipe, cells, part, seed, fold_file(folder, slot, fold), label)
+
+
+# --- reading a search -------------------------------------------------------------------------------------------------
+
+
+def best_trial(study: optuna.Study) -> FrozenTrial:
+    """The complete trial of the highest mean score; of equal ones the lowest slot."""
+    complete = [trial for trial in study.trials if trial.state == TrialState.COMPLETE]
+    if not complete:
+        raise StsError(f"study {study.study_name} has no finished trial; run it with n_trials of at least 1")
+    return max(complete, key=lambda trial: (trial.value, -slot_of(trial)))
+
+
+def trial_table(study: optuna.Study) -> pd.DataFrame:
+    """Finished trials, one row a slot.
 
     Returns
     -------
-    best : DataFrame
-        The five best trials: slot, mean and SD of the balanced accuracy, parameters.
-    counts : dict
-        See `tuning.count_states`.
-
-    Raises
-    ------
-    ParameterError, MissingInput, DamagedFile, StsError
-        Anything unknown, a run that has no scalograms, a damaged journal, a storage that cannot be reached.
+    DataFrame
+        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` (over folds, divisor n; missing for a pruned trial),
+        `fold:0`..., the parameters.
     """
-    one_of("architecture", architecture, networks.ARCHITECTURES)
-    one_of("protocol", protocol, training.PROTOCOLS)
-    cells = cohort.kept(runs.open_stage(run, "01_data").load_table("cells", keep_default_na=False)).reset_index(
-        drop=True
-    )
-    x = runs.open_stage(run, "03_scalograms").load_array("scalograms")
-    if len(x) != len(cells):
-        raise ParameterError(f"run {run} has {len(x)} scalograms and {len(cells)} kept cells; run it again: sts run")
-    train = np.flatnonzero(cells["split"] == "train")
-    base = training.recipe(
-        architecture,
-        protocol,
-        weights=weights,
-        threads=threads,
-        device=device,
-        height=image_px,
-        width=image_px,
-        max_epochs=max_epochs,
-        batch_size=batch_size,
-    )
-    study = study or architecture
-    if folder is None:
-        journal = Path(storage).expanduser()
-        beside = journal.parent if journal.suffix == ".journal" else journal
-        beside = runs.run_folder(run) / "searches" if "://" in storage else beside
-        folder = beside / f"{study}.folds"
-    search = Search(
-        x, cells["label"].to_numpy().astype(str), train, base, protocol, n_trials, n_folds, seed, folder, storage,
-        study, prune,
-    )  # fmt: skip
-    found = search.run()
-    table = tuning.trial_table(found).query("state == 'complete'").drop(columns="state")
-    return table.sort_values("mean", ascending=False).head(5), tuning.count_states(found)
+    rows = []
+    for trial in study.trials:
+        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
+            scores = fold_scores(trial)
+            complete = trial.state == TrialState.COMPLETE
+            mean, sd = (trial.value, np.std(scores)) if complete else (np.nan, np.nan)
+            row = {"slot": slot_of(trial), "state": "complete" if complete else "pruned", "mean": mean, "sd": sd}
+            rows.append({**row, **{f"fold:{k}": score for k, score in enumerate(scores)}, **trial.params})
+    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "state", "mean", "sd"])
+    return table.sort_values("slot", ignore_index=True)

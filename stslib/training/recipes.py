@@ -7,9 +7,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import torch
+
 from stslib import networks
 from stslib.support.errors import ParameterError, one_of
-from stslib.training.config import FitConfig
 
 if TYPE_CHECKING:
     import optuna
@@ -18,10 +19,107 @@ if TYPE_CHECKING:
 #: included. "corrected": the same with square images, normalisation and the best weights. "signals": ours for a few hundred
 #: recorded or hybrid cells, with mixup and several seeds, from random or ImageNet weights.
 PROTOCOLS = ("small", "published", "corrected", "signals")
-
-
+SCHEDULES = ("step", "one_cycle")
+KEEPS = ("best", "last")
+AMPS = ("none", "bf16", "fp16")
 #: Share of a fold's fitted part that is set aside for validation (protocol of the paper's code).
 VALID_FRACTION = 0.2
+
+#: Smallest allowed number of some fields of `FitConfig`.
+_AT_LEAST = {
+    "batch_size": 2, "max_epochs": 1, "decay_every": 1, "decay_factor": 0, "patience": 0, "weight_decay": 0,
+    "jitter_columns": 0, "gain_sd": 0, "noise_sd": 0, "mixup": 0, "aux_weight": 0, "threads": 0,
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """How one network is fitted. The defaults follow the paper's code where it fixes a value.
+
+    Attributes
+    ----------
+    learning_rate : float
+        Of Adam at the start ("step") or at its peak ("one_cycle").
+    batch_size : int
+        Cells a step, at most; an epoch is cut into even batches, so that none is left with a single cell.
+    max_epochs : int
+        Passes over the training cells, at most.
+    schedule : str
+        "step": the learning rate is multiplied by `decay_factor` (0: never) after every `decay_every` epochs (the paper's).
+        "one_cycle": it rises over the first 30 % of all steps and falls to nearly 0 at the last [1]_; for random weights.
+    patience : int
+        Stop after so many epochs in a row without a validation loss at least `min_improvement` (a fraction) below the
+        lowest one before; 0 means never.
+    keep : str
+        Weights at the end: "best", those of the lowest validation loss, or "last", as in the paper's code.
+    weight_decay : float
+        Decoupled weight decay (AdamW); 0 is plain Adam.
+    label_smoothing : float
+        Share of the target that is spread over all classes.
+    class_weights : bool
+        Weigh the loss of a class by the inverse of its share.
+    jitter_columns, gain_sd, noise_sd : int, float, float
+        Light augmentation of training images: a shift in time by up to so many pixel columns (both sweeps alike), a factor
+        of standard deviation `gain_sd`, and noise of `noise_sd` times the images' own standard deviation.
+    mixup : float
+        Parameter of a symmetric beta distribution that draws how far the images of a batch and their targets are blended
+        with those of another order of the batch [2]_; 0 is off, 1 any blend alike.
+    aux_weight : float
+        Weight of the loss of InceptionV3's second head, which takes part while the network learns. 0 is none, as in the
+        paper's code; torchvision's own training used 0.4. Images of 299 px are needed.
+    amp : str
+        Automatic mixed precision: "none" (float32), "bf16" (pays on a GPU or a processor with `avx512_bf16` or `amx_bf16`)
+        or "fp16" (needs a GPU; the loss is scaled so that small gradients survive).
+    compile : bool
+        Let torch.compile fuse the network's steps, for a GPU; it takes a minute or more and needs a C++ compiler.
+    threads : int
+        Of torch while this fits; 0 leaves them as they are. Results are identical for the same number only.
+    device : str
+        "cpu" or "cuda".
+
+    References
+    ----------
+    .. [1] Smith & Topin 2019, Super-convergence, Proc. SPIE 11006.
+    .. [2] Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, ICLR.
+    """
+
+    learning_rate: float = 1e-3
+    batch_size: int = 32
+    max_epochs: int = 1000
+    schedule: str = "step"
+    decay_factor: float = 0.1
+    decay_every: int = 10
+    patience: int = 15
+    min_improvement: float = 0.05
+    keep: str = "best"
+    weight_decay: float = 0.0
+    label_smoothing: float = 0.0
+    class_weights: bool = False
+    jitter_columns: int = 0
+    gain_sd: float = 0.0
+    noise_sd: float = 0.0
+    mixup: float = 0.0
+    aux_weight: float = 0.0
+    amp: str = "none"
+    compile: bool = False
+    threads: int = 0
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        for name, known in (("schedule", SCHEDULES), ("keep", KEEPS), ("amp", AMPS), ("device", ("cpu", "cuda"))):
+            one_of(name, getattr(self, name), known)
+        for name, low in _AT_LEAST.items():
+            if not getattr(self, name) >= low:
+                raise ParameterError(f"{name} is {getattr(self, name)}; use at least {low}")
+        for name in ("label_smoothing", "min_improvement"):
+            if not 0 <= getattr(self, name) < 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; use a value from 0 to below 1")
+        if not self.learning_rate > 0:
+            raise ParameterError(f"learning_rate is {self.learning_rate}; use a value above 0")
+        if self.amp == "fp16" and self.device != "cuda":
+            raise ParameterError('amp is "fp16", which needs a GPU; use "bf16" or "none" with device "cpu"')
+        if self.device == "cuda" and not torch.cuda.is_available():
+            raise ParameterError('device is "cuda", and there is no CUDA device here; use device "cpu"')
 
 
 @dataclass(frozen=True)
@@ -32,6 +130,8 @@ class Recipe:
     ----------
     architecture, weights, dropout, freeze
         As for `networks.build`.
+    protocol : str
+        One of `PROTOCOLS`; it decides what the search varies.
     height, width, compress, antialias, normalise
         As for `networks.InputTransform.fit`; sizes in pixels, 0 as stored.
     n_seeds : int
@@ -46,6 +146,7 @@ class Recipe:
     weights: str = "none"
     dropout: float = 0.0
     freeze: bool = False
+    protocol: str = "small"
     height: int = 0
     width: int = 0
     compress: str = "asinh"
@@ -56,17 +157,10 @@ class Recipe:
     fit: FitConfig = field(default_factory=FitConfig)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Recipe:
-        """A copy with other values; names of `FitConfig` are found there.
-
-        Raises
-        ------
-        ParameterError
-            An unknown name, or a value out of range.
-        """
+        """A copy with other values, also of the fields of `fit`; an unknown name is a ParameterError."""
         of_fit = {name: value for name, value in changes.items() if name in FitConfig.__dataclass_fields__}
         own = {name: value for name, value in changes.items() if name not in of_fit}
-        unknown = sorted(set(own) - (set(Recipe.__dataclass_fields__) - {"fit"}))
-        if unknown:
+        if unknown := sorted(set(own) - (set(Recipe.__dataclass_fields__) - {"fit"})):
             raise ParameterError(f"a recipe has no {unknown[0]!r}; see training.Recipe and training.FitConfig")
         return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **of_fit), **own)
 
@@ -106,6 +200,8 @@ _PRETRAINED = {
     "height": 96, "width": 96, "learning_rate": 7e-4, "batch_size": 32, "max_epochs": 20, "mixup": 0.0,
     "normalise": "pretrained", "jitter_columns": 2, "gain_sd": 0.1,
 }  # fmt: skip
+#: Of these, 0 means the protocol's own.
+_OWN_IF_ZERO = ("height", "width", "max_epochs", "batch_size", "learning_rate", "n_seeds")
 
 
 def recipe(architecture: str, protocol: str = "small", **changes: Any) -> Recipe:
@@ -118,39 +214,49 @@ def recipe(architecture: str, protocol: str = "small", **changes: Any) -> Recipe
     protocol : str
         One of `PROTOCOLS`.
     **changes
-        Fields of `Recipe` and `FitConfig`. A number that is 0 for `height`, `width`, `max_epochs`, `batch_size`,
-        `learning_rate` or `n_seeds` means the protocol's own.
+        Fields of `Recipe` and `FitConfig`. A 0 for `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or
+        `n_seeds` means the protocol's own. `aux_weight` counts for InceptionV3 only, which alone has a second head.
+
+    Raises
+    ------
+    ParameterError
+        An unknown architecture, protocol or field, or a value out of range.
+
+    Examples
+    --------
+    >>> from stslib import training
+    >>> small = training.recipe("resnet18", max_epochs=2)
+    >>> small.height, small.fit.max_epochs
+    (48, 2)
     """
     one_of("architecture", architecture, networks.ARCHITECTURES)
     one_of("protocol", protocol, PROTOCOLS)
-    own = ("height", "width", "max_epochs", "batch_size", "learning_rate", "n_seeds")
-    changes = {name: value for name, value in changes.items() if value or name not in own}
+    changes = {name: value for name, value in changes.items() if value or name not in _OWN_IF_ZERO}
     if architecture != "inception_v3":
-        changes.pop("aux_weight", None)  # the others have no second head
+        changes.pop("aux_weight", None)
+    base = Recipe(architecture, protocol=protocol)
     if protocol == "small":
-        return Recipe(architecture, fit=_SMALL_FIT).with_changes({**_SMALL[architecture], **changes})
+        return dataclasses.replace(base, fit=_SMALL_FIT).with_changes({**_SMALL[architecture], **changes})
     if protocol == "signals":
         start = _PRETRAINED if changes.get("weights", "none") != "none" else {}
-        own_values = {**_SMALL[architecture], **_SIGNALS.get(architecture, {}), **start, "valid_fraction": 0.0}
-        return Recipe(architecture, fit=_SIGNALS_FIT).with_changes({**own_values, **changes})
+        own = {**_SMALL[architecture], **_SIGNALS.get(architecture, {}), **start, "valid_fraction": 0.0}
+        return dataclasses.replace(base, fit=_SIGNALS_FIT).with_changes({**own, **changes})
     native = networks.ARCHITECTURES[architecture].native_px
+    paper = {"height": native, "width": native, "compress": "none", "antialias": False, "normalise": "pretrained"}
     if protocol == "published":
         # The code asks for a width of 244 where 224 was meant, for all but InceptionV3.
-        width = 244 if native == 224 else native
-        base = Recipe(architecture, height=native, width=width, compress="none", antialias=False, normalise="none")
-        return base.with_changes({"keep": "last", **changes})
-    base = Recipe(architecture, height=native, width=native, compress="none", antialias=False, normalise="pretrained")
-    return base.with_changes({"keep": "best", **changes})
+        paper |= {"width": 244 if native == 224 else native, "normalise": "none", "keep": "last"}
+    return base.with_changes({**paper, **changes})
 
 
-def search_space(trial: optuna.Trial, base: Recipe, protocol: str = "small") -> Recipe:
-    """The recipe of one trial of the search.
+def search_space(trial: optuna.Trial, base: Recipe) -> Recipe:
+    """The recipe of one trial of the search around `base`.
 
-    The space of the paper's code for "published" and "corrected": batch size, learning rate (log-uniform), its decay factor
-    and interval, patience of early stopping, dropout. For "small" and "signals" a narrow one around `base`: learning rate
-    and dropout.
+    The space of the paper's code for the protocols "published" and "corrected": batch size, learning rate (log-uniform),
+    its decay factor and interval, patience of early stopping, dropout. For "small" and "signals" a narrow one: learning
+    rate and dropout.
     """
-    if protocol in ("small", "signals"):
+    if base.protocol in ("small", "signals"):
         rate = base.fit.learning_rate
         return base.with_changes(
             {
@@ -170,8 +276,8 @@ def search_space(trial: optuna.Trial, base: Recipe, protocol: str = "small") -> 
     )
 
 
-def first_params(base: Recipe, protocol: str = "small") -> dict[str, Any]:
-    """What the search tries first: the recipe's own values for "small", nothing fixed for the paper's space."""
-    return (
-        {"learning_rate": base.fit.learning_rate, "dropout": base.dropout} if protocol in ("small", "signals") else {}
-    )
+def first_params(base: Recipe) -> dict[str, Any]:
+    """What the search tries first: the recipe's own values, or nothing fixed for the paper's space."""
+    if base.protocol in ("small", "signals"):
+        return {"learning_rate": base.fit.learning_rate, "dropout": base.dropout}
+    return {}

@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import tempfile
 from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from stslib import baseline, cohort, features
+from stslib import baseline, cohort, features, training
 from stslib.cohort import CLASSES
 from stslib.io import open_source
-from stslib.training import search as tuning
 
 N_TRAIN = {"Pvalb": 852, "Sst": 1545, "Vip/Lamp5": 1438, "Excitatory": 637}  # the paper's training cells
 SEARCH = "search of 50 trials x 3 folds, 4,472 cells x 15 features, 1 thread"
@@ -42,7 +40,9 @@ def wide() -> tuple:
 def search(x, y):
     with tempfile.TemporaryDirectory() as folder:
         score = baseline.objective(x, y, cohort.folds(y, 3), 2026, threads=1)
-        return tuning.best_trial(tuning.run_study(score, 50, Path(folder), "bench", 2026, 3)).value
+        return training.best_trial(
+            training.run_study(score, training.SearchSettings(50, storage=folder), "bench")
+        ).value
 
 
 @cache

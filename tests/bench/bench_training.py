@@ -22,7 +22,8 @@ from torch import nn
 from stslib import cohort, networks, training
 from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
-from stslib.training.loop import augment, shrink
+from stslib.training.cells import augment, shrink
+from stslib.training.loop import threads
 
 CELLS = int(os.environ.get("STS_BENCH_CELLS", "512"))
 BATCH, SIDE, THREADS = 32, 224, 2
@@ -56,18 +57,18 @@ def stored():
 
 def ours(path: Path, cells: int = CELLS, **changes: object) -> float:
     x = np.load(path / "small.npy", mmap_mode="r")
-    every, none = np.arange(cells), np.array([], dtype=np.int64)
-    transform = InputTransform.fit(x, every, "mobilenet_v2", SIDE, SIDE, "none", True, "none")
+    every = np.arange(cells)
+    transform = InputTransform.fit(x, every, "mobilenet_v2", (SIDE, SIDE), "none", True, "none")
     model, config = networks.build("mobilenet_v2"), replace(CONFIG, **changes)
-    return training.fit(model, transform, x, labels(), every, none, config, 1).train_loss[0]
+    return training.fit(model, transform, training.TrainingSet(x, labels(), every), config, 1).train_loss[0]
 
 
 def our_data(path: Path) -> None:
     """The part of `ours` that is not the network: reading, order, augmentation, the transform's second half."""
     x = np.load(path / "small.npy", mmap_mode="r")
     every, rng = np.arange(CELLS), np.random.default_rng(1)
-    with training.loop.threads(THREADS):
-        transform = InputTransform.fit(x, every, "mobilenet_v2", SIDE, SIDE, "none", True, "none")
+    with threads(THREADS):
+        transform = InputTransform.fit(x, every, "mobilenet_v2", (SIDE, SIDE), "none", True, "none")
         images = shrink(transform, x, every)
         for batch in np.array_split(rng.permutation(CELLS), CELLS // BATCH):
             transform.finish(augment(images[batch].float(), transform, CONFIG, rng))
@@ -75,7 +76,7 @@ def our_data(path: Path) -> None:
 
 def naive(path: Path) -> float:
     target = torch.from_numpy(cohort.class_index(labels()))
-    with training.loop.threads(THREADS):
+    with threads(THREADS):
         model = networks.build("mobilenet_v2").to(memory_format=torch.contiguous_format)
         model.train()
         optimizer, criterion, total = torch.optim.Adam(model.parameters(), lr=1e-3), nn.CrossEntropyLoss(), 0.0

@@ -1,8 +1,9 @@
-"""A study: numbered slots that workers fill, with a result that does not depend on who was killed when.
+"""A search for hyperparameters (paper section III.C): numbered slots that any number of workers fill, fold by fold.
 
-A study asks for `n_trials` trials, which fill slots 0..n_trials-1. Two things make a resumed study equal to one that
-was never interrupted: the sampler of slot k is seeded with `(seed, k)` alone, and sees the finished slots only; and a
-trial whose worker died is marked as failed and its slot is filled again, keeping the folds that were already scored.
+A search of `n_trials` trials fills slots 0..n_trials-1. Two things make a resumed search equal to one that was never
+interrupted: the sampler of slot k is seeded with `(seed, k)` alone, and sees the finished slots only; and a trial whose
+worker died is marked as failed and its slot is filled again, keeping the folds that were already scored. Optuna samples
+and stores; it can neither count finished trials exactly over several workers nor resume a trial in its middle.
 """
 
 from __future__ import annotations
@@ -13,64 +14,93 @@ import math
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import optuna
-import pandas as pd
 from optuna.exceptions import UpdateFinishedTrialError
 from optuna.trial import FrozenTrial, TrialState
 
 from stslib.support.errors import DamagedFile, ParameterError, StsError
 from stslib.support.progress import progress
-from stslib.training.search.storage import place_of
+from stslib.training.storage import backend_of
 
 Objective = Callable[[optuna.Trial, int], float]
 _SECONDS_BETWEEN_LOOKS = 0.2
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-
 #: So many complete trials must be there before one is given up.
 _COMPLETE_BEFORE_PRUNING = 5
 
 
+@dataclass(frozen=True)
+class SearchSettings:
+    """How hyperparameters are searched for (paper, section III.C).
+
+    Parameters
+    ----------
+    n_trials : int
+        Finished trials at the end, over all workers; a pruned one counts.
+    n_folds : int
+        Folds of the cross-validation that scores a trial.
+    seed : int
+        Seed of the folds and of the search.
+    storage : str or Path
+        Where the trials are stored, for any number of workers: the path of a `.journal` file or a folder for one,
+        `postgresql://user@host/database`, or "" for a journal in the folder of the search.
+    prune : bool
+        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score that a
+        complete trial has on it, its mean would stay below the best one. So no trial is given up that could have won by
+        what is known. Starts after 5 complete trials.
+
+    Raises
+    ------
+    ParameterError
+        A number below 1.
+
+    Examples
+    --------
+    >>> from stslib import training
+    >>> training.SearchSettings(n_trials=10, seed=1).n_folds
+    3
+    """
+
+    n_trials: int = 10
+    n_folds: int = 3
+    seed: int = 2026
+    storage: str | Path = ""
+    prune: bool = False
+
+    def __post_init__(self) -> None:
+        for name in ("n_trials", "n_folds"):
+            if getattr(self, name) < 1:
+                raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+
 def run_study(
     objective: Objective,
-    n_trials: int,
-    storage: str | Path,
+    settings: SearchSettings,
     name: str,
-    seed: int,
-    n_folds: int = 3,
     first_params: Mapping[str, Any] | None = None,
     setup: Mapping[str, Any] | None = None,
-    prune: bool = False,
 ) -> optuna.Study:
-    """Fill the slots of a study, from where it was left; return it when all `n_trials` are finished.
+    """Fill the slots of a search, from where it was left; return it when all trials are finished.
 
     Parameters
     ----------
     objective : callable `(trial, fold) -> score`
         Called for fold 0..n_folds-1; suggests its parameters from `trial` (the same ones in every fold) and returns a
-        score to maximise. For its own randomness use `seed_of(trial, fold)`, never `trial.number`: after a kill the
-        number of a slot's trial is another one.
-    n_trials : int
-        Number of finished trials at the end, over all workers; a pruned one counts.
-    storage : path or str
-        Folder for `<name>.journal` (made if absent), the path of a `.journal` file, or `postgresql://user@host/database`.
+        score to maximise. Its own randomness must follow from `slot_of(trial)`, never from `trial.number`: after a kill
+        the number of a slot's trial is another one.
+    settings : SearchSettings
+        Trials, folds, seed and storage (which must be named here).
     name : str
-        Name of the study; workers that name the same storage and study share it.
-    seed : int
-        Base seed.
-    n_folds : int
-        Folds a trial.
+        Name of the search in its storage; workers that name the same storage and search share it.
     first_params : mapping, optional
         Parameters to try in slot 0.
     setup : mapping of plain values, optional
-        What else the study depends on. A study made under another setup, seed or number of folds is refused.
-    prune : bool
-        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score that a complete
-        trial has on it, its mean would stay below the best one. So no trial is given up that could have won by what is
-        known. Starts after 5 complete trials.
+        What else the search depends on. One made under another setup, seed or number of folds is refused.
 
     Returns
     -------
@@ -80,7 +110,7 @@ def run_study(
     Raises
     ------
     ParameterError
-        `n_trials` or `n_folds` below 1, or a study of another setup.
+        A search of another setup, or one that holds more trials.
     DamagedFile
         The journal cannot be read.
     StsError
@@ -94,16 +124,22 @@ def run_study(
     References
     ----------
     .. [1] Bergstra et al. 2011, Algorithms for hyper-parameter optimization, NeurIPS 24.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from stslib import training
+    >>> def score(trial, fold):
+    ...     return 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     study = training.run_study(score, training.SearchSettings(3, 2, seed=1, storage=folder), "example")
+    >>> training.trial_table(study)[["slot", "state"]].to_numpy().tolist()
+    [[0, 'complete'], [1, 'complete'], [2, 'complete']]
     """
-    for what, value in (("n_trials", n_trials), ("n_folds", n_folds)):
-        if value < 1:
-            raise ParameterError(f"{what} is {value}; it must be at least 1")
-    with _quiet_optuna():
-        worker = _Worker(storage, name, seed, n_folds, dict(first_params or {}), dict(setup or {}), prune)
-        with worker:
-            for _ in progress(worker.fill(objective, n_trials), f"search {name}", total=n_trials):
-                pass
-            return worker.study
+    with _quiet_optuna(), _Worker(settings, name, dict(first_params or {}), dict(setup or {})) as worker:
+        for _ in progress(worker.fill(objective), f"search {name}", total=settings.n_trials):
+            pass
+        return worker.study
 
 
 def slot_of(trial: optuna.Trial | FrozenTrial) -> int:
@@ -111,60 +147,10 @@ def slot_of(trial: optuna.Trial | FrozenTrial) -> int:
     return int(trial.user_attrs["slot"])
 
 
-def seed_of(trial: optuna.Trial | FrozenTrial, fold: int) -> int:
-    """Seed for what is random inside one fold of one trial; the same after a kill and a second start."""
-    return _mix(int(trial.user_attrs["seed"]), slot_of(trial), fold)
-
-
 def fold_scores(trial: optuna.Trial | FrozenTrial) -> list[float]:
-    """Scores of a trial's folds, in the order of the folds; of a pruned trial those that it came to."""
-    found = {int(k[5:]): float(v) for k, v in trial.user_attrs.items() if k.startswith("fold:")}
-    return [found[k] for k in sorted(found)]
-
-
-def best_trial(study: optuna.Study) -> FrozenTrial:
-    """The complete trial of the highest mean score; of equal ones the lowest slot."""
-    complete = [t for t in study.trials if t.state == TrialState.COMPLETE]
-    if not complete:
-        raise StsError(f"study {study.study_name} has no finished trial; run it with n_trials of at least 1")
-    return max(complete, key=lambda t: (t.value, -slot_of(t)))
-
-
-def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """Finished trials, one row a slot.
-
-    Returns
-    -------
-    DataFrame
-        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` (over folds, divisor n; missing for a pruned trial),
-        `fold:0`..., the parameters.
-    """
-    rows = []
-    for trial in study.trials:
-        if trial.state in _FINISHED:
-            scores = fold_scores(trial)
-            complete = trial.state == TrialState.COMPLETE
-            whole = (trial.value, np.std(scores)) if complete else (np.nan, np.nan)
-            row = {
-                "slot": slot_of(trial),
-                "state": "complete" if complete else "pruned",
-                "mean": whole[0],
-                "sd": whole[1],
-            }
-            rows.append({**row, **{f"fold:{k}": s for k, s in enumerate(scores)}, **trial.params})
-    table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "state", "mean", "sd"])
-    return table.sort_values("slot", ignore_index=True)
-
-
-def count_states(study: optuna.Study) -> dict[str, int]:
-    """Number of trials that are `complete`, `pruned`, and `failed` (their worker died, and the slot was filled again)."""
-    states = [trial.state for trial in study.get_trials(deepcopy=False)]
-    names = {"complete": TrialState.COMPLETE, "pruned": TrialState.PRUNED, "failed": TrialState.FAIL}
-    return {name: states.count(state) for name, state in names.items()}
-
-
-def _mix(*numbers: int) -> int:
-    return int(np.random.SeedSequence([abs(int(n)) for n in numbers]).generate_state(1)[0] >> 1)
+    """Scores of a trial's folds, in the order of the folds; of a pruned trial those that were scored."""
+    scores = {int(key[5:]): float(value) for key, value in trial.user_attrs.items() if key.startswith("fold:")}
+    return [scores[fold] for fold in sorted(scores)]
 
 
 @contextlib.contextmanager
@@ -191,42 +177,40 @@ class _SlotSampler(optuna.samplers.TPESampler):
 
 
 class _Worker:
-    """One process (or thread) that fills slots of a study; alive as long as its place says so."""
+    """One process (or thread) that fills slots of a search; alive as long as its backend says so."""
 
-    def __init__(
-        self, storage: str | Path, name: str, seed: int, n_folds: int, first: dict[str, Any], setup: dict[str, Any],
-        prune: bool,
-    ) -> None:  # fmt: skip
-        self.name, self.seed, self.n_folds, self.first, self.prune = name, seed, n_folds, first, prune
-        self.setup = {"seed": seed, "n_folds": n_folds, "first_params": first, **setup}
-        if prune:
+    study: optuna.Study
+
+    def __init__(self, settings: SearchSettings, name: str, first: dict[str, Any], setup: dict[str, Any]) -> None:
+        self.settings, self.name, self.first = settings, name, first
+        self.setup = {"seed": settings.seed, "n_folds": settings.n_folds, "first_params": first, **setup}
+        if settings.prune:
             self.setup["prune"] = True
         self.token = uuid.uuid4().hex[:12]
-        self.place = place_of(storage, name)
-        self.study: optuna.Study
+        self.backend = backend_of(settings.storage, name)
 
     def __enter__(self) -> _Worker:
-        self.place.join(self.token)
+        self.backend.join(self.token)
         try:
-            with self.place.claim():
+            with self.backend.claim():
                 self.study = self._open()
         except BaseException:
-            self.place.leave()
+            self.backend.leave()
             raise
         return self
 
     def __exit__(self, *_: object) -> None:
-        self.place.leave()
+        self.backend.leave()
 
     def _open(self) -> optuna.Study:
-        storage = self.place.open()
+        storage, shown = self.backend.open(), self.backend.shown
         try:
             study = optuna.create_study(
                 storage=storage, study_name=self.name, direction="maximize", load_if_exists=True
             )
             made_with = study.user_attrs.get("setup")
         except (ValueError, KeyError, AssertionError, TypeError) as error:
-            raise DamagedFile(f"{self.place.shown} is damaged; remove it to start the search again") from error
+            raise DamagedFile(f"{shown} is damaged; remove it to start the search again") from error
         wanted = json.dumps(self.setup, sort_keys=True, default=str)
         if made_with is None:
             study.set_user_attr("setup", wanted)
@@ -234,27 +218,25 @@ class _Worker:
             theirs, ours = json.loads(made_with), json.loads(wanted)
             names = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
             differs = "; ".join(f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}" for key in names)
-            raise ParameterError(
-                f"study {self.name} in {self.place.shown} was made with {differs}; use another storage or study"
-            )
+            raise ParameterError(f"study {self.name} in {shown} was made with {differs}; use another storage or study")
         return study
 
-    def fill(self, objective: Objective, n_trials: int) -> Iterator[int]:
+    def fill(self, objective: Objective) -> Iterator[int]:
         """Fill slots until all are finished, by whichever worker; yields once a finished slot."""
-        told = 0
+        reported = 0
         while True:
-            with self.place.claim():
-                trial, n_finished = self._take(n_trials)
-            yield from range(told, n_finished)
-            told = max(told, n_finished)
-            if n_finished >= n_trials:
+            with self.backend.claim():
+                trial, n_finished = self._take()
+            yield from range(reported, n_finished)
+            reported = max(reported, n_finished)
+            if n_finished >= self.settings.n_trials:
                 return
             if trial is None:  # the rest is in the hands of other workers: wait, one of them may die
                 time.sleep(_SECONDS_BETWEEN_LOOKS)
             else:
                 self._score(objective, trial)
 
-    def _take(self, n_trials: int) -> tuple[optuna.Trial | None, int]:
+    def _take(self) -> tuple[optuna.Trial | None, int]:
         """Under the claim lock: fail dead workers' trials and take the first free slot, if there is one."""
         for known in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
             if not self._alive(known):
@@ -265,55 +247,53 @@ class _Worker:
         for known in self.study.get_trials(deepcopy=False):
             if "slot" not in known.user_attrs:
                 continue  # its worker died while it took the slot
-            slot = slot_of(known)
             if known.state in _FINISHED:
-                finished.add(slot)
+                finished.add(slot_of(known))
             elif known.state == TrialState.RUNNING:
-                running.add(slot)
+                running.add(slot_of(known))
             elif fold_scores(known):
-                left_over[slot] = known
+                left_over[slot_of(known)] = known
+        n_trials, seed = self.settings.n_trials, self.settings.seed
         if any(slot >= n_trials for slot in finished):
             raise ParameterError(
-                f"{self.place.shown} holds {len(finished)} finished trials of study {self.name}; ask for at least that many"
+                f"{self.backend.shown} holds {len(finished)} finished trials of study {self.name}; ask for at least that many"
             )
         free = next((k for k in range(n_trials) if k not in finished | running), None)
         if free is None:
             return None, len(finished)
         old = left_over.get(free)
-        self.study.sampler = _SlotSampler(_mix(self.seed, free), self._settled(free, old))
+        own_seed = int(np.random.SeedSequence([abs(int(seed)), free]).generate_state(1)[0] >> 1)
+        first = self.first if free == 0 else {}
+        self.study.sampler = _SlotSampler(own_seed, first if old is None else old.params)
         # The distributions are handed over too: where every fold was scored, nobody will suggest the parameters again.
-        trial = self.study.ask(fixed_distributions=old.distributions if old is not None else None)
-        carried = old.user_attrs if old is not None else {}
-        for key, value in {**carried, "slot": free, "seed": self.seed, "worker": self.token}.items():
+        trial = self.study.ask(fixed_distributions=None if old is None else old.distributions)
+        carried = {} if old is None else old.user_attrs
+        for key, value in {**carried, "slot": free, "seed": seed, "worker": self.token}.items():
             trial.set_user_attr(key, value)
         return trial, len(finished)
-
-    def _settled(self, slot: int, old: FrozenTrial | None) -> dict[str, Any]:
-        if old is not None:
-            return old.params
-        return self.first if slot == 0 else {}
 
     def _alive(self, trial: FrozenTrial) -> bool:
         token = trial.user_attrs.get("worker")
         # A trial gets its worker's name under the claim lock, which we hold: without one, its worker died right there.
-        return token == self.token or bool(token and self.place.alive(token))
+        return token == self.token or bool(token and self.backend.alive(token))
 
     def _score(self, objective: Objective, trial: optuna.Trial) -> None:
+        n_folds = self.settings.n_folds
         try:
-            for fold in range(self.n_folds):
+            for fold in range(n_folds):
                 if f"fold:{fold}" not in trial.user_attrs:
                     score = float(objective(trial, fold))
                     if not math.isfinite(score):
                         raise StsError(f"slot {slot_of(trial)}, fold {fold}: the score is {score}; it must be a number")
-                    with self.place.errors():
+                    with self.backend.errors():
                         trial.set_user_attr(f"fold:{fold}", score)
                 scores = fold_scores(trial)[: fold + 1]
-                with self.place.errors():
-                    if self.prune and fold + 1 < self.n_folds and self._hopeless(scores):
+                with self.backend.errors():
+                    if self.settings.prune and fold + 1 < n_folds and self._hopeless(scores):
                         trial.report(float(np.mean(scores)), fold)  # what the sampler learns from it
                         self.study.tell(trial, state=TrialState.PRUNED)
                         return
-            with self.place.errors():
+            with self.backend.errors():
                 self.study.tell(trial, float(np.mean(fold_scores(trial))))
         except UpdateFinishedTrialError:
             return  # our connection was lost for a while, and another worker has taken the slot over

@@ -1,0 +1,54 @@
+"""`sts tune`: a worker on the search of one network, with the cells of a run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import optuna
+
+from stslib import cohort, training
+from stslib.press import stage as runs
+from stslib.support.errors import ParameterError
+
+
+def tune_network(
+    run: str, base: training.Recipe, settings: training.SearchSettings, study: str = "", folder: Path | None = None
+) -> optuna.Study:
+    """Work on a search until all its trials are finished (paper, section III.C), alone or beside other workers.
+
+    Only the training cells of the run take part.
+
+    Parameters
+    ----------
+    run : str
+        Run whose 01_data and 03_scalograms are read.
+    base : training.Recipe
+        What the trials vary.
+    settings : training.SearchSettings
+        Its `storage` is what the workers share.
+    study : str
+        Name of the search in its storage; the architecture by default, as notebook 05 has it.
+    folder : pathlib.Path, optional
+        Where this machine keeps finished folds; by default beside the journal, or in the folder `searches` of the run.
+
+    Raises
+    ------
+    ParameterError, MissingInput, DamagedFile, StsError
+        A run that has no scalograms, a damaged journal, a storage that cannot be reached.
+    """
+    table = runs.open_stage(run, "01_data").load_table("cells", keep_default_na=False)
+    cells = cohort.kept(table).reset_index(drop=True)
+    images = runs.open_stage(run, "03_scalograms").load_array("scalograms")
+    if len(images) != len(cells):
+        raise ParameterError(
+            f"run {run} has {len(images)} scalograms and {len(cells)} kept cells; run it again: sts run"
+        )
+    known = training.TrainingSet(images, cells["label"].to_numpy(), np.flatnonzero(cells["split"] == "train"))
+    study = study or base.architecture
+    if folder is None:
+        journal = Path(settings.storage).expanduser()
+        beside = journal.parent if journal.suffix == ".journal" else journal
+        beside = runs.run_folder(run) / "searches" if "://" in str(settings.storage) else beside
+        folder = beside / f"{study}.folds"
+    return training.run_search(known, base, settings, study, folder)

@@ -1,0 +1,125 @@
+"""The cells that a network learns from, and what is done to a batch of their images."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from stslib.cohort import CLASSES
+from stslib.networks import InputTransform
+from stslib.training.recipes import FitConfig
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Cells to learn from, and cells to watch the loss on.
+
+    Parameters
+    ----------
+    images : array (n_cells, c, h, w)
+        Stored scalograms of all cells, for example a float16 memory map. Only the cells asked for are read.
+    labels : (n_cells,) of str
+        Class of each cell.
+    train : int array, optional
+        Positions of the cells to learn from; all cells by default.
+    valid : int array, optional
+        Positions of the cells to validate on; none by default.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import training
+    >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4, np.arange(6))
+    >>> cells.counts()
+    {'Pvalb': 3, 'Sst': 3}
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    train: np.ndarray = None  # type: ignore[assignment]
+    valid: np.ndarray = ()  # type: ignore[assignment]
+
+    def __post_init__(self) -> None:
+        train = np.arange(len(self.labels)) if self.train is None else self.train
+        object.__setattr__(self, "labels", np.asarray(self.labels).astype(str))
+        object.__setattr__(self, "train", np.asarray(train, dtype=np.int64))
+        object.__setattr__(self, "valid", np.asarray(self.valid, dtype=np.int64))
+
+    def only(self, train: np.ndarray, valid: Sequence[int] | np.ndarray = ()) -> TrainingSet:
+        """The same images and labels with other cells to learn from and to validate on."""
+        return dataclasses.replace(self, train=train, valid=np.asarray(valid))
+
+    def split_off(self, seed: int, fraction: float) -> TrainingSet:
+        """Set a share of each class aside for validation; each class keeps at least one cell to learn from."""
+        rng = np.random.default_rng(seed)
+        valid: list[int] = []
+        for name in sorted(set(self.labels[self.train])):
+            members = rng.permutation(self.train[self.labels[self.train] == name])
+            valid.extend(members[: min(round(len(members) * fraction), len(members) - 1)])
+        return self.only(np.setdiff1d(self.train, valid), sorted(valid))
+
+    def counts(self) -> dict[str, int]:
+        """Number of training cells of each class that there is."""
+        labels = self.labels[self.train]
+        return {str(name): int((labels == name).sum()) for name in sorted(set(labels))}
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of the training cells: their positions, their labels and their scalograms."""
+        digest = hashlib.sha256()
+        head = [self.train.tolist(), self.labels[self.train].tolist(), self.images.shape[1:]]
+        digest.update(json.dumps(head).encode())
+        for part in np.array_split(self.train, max(1, len(self.train) // 64)):
+            digest.update(np.ascontiguousarray(self.images[part]).tobytes())
+        return digest.hexdigest()
+
+
+def shrink(transform: InputTransform, images: np.ndarray, indices: np.ndarray) -> Tensor:
+    """The cells `indices` at the network's size: `(n, c, height, width)` float16, read in chunks of 64."""
+    small = torch.empty((len(indices), transform.channels, transform.height, transform.width), dtype=torch.float16)
+    for start in range(0, len(indices), 64):
+        part = np.asarray(indices)[start : start + 64]
+        order = np.argsort(part)  # a memory map is read fastest from front to back
+        small[start + torch.from_numpy(order)] = transform.shrink(images[part[order]]).half()
+    return small
+
+
+def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.random.Generator) -> Tensor:
+    """Vary shrunk images `(n, c, H, W)` as recordings of the same cell vary: in time, in gain, by noise (see `FitConfig`)."""
+    n, width = len(z), z.shape[-1]
+    if config.jitter_columns:
+        shift = torch.from_numpy(rng.integers(-config.jitter_columns, config.jitter_columns + 1, n)).to(z.device)
+        # Beyond the ends the last column is repeated, so that the end of a sweep does not come in at its start.
+        columns = (torch.arange(width, device=z.device) - shift[:, None]).clamp(0, width - 1)
+        z = z.gather(3, columns[:, None, None, :].expand_as(z))
+    if config.gain_sd:
+        z = z * torch.from_numpy(rng.normal(1.0, config.gain_sd, (n, 1, 1, 1))).to(z)
+    if config.noise_sd:
+        noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), dtype=np.float32)).to(z)
+        z = z + config.noise_sd * torch.tensor(transform.std, device=z.device).view(-1, 1, 1) * noise
+    return z
+
+
+def mix(z: Tensor, config: FitConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray, float]:
+    """Blend each image with another of its batch (mixup, see `FitConfig`): `(blended, partners, share of its own)`.
+
+    With `mixup` 0 nothing is drawn and nothing changes: the share is 1.
+    """
+    if not config.mixup:
+        return z, np.arange(len(z)), 1.0
+    share, partners = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(z))
+    return share * z + (1 - share) * z[partners], partners, share
+
+
+def class_weights(y: Tensor) -> Tensor:
+    """Inverse share of each class, with mean 1 over the cells: `(4,)`; 0 for a class that is absent."""
+    counts = torch.bincount(y, minlength=len(CLASSES)).float()
+    return torch.where(counts > 0, len(y) / (counts.clamp(min=1) * (counts > 0).sum()), torch.zeros_like(counts))
