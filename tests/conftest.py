@@ -33,24 +33,22 @@ MINI_NOTEBOOKS = {
         'shape = "ramp"  # what to make {ramp, flat}\n'
         "gain = 1.0  # factor, mV per step (0, 10]\n"
         "extra = False  # one more value",
-        'import numpy as np\nfrom stslib.press import stage as runs\nstage = runs.begin("01_make", globals())',
+        'import numpy as np\nfrom stslib.press.stage import begin\nstage = begin("01_make", globals())',
         "values = gain * np.arange(n_values) if shape == 'ramp' else np.full(n_values, gain)\n"
         "stage.save_array('values', values)",
-        "stage.done()",
+        "values.sum()",
     ),
     "02_use": (
         'run = "default"  # name of the run folder under results',
-        'from stslib import cohort\nfrom stslib.press import stage as runs\nstage = runs.begin("02_use", globals())',
+        'from stslib import cohort\nfrom stslib.press.stage import begin\nstage = begin("02_use", globals())',
         "total = float(stage.input('01_make').load_array('values').sum())\n"
         "stage.metrics([dict(model='sum', data='simulated', split='cv', metric='total', value=total, low=0.0, "
         "high=None, n=1)])",
-        "stage.done()",
     ),
     "03_apart": (
         'run = "default"  # name of the run folder under results',
-        'from stslib.press import stage as runs\nstage = runs.begin("03_apart", globals())',
+        'from stslib.press.stage import begin\nstage = begin("03_apart", globals())',
         "stage.save_json('note', {'apart': True})",
-        "stage.done()",
     ),
 }
 

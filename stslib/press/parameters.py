@@ -7,6 +7,7 @@ its range, and that comment is what the check reads::
     rate_hz = 4000.0     # sampling rate of the extracted sweeps, Hz [1000, 50000]
     wavelet = "mexh"     # mother wavelet {mexh, gaus1, gaus2, morl}
     architectures = ["resnet18"]  # networks to train, subset of {mobilenet_v2, resnet18, densenet121, inception_v3}
+    settings = {}        # rare settings by name, such as {"amp": "bf16"}; what they are checked by says which there are
 
 Square brackets include the end of a range, round ones leave it out, as in mathematics. In a choice such as `cmorB-C` each
 capital letter stands for a number: `cmor1.5-1.0` is one of those.
@@ -79,6 +80,12 @@ class Parameter:
             Wrong type, not a number, out of range, or not among the choices. `where` opens the message.
         """
         label = f"{where}.{self.name}"
+        if isinstance(self.default, dict):
+            if not isinstance(value, Mapping) or not _is_plain(dict(value)):
+                raise ParameterError(
+                    f"{label} is {value!r}; it must be a dict of plain values by name, such as {{'a': 1}}"
+                )
+            return dict(value)
         if isinstance(self.default, list):
             if not isinstance(value, list | tuple):
                 raise ParameterError(f"{label} is {value!r}; it must be a list, such as {self.default!r}")
@@ -131,6 +138,15 @@ def _is(value: str, choice: str) -> bool:
     if not _WITH_NUMBERS.fullmatch(choice):
         return value == choice
     return re.fullmatch(re.sub("[A-Z]", r"\\d+(\\.\\d+)?", re.escape(choice)), value) is not None
+
+
+def _is_plain(value: Any) -> bool:
+    """Whether a value is a plain literal that JSON and YAML hold as well."""
+    if isinstance(value, dict):
+        return all(isinstance(key, str) and _is_plain(v) for key, v in value.items())
+    if isinstance(value, list):
+        return all(map(_is_plain, value))
+    return value is None or type(value) in (str, int, bool) or (type(value) is float and math.isfinite(value))
 
 
 def _literal(text: str) -> Any:
@@ -199,7 +215,8 @@ def parse_parameters(source: str, where: str = "parameters") -> dict[str, Parame
                 raise ValueError
             name, default = node.targets[0].id, ast.literal_eval(node.value)
             comment = comments.get(node.end_lineno or node.lineno, "")
-            found[name] = Parameter(name, default, comment, **_range_of(comment))
+            ranges = {} if isinstance(default, dict) else _range_of(comment)  # a dict's comment may end in an example
+            found[name] = Parameter(name, default, comment, **ranges)
         except ValueError:
             raise DamagedFile(f"{where}: line {node.lineno} of the parameters cell is not a plain literal") from None
     return found

@@ -6,6 +6,7 @@ The order is the notebooks' own numbering; what reads what is found in their cod
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import shutil
@@ -23,7 +24,7 @@ from filelock import FileLock, Timeout
 
 from stslib.press import fingerprint as provenance
 from stslib.press import stage as runs
-from stslib.press.parameters import Parameter, read_parameters, resolve
+from stslib.press.parameters import Parameter, read_notebook, read_parameters, resolve
 from stslib.support import files, progress
 from stslib.support.errors import MissingInput, ParameterError, StsError
 
@@ -141,30 +142,32 @@ def plan(
         if not reason and stale_before:
             reason = f"{stale_before[0]} runs again"
         tasks[name] = Task(name, known[name], values, print_.value, tuple(reads[name]), reason)
-    _check_scalograms({name: task.parameters for name, task in tasks.items()}, known)
+    _check_together(tasks)
     return list(tasks.values())
 
 
-def _check_scalograms(values: Mapping[str, Mapping[str, Any]], known: Mapping[str, Path]) -> None:
-    """Refuse scalogram parameters that each are valid and together make no sense, as notebook 03 itself would.
+def _check_together(tasks: Mapping[str, Task]) -> None:
+    """Ask the check that a notebook's metadata names (`sts.check`: module:function) whether its parameters go together.
 
-    The defaults are not checked: this loads torch, which takes seconds.
+    The function gets the notebook's parameters, and those of all notebooks of the run by name. It is not asked about the
+    defaults, nor about what is current: such functions may take seconds to import.
     """
-    name, fields = "03_scalograms", ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing")
-    mine = values.get(name, {})
-    if not {*fields, "normalisation", "output"} <= set(mine):
-        return
-    rate_hz = values.get("02_sweeps", {}).get("rate_hz", 4000.0)
-    defaults = {key: p.default for key, p in read_parameters(known[name]).items()}
-    if rate_hz == 4000.0 and all(mine[key] == defaults[key] for key in (*fields, "output")):
-        return
-    from stslib.scalograms import Bank, check_output
+    changed = {name for name, task in tasks.items() if _differs(task)}
+    for name, task in tasks.items():
+        check = str(read_notebook(task.notebook).metadata.get("sts", {}).get("check", ""))
+        if check and task.reason and changed & {name, *task.upstream}:
+            module, _, function = check.partition(":")
+            try:
+                getattr(importlib.import_module(module), function)(
+                    task.parameters, {other: t.parameters for other, t in tasks.items()}
+                )
+            except ParameterError as error:
+                raise ParameterError(f"{name}: {error}") from None
 
-    try:
-        bank = Bank(**{key: mine[key] for key in fields}, rate_hz=rate_hz, normalisation=mine["normalisation"])
-        check_output(bank, mine["output"])
-    except ParameterError as error:
-        raise ParameterError(f"{name}: {error}") from None
+
+def _differs(task: Task) -> bool:
+    defaults = {name: p.default for name, p in read_parameters(task.notebook).items()}
+    return any(value != defaults[name] for name, value in task.parameters.items() if name != "run")
 
 
 def _given(
@@ -265,6 +268,8 @@ def _execute_one(task: Task, run: str) -> None:
     failed = runs.run_folder(run) / f"{task.name}.failed.ipynb"
     with tempfile.TemporaryDirectory(prefix="sts-") as temporary:
         executed = Path(temporary) / f"{task.name}.ipynb"
+        with contextlib.suppress(OSError):  # what stands there now is no sign that this run ended
+            (folder / runs.MANIFEST).unlink()
         try:
             with _environment(run), _bar(Path(temporary) / "progress.json", task.name):
                 papermill.execute_notebook(
@@ -284,7 +289,7 @@ def _execute_one(task: Task, run: str) -> None:
         except DeadKernelError:
             raise StsError(f"{task.name}: its kernel died, most often for want of memory; run it again") from None
         if runs.read_manifest(folder) is None:
-            raise StsError(f"{task.name} ended without stage.done(), so its results do not count; add it as last cell")
+            raise StsError(f"{task.name} ended unfinished: it must open its stage with begin({task.name!r}, globals())")
         with files.atomic(folder / f"{task.name}.ipynb") as path:
             shutil.copyfile(executed, path)
     failed.unlink(missing_ok=True)

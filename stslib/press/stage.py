@@ -1,8 +1,8 @@
 """The run folder: `results/<run>/<notebook>/`, what a notebook made and how.
 
-A notebook opens its own `Stage` with `begin`, reads others with `Stage.input`, saves through it, and closes it with
-`done`, which writes `manifest.json`. Every write is atomic: a file is whole or absent, also after a kill or a full disk.
-A stage without a manifest counts as unfinished.
+A notebook opens its own `Stage` with `begin`, reads others with `Stage.input` and saves through it. When its last code
+cell has run, the stage closes itself: it writes `manifest.json`. Every write is atomic: a file is whole or absent, also
+after a kill or a full disk. A stage without a manifest counts as unfinished.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.press import fingerprint as provenance
-from stslib.press.parameters import read_parameters, resolve
+from stslib.press.parameters import read_notebook, read_parameters, resolve
 from stslib.support.environment import git_commit, machine
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from stslib.support.files import atomic, sha256_of, why_not_written
@@ -80,6 +81,7 @@ class Stage:
         self._started = time.time()
         self._fingerprint: provenance.Fingerprint | None = None
         self._files_read: dict[str, str] = {}
+        self._written = False
 
     # --- reading -----------------------------------------------------------------------------------------------
 
@@ -153,6 +155,10 @@ class Stage:
         """A path to write `filename` at; it takes its place when the block ends well (see `atomic`)."""
         if not self._writable:
             raise StsError(f"{self.name} is open for reading only; a notebook writes into its own folder")
+        self._written = True
+        (self.path / MANIFEST).unlink(
+            missing_ok=True
+        )  # a cell that is run once more: the notebook closes again after it
         return atomic(self.path / filename)
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -230,7 +236,7 @@ class Stage:
         return path
 
     def done(self) -> None:
-        """Close the stage: write `manifest.json`. Must be the notebook's last call."""
+        """Close the stage: write `manifest.json`. A notebook needs not call this (see `begin`)."""
         root = provenance.project_root()
         outputs = {
             str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": sha256_of(p)}
@@ -326,10 +332,12 @@ def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
 
 
 def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
-    """Open a notebook's own stage, for its first cell after the parameters: `stage = runs.begin("02_sweeps", globals())`.
+    """Open a notebook's own stage, for its first cell after the parameters: `stage = begin("02_sweeps", globals())`.
 
     The parameters are taken from `namespace` by the names of the notebook's own `parameters` cell and checked. What an
     earlier, unfinished run of the very same fingerprint left in `scratch` is kept; anything else in the folder goes.
+    In IPython figures are shown in the notebook, and the stage is closed when each code cell of the notebook's file, from
+    the one that calls this on, has run without error: by `sts run`, by papermill alone, and cell by cell in Jupyter.
 
     Raises
     ------
@@ -349,7 +357,43 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     upstream = {other: identity(manifest["fingerprint"], manifest) for other, manifest in manifests.items()}
     stage._fingerprint = provenance.fingerprint(notebook, parameters, upstream)
     _clear(stage.path, stage._fingerprint.value)
+    shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+    if shell is not None:
+        shell.run_line_magic("matplotlib", "inline")
+        for former in [f for f in shell.events.callbacks["post_run_cell"] if isinstance(f, _Closing)]:
+            shell.events.unregister("post_run_cell", former)
+        shell.events.register("post_run_cell", _Closing(stage, notebook))
     return stage
+
+
+class _Closing:
+    """Closes a notebook's stage once each of its code cells, from the one that calls `begin` on, has run without error.
+
+    A cell is known by its text as it was in the file when the stage was opened. While one of them has failed, was
+    interrupted or has not run, the stage is unfinished; after another cell wrote into it, all of them have to run again.
+    """
+
+    def __init__(self, stage: Stage, notebook: Path) -> None:
+        code = [c.source.strip() for c in read_notebook(notebook).cells if c.cell_type == "code" and c.source.strip()]
+        self.stage = stage
+        self.cells = code[next((i for i, source in enumerate(code) if re.search(r"\bbegin\(", source)), 0) :]
+        self.waiting = set(self.cells)
+
+    def __call__(self, result: Any) -> None:
+        cell = result.info.raw_cell.strip()
+        written, self.stage._written = self.stage._written, False
+        if cell not in self.cells:
+            self.waiting |= set(self.cells) if written else set()
+            return
+        self.waiting = self.waiting - {cell} if result.success else self.waiting | {cell}
+        if not self.waiting:
+            self.stage.done()
+        elif cell == self.cells[-1] and result.success:
+            print(
+                f"{self.stage.name} is unfinished: {len(self.waiting)} of its cells have not run without error as they "
+                "were in its file when it began; run it from the top",
+                file=sys.stderr,
+            )
 
 
 def _clear(folder: Path, fingerprint: str) -> None:

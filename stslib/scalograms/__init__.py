@@ -10,7 +10,7 @@ from stslib.scalograms.batch import fill
 from stslib.scalograms.preprocessing import Preprocessing
 from stslib.scalograms.resized import cwt_resized
 from stslib.scalograms.settings import BACKENDS, OUTPUTS, PADDINGS, CloseUp, ImageSettings
-from stslib.scalograms.transform import ScalogramWarning, check_output, cwt
+from stslib.scalograms.transform import ScalogramWarning, check_output, check_parameters, cwt
 from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "ScalogramWarning",
     "Wavelet",
     "check_output",
+    "check_parameters",
     "cone_of_influence",
     "cwt",
     "cwt_resized",

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import lru_cache
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pywt
@@ -153,6 +153,19 @@ def check_output(bank: Bank, output: str) -> None:
         raise ParameterError(
             f"output is 'coefficients' and {bank.wavelet} is complex; set output to magnitude or energy"
         )
+
+
+def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse parameters of notebook 03 that make no sense together, before it runs; `others` are those of all notebooks.
+
+    Raises
+    ------
+    ParameterError
+        They give no bank of filters at the sampling rate of notebook 02, or no numbers that can be saved.
+    """
+    fields = ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "normalisation")
+    bank = Bank(**{name: parameters[name] for name in fields}, rate_hz=others["02_sweeps"]["rate_hz"])
+    check_output(bank, parameters["output"])
 
 
 # --- the transform --------------------------------------------------------------------------------------------------

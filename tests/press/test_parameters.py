@@ -12,6 +12,7 @@ wavelet = "mexh"  # mother wavelet {mexh, gaus1, morl}
 networks = ["resnet18"]  # networks to train, subset of {resnet18, densenet121}
 freeze = False  # keep all but the last layer as they are
 path = ""  # any text
+settings = {}  # rare settings by name, such as {"amp": "bf16"}
 """
 
 
@@ -21,7 +22,8 @@ def schema():
 
 
 def test_defaults_and_ranges_come_from_the_cell(schema):
-    assert list(schema) == ["n_cells", "rate_hz", "wavelet", "networks", "freeze", "path"]
+    assert list(schema) == ["n_cells", "rate_hz", "wavelet", "networks", "freeze", "path", "settings"]
+    assert resolve(schema, {}, "03")["settings"] == {}
     assert schema["rate_hz"].range_text == "(0, 50000]"
     assert schema["wavelet"].range_text == "{mexh, gaus1, morl}"
     assert resolve(schema, {}, "03")["networks"] == ["resnet18"]
@@ -44,6 +46,10 @@ def test_defaults_and_ranges_come_from_the_cell(schema):
         ({"networks": ["resnet18", "resnet18"]}, ["twice"]),
         ({"networks": ["vgg"]}, ["'vgg'", "resnet18, densenet121"]),
         ({"freeze": 1}, ["type bool"]),
+        ({"settings": "amp"}, ["03.settings is 'amp'", "a dict of plain values"]),
+        ({"settings": {1: 2}}, ["{1: 2}", "by name"]),
+        ({"settings": {"lr": float("nan")}}, ["nan"]),
+        ({"settings": {"amp": [object]}}, ["object"]),
     ],
 )
 def test_a_bad_value_is_one_line_with_the_value_and_the_way_out(schema, given, words):
@@ -70,13 +76,20 @@ def test_whole_numbers_serve_as_floats(schema):
         ("networks", "resnet18,densenet121", ["resnet18", "densenet121"]),
         ("networks", "['densenet121']", ["densenet121"]),
         ("freeze", "true", True),
+        (
+            "settings",
+            '{"amp": "bf16", "head": [2, 0.5], "deep": {"on": True}}',
+            {"amp": "bf16", "head": [2, 0.5], "deep": {"on": True}},
+        ),
     ],
 )
 def test_command_line_texts_take_the_type_of_the_parameter(schema, name, text, value):
     assert schema[name].from_text(text, "03") == value
 
 
-@pytest.mark.parametrize(("name", "text"), [("n_cells", "many"), ("freeze", "maybe"), ("rate_hz", "4 kHz")])
+@pytest.mark.parametrize(
+    ("name", "text"), [("n_cells", "many"), ("freeze", "maybe"), ("rate_hz", "4 kHz"), ("settings", "amp=bf16")]
+)
 def test_command_line_texts_that_cannot_be_read_are_refused(schema, name, text):
     with pytest.raises(ParameterError, match=name):
         schema[name].from_text(text, "03")

@@ -9,7 +9,10 @@ import sys
 import time
 from pathlib import Path
 
+import nbclient
 import nbformat
+import numpy as np
+import papermill
 import pytest
 
 from stslib.press import fingerprint as provenance
@@ -159,13 +162,61 @@ def test_a_broken_notebook_fails_in_one_line_and_counts_as_unfinished(done):
     assert reasons()["02_use"] == "unfinished"
 
 
-def test_a_notebook_without_its_last_line_does_not_count(done):
-    path = done / "notebooks/03_apart.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells = notebook.cells[:-1]
-    nbformat.write(notebook, path)
-    with pytest.raises(StsError, match=r"without stage\.done"):
+def test_a_notebook_that_opens_no_stage_does_not_count(done):
+    write_notebook(done / "notebooks/03_apart.ipynb", ("extra = False", "1 + 1"))
+    with pytest.raises(StsError, match=r"03_apart ended unfinished: .*begin"):
         run_all()
+
+
+def test_papermill_alone_finishes_a_notebook_and_its_end_is_what_counts(done):
+    folder = done / "results/default/01_make"
+    papermill.execute_notebook("notebooks/01_make.ipynb", str(done / "out.ipynb"), {"n_values": 3}, progress_bar=False)
+    assert len(np.load(folder / "values.npy")) == 3
+    assert json.loads((folder / "manifest.json").read_text())["parameters"]["n_values"] == 3
+    with pytest.raises(papermill.PapermillExecutionError):
+        papermill.execute_notebook(
+            "notebooks/01_make.ipynb", str(done / "out.ipynb"), {"gain": -1.0}, progress_bar=False
+        )
+    assert (
+        not (folder / "manifest.json").exists()
+        or json.loads((folder / "manifest.json").read_text())["parameters"]["gain"] > 0
+    )
+
+
+def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_the_file(done):
+    """As in Jupyter: cells in any order, edited, failing and run again."""
+    notebook = nbformat.read("notebooks/01_make.ipynb", as_version=4)
+    client = nbclient.NotebookClient(notebook, kernel_name="python3", allow_errors=True)
+    manifest = done / "results/default/01_make/manifest.json"
+
+    def finished_after(index, source=None):
+        cell = nbformat.v4.new_code_cell(source or notebook.cells[index].source)
+        client.nb.cells[index] = cell
+        client.execute_cell(cell, index)
+        return manifest.exists()
+
+    def shown(source):
+        finished_after(0, source)
+        return str(client.nb.cells[0].outputs)
+
+    manifest.unlink()
+    _, opening, making, last = range(4)
+    with client.setup_kernel():
+        texts = [cell.source for cell in notebook.cells]
+        for source, index in zip(texts[:3], range(3), strict=True):
+            assert not finished_after(index, source)
+        assert not finished_after(last, "1 / 0")
+        assert finished_after(last, texts[last])
+        assert not finished_after(making, "stage.save_array('values', np.zeros(1))")  # an edited cell
+        assert not finished_after(last, texts[last])
+        assert not finished_after(opening, texts[opening])
+        assert not finished_after(last, texts[last])  # a cell is left out
+        assert "01_make is unfinished: 1 of its cells" in str(client.nb.cells[last].outputs)
+        assert finished_after(making, texts[making])
+        assert finished_after(making, texts[making])  # run once more
+        assert "inline" in shown("import matplotlib; print(matplotlib.get_backend())")  # figures are shown
+    stage = runs.open_stage("default", "01_make")
+    assert len(stage.load_array("values")) == 5
 
 
 def test_two_runs_at_once_are_kept_apart(done):
