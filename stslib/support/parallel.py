@@ -1,6 +1,7 @@
-"""Where the work on cells is done: this process, its threads, more processes, or the workers of a Dask cluster.
+"""Independent jobs, one a cell: in this process, its threads, more processes, or the workers of a Dask cluster.
 
-Cells are independent of each other, so the same function runs in each of these places, and the result is the same.
+The same function runs in each of these places, and the result is the same. Jobs go to Dask one by one, and not through
+joblib's own Dask backend: that one groups jobs and scatters their arrays, and arrays on a worker that dies are lost.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from stslib.support.errors import MissingInput, ParameterError, StsError
 
 T = TypeVar("T")
 Job = tuple[Any, ...]
-#: A job whose worker died is given to another one so often.
+#: Times that a job whose worker died is given to another one.
 RETRIES = 5
 _CONNECT_S = 10.0
 
@@ -47,12 +48,8 @@ def run(
 
     Raises
     ------
-    ParameterError
-        When the address is not one.
-    MissingInput
-        When Dask is not installed.
-    StsError
-        When the scheduler does not answer, or a job could not be done by any worker.
+    ParameterError, MissingInput, StsError
+        The address is not one; Dask is not installed; no scheduler answers, or a job could not be done by any worker.
     """
     if scheduler:
         return _dask(function, jobs, scheduler, in_order)

@@ -25,7 +25,7 @@ from stslib.cohort import CLASSES
 from stslib.io import Source, open_source
 from stslib.io.simulated import population
 from stslib.io.simulated.action_potential import ApShape, waveform
-from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, kernels, long_square
+from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, LongSquare, kernels, long_square
 from stslib.io.simulated.rig import RIGS, Noise
 from stslib.io.simulated.source import Simulated, class_counts, draw_recorded
 from stslib.recordings import Recording
@@ -68,7 +68,7 @@ def test_first_spike_comes_when_theory_says() -> None:
     model = Glif3(resistance_mohm=150.0, capacitance_pf=100.0, rest_mv=-70.0, threshold_above_rest_mv=25.0)
     kernel = kernels(model, 40_000)
     for stimulus_pa in (170.0, 200.0, 300.0, 600.0):
-        spikes, _ = long_square(model, kernel, stimulus_pa, 10_000, 30_000, 40_000)
+        spikes, _ = long_square(model, kernel, LongSquare(stimulus_pa, 10_000, 30_000, 40_000))
         wanted_ms = -model.tau_ms * np.log(1.0 - 25.0 / (stimulus_pa * 0.150))
         assert 0 <= (spikes[0] - 10_000) * STEP_MS - wanted_ms <= STEP_MS
 
@@ -77,18 +77,20 @@ def test_firing_rate_without_after_spike_currents_follows_the_closed_form() -> N
     model = Glif3(200.0, 80.0, -72.0, 30.0, spike_cut_steps=60)
     kernel = kernels(model, 40_000)
     for stimulus_pa in (160.0, 200.0, 400.0, 800.0):
-        spikes, _ = long_square(model, kernel, stimulus_pa, 10_000, 30_000, 40_000)
+        spikes, _ = long_square(model, kernel, LongSquare(stimulus_pa, 10_000, 30_000, 40_000))
         steady_mv = stimulus_pa * 0.2
         charging_steps = np.ceil(model.tau_ms * np.log(steady_mv / (steady_mv - 30.0)) / STEP_MS)
         assert set(np.diff(spikes)) == {charging_steps + 60}
-    assert long_square(model, kernel, 149.0, 10_000, 30_000, 40_000)[0].size == 0  # below 30 mV / 200 MOhm
+    assert long_square(model, kernel, LongSquare(149.0, 10_000, 30_000, 40_000))[0].size == 0  # below 30 mV / 200 MOhm
 
 
 def test_potential_with_after_spike_currents_agrees_with_an_ode_solver() -> None:
     amplitudes_pa, rates_per_ms = (-60.0, 250.0), (0.01, 0.1)
     model = Glif3(180.0, 90.0, -70.0, 26.0, amplitudes_pa, (10.0, 100.0), spike_cut_steps=50)
     stop = 2_000 + 20_000
-    spikes, above_rest_mv = long_square(model, kernels(model, 30_000), 200.0, 2_000, stop, 30_000, membrane=True)
+    spikes, above_rest_mv = long_square(
+        model, kernels(model, 30_000), LongSquare(200.0, 2_000, stop, 30_000), membrane=True
+    )
     assert spikes.size >= 5
     currents_pa = np.zeros(2)
     for number, (first, last) in enumerate(pairwise(spikes[:5])):
@@ -321,7 +323,7 @@ def test_search_finds_the_same_rheobase_as_trying_every_amplitude(label: str) ->
         cell, _, found_pa, _ = draw_recorded("x", label, "Seq", number, 7, QUIET)
         rig, kernel = cell.rig, cell.kernel()
         for stimulus_pa in range(10, found_pa + 10, 10):
-            spikes, _ = long_square(cell.model, kernel, float(stimulus_pa), rig.onset, rig.stop, rig.n_steps)
+            spikes, _ = long_square(cell.model, kernel, cell.rig.square(float(stimulus_pa)))
             assert bool(spikes.size) == (stimulus_pa == found_pa)
 
 

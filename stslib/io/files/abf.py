@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, recorded
+from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, plain_unit, recorded
 from stslib.recordings import Recording, Sweep
 
 #: How a stimulus is found: the command that the amplifier was given, or a current that was recorded with the voltage.
@@ -20,22 +20,10 @@ _COMMAND, _RECORDED = "command", "recorded"
 def read_recording(
     path: Path | str, cell_id: str, dataset: str = "files", label: str | None = None, kind: str = "real"
 ) -> Recording:
-    """The square-step current-clamp sweeps of one ABF 1 or ABF 2 file.
+    """The square-step current-clamp sweeps of one ABF 1 or ABF 2 file; BadRecording where there are none.
 
     The voltage is the first channel in volts; the stimulus is the command in amperes (from the file's epoch table), or,
     where no command holds a step, a recorded channel in amperes.
-
-    Parameters
-    ----------
-    path : path
-        The file.
-    cell_id, dataset, label, kind
-        As in `Recording`.
-
-    Raises
-    ------
-    BadRecording
-        `unreadable_file`, `no_long_square` or `wrong_units`.
     """
     path = Path(path)
     abf = _open(path)
@@ -49,7 +37,7 @@ def read_recording(
             break
     else:
         raise BadRecording("no_long_square", f"{path.name} holds no sweep with a square current step")
-    factor = TO_MV[_unit(abf.adcUnits[voltage])]
+    factor = TO_MV[plain_unit(abf.adcUnits[voltage])]
     sweeps = tuple(
         Sweep(
             number=n,
@@ -79,9 +67,9 @@ def _read(
 
 
 def _stimuli(abf: Any) -> list[tuple[str, int]]:
-    """Where the stimulus may be, best first."""
-    commands = [(_COMMAND, n) for n in range(len(abf.dacUnits)) if _unit(abf.dacUnits[n]) in TO_PA]
-    currents = [(_RECORDED, n) for n in range(abf.channelCount) if _unit(abf.adcUnits[n]) in TO_PA]
+    """Channels that may hold the stimulus, best first."""
+    commands = [(_COMMAND, n) for n in range(len(abf.dacUnits)) if plain_unit(abf.dacUnits[n]) in TO_PA]
+    currents = [(_RECORDED, n) for n in range(abf.channelCount) if plain_unit(abf.adcUnits[n]) in TO_PA]
     return [s for s in commands if s[1] < abf.channelCount] + currents
 
 
@@ -93,15 +81,11 @@ def _stimulus(abf: Any, number: int, source: str, channel: int) -> np.ndarray:
             values, unit = (abf.sweepC, abf.sweepUnitsC) if source == _COMMAND else (abf.sweepY, abf.sweepUnitsY)
     except (ValueError, IndexError, AttributeError):  # an epoch table that makes no sense is no stimulus
         return np.zeros(0, np.float32)
-    return np.asarray(values, np.float32) * np.float32(TO_PA[_unit(unit)])
+    return np.asarray(values, np.float32) * np.float32(TO_PA[plain_unit(unit)])
 
 
 def _first(units: list[str], factors: dict[str, float]) -> int | None:
-    return next((n for n, unit in enumerate(units) if _unit(unit) in factors), None)
-
-
-def _unit(text: str) -> str:
-    return str(text).strip("\0 ").lower().replace("µ", "u").replace("μ", "u")
+    return next((n for n, unit in enumerate(units) if plain_unit(unit) in factors), None)
 
 
 def _open(path: Path) -> Any:

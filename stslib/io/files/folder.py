@@ -1,6 +1,6 @@
 """The user's own recordings: a file or a folder of NWB 2, NWB 1 and ABF files, with a table of labels if there is one.
 
-A file that cannot be used ends as a row with a reason and one line of detail; it never stops the others.
+Every file is accounted for: one that cannot be used has a reason and one line of detail, and never stops the others.
 """
 
 from __future__ import annotations
@@ -35,16 +35,12 @@ class Files(Source):
     dataset : str
         Name of the data set in tables.
     kind : str
-        What the voltage is, one of `KINDS`; a file does not tell.
+        What the voltage is, one of `KINDS`; files do not say.
 
     Raises
     ------
-    ParameterError
-        When no path is given.
-    MissingInput
-        When there is no such file or folder, or no recording in it.
-    StsError
-        When the label table cannot be read.
+    ParameterError, MissingInput, StsError
+        No path is given; there is no recording at it; the label table cannot be read.
     """
 
     name = "files"
@@ -164,17 +160,7 @@ def _is_recording(path: Path) -> bool:
 class Labels:
     """A user's table of labels: CSV with the columns `cell_id` and `label`, and `donor` if there is one.
 
-    Parameters
-    ----------
-    path : path
-        The table. A class must be one of `stslib.cohort.CLASSES`, `Unsure` or empty.
-
-    Raises
-    ------
-    MissingInput
-        When there is no such file.
-    StsError
-        When it cannot be read as CSV, or lacks a column.
+    A class must be one of `stslib.cohort.CLASSES`, `Unsure` or empty. MissingInput or StsError where it cannot be read.
     """
 
     def __init__(self, path: str | Path) -> None:

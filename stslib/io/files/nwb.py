@@ -33,9 +33,9 @@ SEARCH = "search"
 
 @runtime_checkable
 class Ahead(Protocol):
-    """An opener of a remote file: it wants to know which data will be read, and its work is done again and again."""
+    """An opener of a remote file: it is told which data will be read, and reading is repeated until all of them are here."""
 
-    #: What was found out in earlier rounds.
+    #: Results of earlier rounds.
     memo: dict[object, Any]
 
     def prefetch(self, data: h5py.Dataset) -> None:
@@ -64,10 +64,8 @@ def read_recording(
 
     Parameters
     ----------
-    opener : callable
-        See `open_path`.
-    name : str
-        Name of the file, for messages.
+    opener, name
+        See `open_path`; name of the file, for messages.
     cell_id, dataset, label, kind
         As in `Recording`.
     spikes : str
@@ -113,13 +111,7 @@ def long_squares(found: list[Series]) -> list[Series]:
 
 @contextmanager
 def reading(opener: Opener, name: str) -> Iterator[h5py.File]:
-    """The open file; whatever is wrong with it becomes one line.
-
-    Raises
-    ------
-    BadRecording
-        `unreadable_file`.
-    """
+    """The open file; BadRecording (`unreadable_file`) where h5py cannot read it."""
     try:
         with opener() as file:
             yield file

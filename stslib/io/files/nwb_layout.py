@@ -29,18 +29,8 @@ _MIES_NAME = re.compile(r"data_\d+_AD\d+$")
 class Series:
     """One current-clamp sweep in the file.
 
-    Attributes
-    ----------
-    number : int
-        Sweep number.
-    description : str
-        Name or code of the stimulus.
-    voltage, stimulus : str
-        Paths of the two groups.
-    spikes : str
-        Path of the list of spike times, empty where the file has none for this sweep.
-    n_samples : int or None
-        Samples that are valid, where the file says so.
+    `description` is the name or code of the stimulus; `voltage`, `stimulus` and `spikes` are paths in the file (`spikes` is
+    empty where it lists none for this sweep); `n_samples` are valid, where the file says so.
     """
 
     number: int

@@ -1,4 +1,4 @@
-"""What every file of sweeps needs: units, the current step in a stimulus, and whether a voltage can be a membrane's."""
+"""What every file of sweeps needs: units, the current step in a stimulus, and whether a voltage can be a membrane potential."""
 
 from __future__ import annotations
 
@@ -11,16 +11,7 @@ from stslib.support.errors import StsError
 
 #: To mV and to pA. Units as they occur in NWB and ABF files, in lower case.
 TO_MV = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3}
-TO_PA = {
-    "a": 1e12,
-    "amp": 1e12,
-    "amps": 1e12,
-    "ampere": 1e12,
-    "amperes": 1e12,
-    "na": 1e3,
-    "pa": 1.0,
-    "picoamperes": 1.0,
-}
+TO_PA = {**dict.fromkeys(("a", "amp", "amps", "ampere", "amperes"), 1e12), "na": 1e3, "pa": 1.0, "picoamperes": 1.0}
 
 #: Resting potentials that a neuron can have, in mV. Volts read as millivolts, or the other way round, lie far outside.
 RESTING_MV = (-130.0, -15.0)
@@ -32,17 +23,11 @@ SHORTEST_STEP_S = 0.1
 LONG_STEP_S = 1.0
 
 _SMALLEST_STEP_PA = 0.5
-_STILL_S = 0.01  # the stimulus rests for at least so long before anything happens
+_STILL_S = 0.01  # time without any current at the beginning of a stimulus, at least
 
 
 class BadRecording(StsError):
-    """A recording, or one sweep of it, that cannot be used.
-
-    Attributes
-    ----------
-    reason : str
-        One of `stslib.cohort.REASONS`.
-    """
+    """A recording, or one sweep of it, that cannot be used; `reason` is one of `stslib.cohort.REASONS`."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -62,33 +47,22 @@ class Step:
 
 
 def scale(unit: str, factors: dict[str, float], what: str) -> float:
-    """Factor from `unit` to mV or pA.
-
-    Parameters
-    ----------
-    unit : str
-        As the file spells it.
-    factors : dict
-        `TO_MV` or `TO_PA`.
-    what : str
-        Name of the series, for the message.
-
-    Raises
-    ------
-    BadRecording
-        When the unit is not a known voltage or current (`wrong_units`).
-    """
-    known = str(unit).strip().lower().replace("µ", "u").replace("μ", "u")
-    if known not in factors:
+    """Factor from `unit` to mV or pA (`TO_MV`, `TO_PA`); BadRecording (`wrong_units`) names the series `what`."""
+    if (plain := plain_unit(unit)) not in factors:
         raise BadRecording("wrong_units", f"{what} has the unit {unit!r}; it must be one of: {', '.join(factors)}")
-    return factors[known]
+    return factors[plain]
+
+
+def plain_unit(unit: str) -> str:
+    """A unit in lower case, with u for micro."""
+    return str(unit).strip("\0 ").lower().replace("µ", "u").replace("μ", "u")
 
 
 def find_step(i_pa: np.ndarray, rate_hz: float) -> Step | None:
     """The longest square step of a stimulus.
 
-    The current before everything (a holding current, often 0) is what the level is measured from. Shorter pulses before
-    the step, such as a test pulse, are passed over. A recorded current with noise on it is smoothed over 1 ms first.
+    The level is measured from the current at the beginning (a holding current, often 0). Shorter pulses before the step,
+    such as a test pulse, are passed over. A recorded current with noise on it is smoothed over 1 ms first.
 
     Parameters
     ----------
@@ -127,25 +101,9 @@ def find_step(i_pa: np.ndarray, rate_hz: float) -> Step | None:
 
 
 def recorded(v_mv: np.ndarray, number: int, step: Step, rate_hz: float) -> int:
-    """How many samples of a sweep were really recorded.
+    """How many samples of `v_mv`, shape (n_samples,), were really recorded; BadRecording (`bad_trace`) if not the whole step.
 
     An acquisition that is stopped fills the rest of the sweep with NaN, in older files with zeros.
-
-    Parameters
-    ----------
-    v_mv : ndarray, shape (n_samples,)
-        Voltage in mV.
-    number : int
-        Sweep number, for the message.
-    step : Step
-        The sweep's step.
-    rate_hz : float
-        Sampling rate in Hz.
-
-    Raises
-    ------
-    BadRecording
-        When the sweep was stopped before its step ended (`bad_trace`).
     """
     last = _last_finite(v_mv)
     zeros = last - int(np.flatnonzero(v_mv[:last])[-1]) - 1 if v_mv[:last].any() else last
@@ -157,22 +115,7 @@ def recorded(v_mv: np.ndarray, number: int, step: Step, rate_hz: float) -> int:
 
 
 def check_resting(v_mv: np.ndarray, number: int, onset_s: float, rate_hz: float) -> None:
-    """Refuse a voltage whose resting potential no neuron can have: its unit or scale is wrong in the file.
-
-    Parameters
-    ----------
-    v_mv : ndarray, shape (n_samples,)
-        Voltage in mV.
-    number : int
-        Sweep number, for the message.
-    onset_s, rate_hz : float
-        Start of the step in s, sampling rate in Hz.
-
-    Raises
-    ------
-    BadRecording
-        `wrong_units`, with the value.
-    """
+    """Refuse (BadRecording, `wrong_units`) a resting potential that no neuron has: a wrong unit or scale in the file."""
     before = v_mv[max(0, round((onset_s - 0.1) * rate_hz)) : max(1, round(onset_s * rate_hz))]
     before = before[np.isfinite(before)]
     if not len(before):
@@ -187,22 +130,7 @@ def check_resting(v_mv: np.ndarray, number: int, onset_s: float, rate_hz: float)
 
 
 def usable(recording: Recording, name: str, lowest_rate_hz: float = LOWEST_RATE_HZ) -> Recording:
-    """The recording without sweeps that are too slow or too short for a long square.
-
-    Parameters
-    ----------
-    recording : Recording
-        One cell.
-    name : str
-        Its file, for the message.
-    lowest_rate_hz : float
-        Lowest sampling rate, in Hz: twice the 4 kHz that sweeps are brought to.
-
-    Raises
-    ------
-    BadRecording
-        `low_rate` or `short_step`, when no sweep is left.
-    """
+    """The recording without sweeps below `lowest_rate_hz` or with a step below 1 s; BadRecording when none is left."""
     fast = tuple(s for s in recording.sweeps if s.rate_hz >= lowest_rate_hz)
     if not fast:
         highest = max(s.rate_hz for s in recording.sweeps)

@@ -58,14 +58,7 @@ class Glif3:
 class Kernels:
     """The exponentials of one model on the 20 kHz grid, each `(n_steps + 1,)`: computed once, used for all its sweeps.
 
-    Attributes
-    ----------
-    leak : ndarray
-        Decay of the membrane potential.
-    asc : tuple of two ndarrays
-        Decay of each after-spike current.
-    asc_mv_per_pa : tuple of two ndarrays
-        Depolarisation, in mV, after a unit of each after-spike current.
+    Decay of the membrane potential, of each after-spike current, and the depolarisation (mV) after a unit (pA) of each.
     """
 
     leak: np.ndarray
@@ -90,15 +83,18 @@ def kernels(model: Glif3, n_steps: int) -> Kernels:
     return Kernels(leak, (asc[0], asc[1]), (response[0], response[1]))
 
 
+@dataclass(frozen=True)
+class LongSquare:
+    """A current step: amplitude in pA, then first step with current, first one without, and length of the sweep (50 us)."""
+
+    stimulus_pa: float
+    onset: int
+    stop: int
+    n_steps: int
+
+
 def long_square(
-    model: Glif3,
-    kernel: Kernels,
-    stimulus_pa: float,
-    onset: int,
-    stop: int,
-    n_steps: int,
-    noise_mv: np.ndarray | None = None,
-    membrane: bool = False,
+    model: Glif3, kernel: Kernels, square: LongSquare, noise_mv: np.ndarray | None = None, membrane: bool = False
 ) -> tuple[np.ndarray, np.ndarray]:
     """Response of `model` to a current step.
 
@@ -106,10 +102,8 @@ def long_square(
     ----------
     model, kernel : Glif3, Kernels
         `kernel` is `kernels(model, n_steps)`, or longer.
-    stimulus_pa : float
-        Amplitude of the step, in pA.
-    onset, stop, n_steps : int
-        First step with current, first step without, and the length of the sweep, in steps of 50 us.
+    square : LongSquare
+        The current.
     noise_mv : ndarray, optional
         Membrane noise, `(n_steps,)` in mV: added to the potential that is held against the threshold.
     membrane : bool
@@ -122,14 +116,15 @@ def long_square(
     above_rest_mv : ndarray
         Potential above rest without the noise, `(n_steps,)` in mV, 0 during a spike cut; empty unless `membrane`.
     """
+    n_steps, stop = square.n_steps, square.stop
     noise = np.zeros(n_steps) if noise_mv is None else noise_mv
     above_rest_mv = np.zeros(n_steps if membrane else 0)
     spikes: list[int] = []
     level_mv, currents_pa = 0.0, (0.0, 0.0)
-    position = onset
+    position = square.onset
     while position < n_steps:
         edge = stop if position < stop else n_steps
-        steady_mv = stimulus_pa * model.resistance_mohm * 1e-3 if position < stop else 0.0
+        steady_mv = square.stimulus_pa * model.resistance_mohm * 1e-3 if position < stop else 0.0
         curve, spike_at = _until_threshold(
             kernel, steady_mv, level_mv, currents_pa, model.threshold_above_rest_mv, noise[position:edge]
         )

@@ -8,7 +8,7 @@ import numpy as np
 from scipy.signal import lfilter
 
 from stslib.io.simulated.action_potential import ApShape
-from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, Kernels, long_square
+from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, Kernels, LongSquare, kernels, long_square
 
 #: Step of the converter, in mV, as in the real sweeps.
 COUNT_MV = 0.03125
@@ -16,6 +16,8 @@ COUNT_MV = 0.03125
 ELECTRODE_RATE_HZ = 50_000
 #: After the fast trough the membrane settles on its slow course with this time constant, in ms.
 SETTLING_MS = 3.0
+#: Part of the way from the fast trough to rest that the slow after-hyperpolarisation goes.
+SLOW_AHP = 0.25
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,10 @@ class Rig:
     def stop(self) -> int:
         """First model step without current again."""
         return self.onset + round(self.duration_s * STEP_RATE_HZ)
+
+    def square(self, stimulus_pa: float) -> LongSquare:
+        """The rig's step at this amplitude."""
+        return LongSquare(stimulus_pa, self.onset, self.stop, self.n_steps)
 
 
 #: The rigs of the Cell Types Database and of the Patch-seq release: onset and raw rate as in their files.
@@ -102,21 +108,19 @@ class Noise:
         return np.interp(np.arange(n_raw) / rate_hz, np.arange(n + 1) / ELECTRODE_RATE_HZ, white)
 
 
-def membrane_trace(
-    model: Glif3, shape: ApShape, rig: Rig, spikes: np.ndarray, above_rest_mv: np.ndarray, slow_ahp: float
-) -> np.ndarray:
+def membrane_trace(model: Glif3, shape: ApShape, rig: Rig, spikes: np.ndarray, above_rest_mv: np.ndarray) -> np.ndarray:
     """Potential between the action potentials, `(rig.n_steps,)` in mV.
 
     Before the first spike the model's way from rest to threshold is stretched to end at the action potential's
     threshold. GLIF3 resets to rest, far below where real cells go after a spike; after a spike its way from reset to threshold
-    is therefore squeezed to begin near the trough: a fraction `slow_ahp` of the way from the trough to rest. After the
+    is therefore squeezed to begin near the trough: a fraction `SLOW_AHP` of the way from the trough to rest. After the
     step, the squeeze is released with the membrane's time constant.
     """
     threshold = model.threshold_above_rest_mv
     before = model.rest_mv + above_rest_mv * ((shape.threshold_mv - model.rest_mv) / threshold)
     if spikes.size == 0:
         return before
-    floor_mv = shape.trough_mv - slow_ahp * (shape.trough_mv - model.rest_mv)
+    floor_mv = shape.trough_mv - SLOW_AHP * (shape.trough_mv - model.rest_mv)
     after = shape.threshold_mv - (threshold - above_rest_mv) * ((shape.threshold_mv - floor_mv) / threshold)
     released = max(rig.stop, int(spikes[-1]) + model.spike_cut_steps)
     weight = np.zeros(rig.n_steps)
@@ -134,22 +138,32 @@ def membrane_trace(
     return trace
 
 
-def write_down(
-    model: Glif3,
-    kernel: Kernels,
-    shape: ApShape,
-    rig: Rig,
-    stimulus_pa: float,
-    noise: Noise,
-    slow_ahp: float,
-    rng: np.random.Generator,
-) -> tuple[np.ndarray, np.ndarray]:
+@dataclass(frozen=True)
+class Neuron:
+    """A model neuron on a rig: its model, action potential, rig and noise."""
+
+    model: Glif3
+    shape: ApShape
+    rig: Rig
+    noise: Noise
+
+    def kernel(self) -> Kernels:
+        """Decay curves of the model for one sweep."""
+        return kernels(self.model, self.rig.n_steps)
+
+    def respond(
+        self, stimulus_pa: float, noise_mv: np.ndarray, membrane: bool = False
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Spikes and potential above rest of one sweep (see `long_square`)."""
+        return long_square(self.model, self.kernel(), self.rig.square(stimulus_pa), noise_mv, membrane)
+
+
+def record(neuron: Neuron, stimulus_pa: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     """The sweep as a file would hold it: `(v_mv, i_pa)`, each `(n_samples,)` float32 at the rig's raw rate."""
+    model, shape, rig, noise = neuron.model, neuron.shape, neuron.rig, neuron.noise
     noise_mv = noise.membrane(model, stimulus_pa, rig, rng)
-    spikes, above_rest_mv = long_square(
-        model, kernel, stimulus_pa, rig.onset, rig.stop, rig.n_steps, noise_mv, membrane=True
-    )
-    trace = membrane_trace(model, shape, rig, spikes, above_rest_mv, slow_ahp)
+    spikes, above_rest_mv = neuron.respond(stimulus_pa, noise_mv, membrane=True)
+    trace = membrane_trace(model, shape, rig, spikes, above_rest_mv)
     duration_s = rig.n_steps / STEP_RATE_HZ
     n_samples = round(duration_s * rig.rate_hz)
     t_steps = np.arange(n_samples) * (STEP_RATE_HZ / rig.rate_hz)

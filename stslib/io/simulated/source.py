@@ -13,10 +13,8 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
-from stslib.io.simulated.action_potential import ApShape
-from stslib.io.simulated.glif import Glif3, Kernels, kernels, long_square
 from stslib.io.simulated.population import draw_cell, even_normals, statistics
-from stslib.io.simulated.rig import RIGS, Noise, Rig, write_down
+from stslib.io.simulated.rig import RIGS, Neuron, Noise, record
 from stslib.io.source import Source
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError
@@ -34,22 +32,16 @@ HIGHEST_RHEOBASE_PA = 800
 CELLS_PER_BLOCK = 6
 #: No potassium current can draw the membrane below the reversal potential of potassium in such recordings, in mV.
 POTASSIUM_REVERSAL_MV = -100.0
-#: Part of the way from the fast trough to rest that the slow after-hyperpolarisation goes.
-SLOW_AHP = 0.25
 
 _SHORT = {"Pvalb": "pvalb", "Sst": "sst", "Vip/Lamp5": "vip", "Excitatory": "exc"}
 
 
 @dataclass(frozen=True)
-class SimulatedCell:
-    """One drawn cell: its model, action potential, rig and noise; `entropy` is the seed of its streams."""
+class SimulatedCell(Neuron):
+    """One drawn cell; `entropy` is the seed of its streams."""
 
     cell_id: str
     label: str
-    rig: Rig
-    model: Glif3
-    shape: ApShape
-    noise: Noise
     entropy: tuple[int, ...]
 
     def stream(self, number: int) -> np.random.Generator:
@@ -57,27 +49,22 @@ class SimulatedCell:
         seed, *key = self.entropy
         return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*key, number + 1)))
 
-    def kernel(self) -> Kernels:
-        """Decay curves of the model for one sweep."""
-        return kernels(self.model, self.rig.n_steps)
+    def noise_mv(self, stimulus_pa: float, number: int) -> np.ndarray:
+        """Membrane noise of sweep `number`, in mV."""
+        return self.noise.membrane(self.model, stimulus_pa, self.rig, self.stream(number))
 
-    def spikes(self, kernel: Kernels, stimulus_pa: float, number: int) -> np.ndarray:
+    def spikes(self, stimulus_pa: float, number: int) -> np.ndarray:
         """Spike times of sweep `number`, in model steps from the start of the sweep."""
-        rig = self.rig
-        noise_mv = self.noise.membrane(self.model, stimulus_pa, rig, self.stream(number))
-        return long_square(self.model, kernel, stimulus_pa, rig.onset, rig.stop, rig.n_steps, noise_mv)[0]
+        return self.respond(stimulus_pa, self.noise_mv(stimulus_pa, number))[0]
 
-    def lowest_mv(self, kernel: Kernels, stimulus_pa: float, number: int) -> float:
+    def lowest_mv(self, stimulus_pa: float, number: int) -> float:
         """Lowest potential of the model in sweep `number`, in mV."""
-        rig = self.rig
-        noise_mv = self.noise.membrane(self.model, stimulus_pa, rig, self.stream(number))
-        above_mv = long_square(self.model, kernel, stimulus_pa, rig.onset, rig.stop, rig.n_steps, noise_mv, True)[1]
+        above_mv = self.respond(stimulus_pa, self.noise_mv(stimulus_pa, number), membrane=True)[1]
         return self.model.rest_mv + float(above_mv.min())
 
     def read(self, stimulus_pa: float, number: int) -> tuple[np.ndarray, np.ndarray]:
         """Sweep `number` as recorded: `(v_mv, i_pa)`, each `(n_samples,)` at the rig's rate."""
-        rng = self.stream(number)
-        return write_down(self.model, self.kernel(), self.shape, self.rig, stimulus_pa, self.noise, SLOW_AHP, rng)
+        return record(self, stimulus_pa, self.stream(number))
 
 
 @dataclass(frozen=True)
@@ -104,12 +91,11 @@ def search_rheobase(cell: SimulatedCell) -> tuple[list[Step], int] | None:
         not up to 800 pA, its response to +40 pA is not one that a cell of its class gives, or the linear after-spike
         currents of the model drive it below what any channel can.
     """
-    kernel = cell.kernel()
     steps: list[Step] = []
 
     def present(stimulus_pa: int) -> bool:
         number = len(steps)
-        steps.append(Step(number, stimulus_pa, cell.spikes(kernel, float(stimulus_pa), number)))
+        steps.append(Step(number, stimulus_pa, cell.spikes(float(stimulus_pa), number)))
         return steps[-1].spikes.size > 0
 
     for stimulus_pa in SUBTHRESHOLD_PA:
@@ -129,7 +115,7 @@ def search_rheobase(cell: SimulatedCell) -> tuple[list[Step], int] | None:
         if above_pa == 40 and not _plausible(cell, steps[-1].spikes):
             return None
     # The strongest step calls up the largest after-spike currents.
-    if cell.lowest_mv(kernel, float(steps[-1].stimulus_pa), steps[-1].number) < POTASSIUM_REVERSAL_MV:
+    if cell.lowest_mv(float(steps[-1].stimulus_pa), steps[-1].number) < POTASSIUM_REVERSAL_MV:
         return None
     return steps, rheobase_pa
 
@@ -244,7 +230,7 @@ def draw_recorded(
         own_noise = replace(noise, membrane_mv=noise.membrane_mv * louder)
         if not shape.possible or shape.threshold_mv < model.rest_mv + 8.0:
             continue
-        cell = SimulatedCell(cell_id, label, RIGS[dataset], model, shape, own_noise, entropy)
+        cell = SimulatedCell(model, shape, RIGS[dataset], own_noise, cell_id, label, entropy)
         found = search_rheobase(cell)
         if found is not None:
             return cell, found[0], found[1], rng
