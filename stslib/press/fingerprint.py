@@ -130,8 +130,8 @@ class _Module:
     ----------
     digest : str
         Hash of what it does.
-    reaches : frozenset of str
-        The modules that it reaches itself.
+    names : frozenset of pairs
+        What it names of stslib (see `_named`). Resolved later: modules may name each other.
     exports : dict or None
         Of an `__init__.py` that only hands names on: each name's module. None for any other module.
     data : tuple of pathlib.Path
@@ -139,7 +139,7 @@ class _Module:
     """
 
     digest: str
-    reaches: frozenset[str]
+    names: frozenset[tuple[str, str]]
     exports: Mapping[str, str] | None
     data: tuple[Path, ...]
 
@@ -161,7 +161,7 @@ def _read_file(path: Path, name: str, _changed: int) -> _Module:
     exports = _exports(tree, name) if path.name == "__init__.py" else None
     beside = sorted(p for p in path.parent.iterdir() if p.is_file() and p.suffix not in (".py", ".typed"))
     data = tuple(p for p in beside if p.name in text)
-    return _Module(code_hash(tree), frozenset(imported_modules(tree)) - {name}, exports, data)
+    return _Module(code_hash(tree), frozenset(_named(tree)), exports, data)
 
 
 def _exports(tree: ast.Module, room: str) -> dict[str, str] | None:
@@ -248,7 +248,7 @@ def module_hashes(code: str) -> dict[str, str]:
         if module is None:
             continue
         seen[name] = module.digest
-        waiting.extend(module.reaches - seen.keys())
+        waiting.extend(other for named in module.names for other in _resolve(*named))
         package = name.rpartition(".")[0]  # its __init__ runs before it
         if package and (parent := _read(package)) is not None and parent.exports is None:
             waiting.append(package)

@@ -321,7 +321,7 @@ def test_rheobase_is_the_smallest_amplitude_that_makes_it_spike(cohort: Simulate
 def test_search_finds_the_same_rheobase_as_trying_every_amplitude(label: str) -> None:
     for number in range(3):
         cell, _, found_pa, _ = draw_recorded("x", label, "Seq", number, 7, QUIET)
-        rig, kernel = cell.rig, cell.kernel()
+        kernel = cell.kernel()
         for stimulus_pa in range(10, found_pa + 10, 10):
             spikes, _ = long_square(cell.model, kernel, cell.rig.square(float(stimulus_pa)))
             assert bool(spikes.size) == (stimulus_pa == found_pa)
