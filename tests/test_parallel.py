@@ -26,7 +26,7 @@ from stslib.sweeps import extract, survey
 from tests.io import standin
 from tests.io.standin import family
 from tests.io.standin_server import Archives
-from tests.io.test_archives import same, sweep_rows
+from tests.io.test_archives import same
 
 pytest.importorskip("distributed", reason="Dask is not installed: pip install 'dask[distributed]'")
 
@@ -74,19 +74,12 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]
             process.wait()
 
 
-def test_store_is_whole_and_the_same_when_a_worker_is_killed(
-    cluster: tuple[str, list[subprocess.Popen[str]]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_store_is_whole_and_the_same_when_a_worker_is_killed(cluster, tmp_path, monkeypatch):
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path))
     held = standin.write_nwb1(tmp_path / "cell.nwb", family(50, top_pa=90, description="Long Square", rate_hz=10_000.0))
     archives = Archives()
     for n in range(1, N_CELLS + 1):
-        archives.cells.append(
-            {"specimen__id": n, "line_name": "Vip-IRES-Cre", "donor__species": "Mus musculus", "donor__id": n}
-        )
-        archives.sweeps[n] = sweep_rows(50, 90, n)
-        archives.features.append({"specimen_id": n, "tau": 1.0})
-        archives.files[n] = held
+        archives.add_cell(n, held, family(50, top_pa=90), "Vip-IRES-Cre")
     url = archives.start()
     alone, together = tmp_path / "alone", tmp_path / "together"
     serial = Allen(alone, False, url, Http(per_second=1e6))
@@ -114,9 +107,7 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(
     same(alone, together)
 
 
-def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_killed(
-    cluster: tuple[str, list[subprocess.Popen[str]]],
-) -> None:
+def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_killed(cluster):
     """What notebooks 1, 2 and 3 do with `scheduler`, beside what they do without it."""
     source = open_source("simulated", n_cells=60, seed=3)
     address, workers = cluster
@@ -145,7 +136,7 @@ def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_ki
     np.testing.assert_array_equal(out[0], here)
 
 
-def test_no_scheduler_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
     from stslib.support import parallel as cluster
 
     monkeypatch.setattr(cluster, "_CONNECT_S", 0.3)

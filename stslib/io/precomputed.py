@@ -98,33 +98,18 @@ class Precomputed(WithoutSweeps):
         return [empty | known.get(cell_id, {}) for cell_id in self._paths]
 
     def scalogram(self, cell_id: str) -> np.ndarray:
-        """One cell as it is in the file, memory-mapped and read-only, shape (2, 180, 4800).
-
-        Raises
-        ------
-        ParameterError
-            When there is no such cell.
-        BadRecording
-            `unreadable_file`.
-        """
+        """One cell as it is in the file, memory-mapped and read-only, shape (2, 180, 4800)."""
         return np.moveaxis(self._open(cell_id), -1, 0)
 
     def fill(self, out: np.ndarray, cell_ids: Iterable[str]) -> None:
-        """Bring the scalograms of `cell_ids` to the size of `out`, one after another.
+        """Bring the scalograms of `cell_ids` to the size of `out`, shape (n_cells, 2, height, width), one after another.
 
         Bilinear, half-pixel centres, without anti-aliasing, as torch's `interpolate` does it and the authors' code asks for.
-
-        Parameters
-        ----------
-        out : ndarray, shape (n_cells, 2, height, width)
-            Filled; a memory-mapped array of stage 03, say.
-        cell_ids : iterable of str
-            In the order of `out`.
 
         Raises
         ------
         ParameterError
-            When the two do not fit together.
+            The two do not fit together.
         BadRecording
             `unreadable_file`, `bad_trace` where a scalogram holds values that are not numbers, `wrong_units`.
         """
@@ -142,7 +127,7 @@ class Precomputed(WithoutSweeps):
             out[index] = interpolate(whole, size=out.shape[2:], mode="bilinear", align_corners=False)[0].numpy()
 
     def features(self) -> pd.DataFrame:
-        """The published features: these are the authors' own cells (see `stslib.io.published.Published.features`)."""
+        """The published features, for these are the authors' own cells (`stslib.io.published.Published.features`)."""
         return Published().features()
 
     def _check_values(self, cell_id: str, held: np.ndarray) -> None:

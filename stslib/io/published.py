@@ -22,40 +22,20 @@ from stslib.support.files import MIRROR_ENVIRONMENT, sha256_of
 from stslib.support.progress import progress
 
 _STS = "https://raw.githubusercontent.com/smilies-polito/spike-train-scalograms/294842c/data"
+_SPLIT = f"{_STS}/Split"
 _NSS = "https://raw.githubusercontent.com/smilies-polito/NSS/0b99576/data"
+_CLAMP, _SEQ = f"{_NSS}/PatchClampDataset", f"{_NSS}/PatchSeqDataset"
 
-#: File, address and sha256 of each table.
+#: File, folder that it is downloaded from, and sha256 of each table.
 FILES = {
-    "PatchClamp_EP_features.csv": (
-        f"{_STS}/Split/PatchClamp_EP_features.csv",
-        "cb5dbcd9bb82304586436df379d3b90c7c7626cc1e994daf3418bdc38b55068d",
-    ),
-    "PatchSeq_EP_features.csv": (
-        f"{_STS}/Split/PatchSeq_EP_features.csv",
-        "98c72c0666f3f66e6c5aebb622027c00f261629d19cd215c5d2f7a9dfb8f6edb",
-    ),
-    "Train_split.csv": (
-        f"{_STS}/Split/Train_split.csv",
-        "85ab0a7062c0564c2767f726f4249cb2a66c596c391363b72cc8981b5317f5ce",
-    ),
-    "Test_split.csv": (
-        f"{_STS}/Split/Test_split.csv",
-        "9db5666f4a904149ae55aa4223060bbd71adacc7e706ef0699099c56649f8f72",
-    ),
-    "cell_types_GouwensAll_new.txt": (
-        f"{_STS}/cell_types_GouwensAll_new.txt",
-        "6961096fe78793510b1096045ffa89989f3cd4c678b8782c5283232f5c58997b",
-    ),
-    "PatchClamp_metadata.csv": (
-        f"{_NSS}/PatchClampDataset/PatchClamp_metadata.csv",
-        "710ef85f8545523f809b25e83752c4af26c6cd16e107e88e7a80c8e089759d1a",
-    ),
-    "PatchSeq_metadata.csv": (
-        f"{_NSS}/PatchSeqDataset/PatchSeq_metadata.csv",
-        "0b5c196a5dce3a6127cb97fcbf517e46ef1af163e63a47da8ba34e9dccfd52cd",
-    ),
+    "PatchClamp_EP_features.csv": (_SPLIT, "cb5dbcd9bb82304586436df379d3b90c7c7626cc1e994daf3418bdc38b55068d"),
+    "PatchSeq_EP_features.csv": (_SPLIT, "98c72c0666f3f66e6c5aebb622027c00f261629d19cd215c5d2f7a9dfb8f6edb"),
+    "Train_split.csv": (_SPLIT, "85ab0a7062c0564c2767f726f4249cb2a66c596c391363b72cc8981b5317f5ce"),
+    "Test_split.csv": (_SPLIT, "9db5666f4a904149ae55aa4223060bbd71adacc7e706ef0699099c56649f8f72"),
+    "cell_types_GouwensAll_new.txt": (_STS, "6961096fe78793510b1096045ffa89989f3cd4c678b8782c5283232f5c58997b"),
+    "PatchClamp_metadata.csv": (_CLAMP, "710ef85f8545523f809b25e83752c4af26c6cd16e107e88e7a80c8e089759d1a"),
+    "PatchSeq_metadata.csv": (_SEQ, "0b5c196a5dce3a6127cb97fcbf517e46ef1af163e63a47da8ba34e9dccfd52cd"),
 }
-
 #: Start of the current step in the sweeps of either data set, in s (measured on the tables; the same for every cell).
 ONSET_S = {"Clamp": 1.02, "Seq": 0.5}
 
@@ -70,7 +50,8 @@ def fetch(file: str) -> Path:
     DamagedFile
         The file's sha256 is not the recorded one.
     """
-    address, sha256 = FILES[file]
+    folder, sha256 = FILES[file]
+    address = f"{folder}/{file}"
     mirror = os.environ.get(MIRROR_ENVIRONMENT)
     if mirror:
         path = Path(mirror).expanduser() / "published" / file
@@ -78,8 +59,8 @@ def fetch(file: str) -> Path:
             raise MissingInput(f"the mirror {mirror} has no published/{file}; add it, or unset {MIRROR_ENVIRONMENT}")
         return check(path, sha256)
     try:
-        folder = pooch.os_cache("stslib") / "published"
-        return Path(pooch.retrieve(address, known_hash=f"sha256:{sha256}", fname=file, path=folder))
+        cache = pooch.os_cache("stslib") / "published"
+        return Path(pooch.retrieve(address, known_hash=f"sha256:{sha256}", fname=file, path=cache))
     except ValueError as error:
         raise DamagedFile(
             f"{address} is not the published file: its sha256 is not {sha256[:12]}...; fetch it from elsewhere"

@@ -78,16 +78,8 @@ def archives(which: str, n_cells: int = N_CELLS, rate_hz: float = 10_000.0) -> A
         if which == "dandi":
             served.assets[f"sub-{n}/sub-{n}_ses-{n}_icephys.nwb"] = seq_file(rate_hz)
             continue
-        served.cells.append(
-            {"specimen__id": n, "line_name": "Sst-IRES-Cre", "donor__species": "Mus musculus", "donor__id": n}
-        )
-        served.sweeps[n] = [
-            {"sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0, "stimulus_start_time": 0.6,
-             "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
-            for s in family(50, top_pa=100)
-        ]  # fmt: skip
-        served.features.append({"specimen_id": n, COMPLETE: 0.1})
-        served.files[n] = clamp_file()
+        steps = [replace(s, onset_s=0.6) for s in family(50, top_pa=100)]
+        served.add_cell(n, clamp_file(), steps, **{COMPLETE: 0.1})
     return served
 
 

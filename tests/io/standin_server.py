@@ -12,6 +12,7 @@ import random
 import re
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -61,6 +62,26 @@ class Archives:
         self.dice = random.Random(self.misbehaviour.seed)
         self.bytes: dict[Path, bytes] = {}
         self.uses: dict[str, int] = {}
+
+    def add_cell(
+        self,
+        specimen: int,
+        file: Path | None = None,
+        steps: Sequence[Any] = (),
+        line: str = "Sst-IRES-Cre",
+        **columns: Any,
+    ) -> None:
+        """A cell of the Cell Types Database, its file, its table of sweeps and its row of features (other `columns`)."""
+        cell = {"specimen__id": specimen, "line_name": line, "donor__species": "Mus musculus", "donor__id": specimen}
+        self.cells.append(cell | {k: columns.pop(k) for k in tuple(columns) if k.startswith("donor__")})
+        self.features.append({"specimen_id": specimen, **columns})
+        if file is not None:
+            self.files[specimen] = file
+        self.sweeps[specimen] = [
+            {"specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
+             "stimulus_start_time": s.onset_s, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
+            for s in steps
+        ]  # fmt: skip
 
     def start(self) -> str:
         """Serve in a thread; returns the address."""

@@ -25,10 +25,11 @@ from stslib.io.archives.dandi import Dandi
 from stslib.io.archives.fetch import Fetcher
 from stslib.io.archives.fetched import Fetched, read_cell
 from stslib.io.archives.http import Http, NotThere
+from stslib.io.archives.selection import choose_unread
 from stslib.io.files import nwb
 from stslib.io.files.traces import BadRecording
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
-from stslib.sweeps import SweepSettings, choose_pair, extract, prepare
+from stslib.sweeps import SweepPair, SweepSettings, choose_pair, extract, prepare
 from tests.io import standin
 from tests.io.standin import Steps, family
 from tests.io.standin_server import Archives, Misbehaviour
@@ -63,40 +64,21 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     return made
 
 
-def sweep_rows(rheobase: int, top: int, specimen: int) -> list[dict[str, object]]:
-    """The database's table of sweeps for `family(rheobase, top_pa=top)`."""
-    return [
-        {
-            "specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
-            "stimulus_start_time": 1.02, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None,
-        }
-        for s in family(rheobase, top_pa=top)
-    ]  # fmt: skip
-
-
 @pytest.fixture
 def database(recordings: dict[str, Path]) -> Iterator[tuple[Archives, str]]:
-    """A Cell Types Database of 13 cells: 8 good ones, and one of each kind that is left out."""
+    """A Cell Types Database of 13 cells: 8 good ones, and one of each kind that is excluded."""
     archives = Archives()
+    lines = {9: "", 10: "Gad2-IRES-Cre"}
     for specimen in range(1, 14):
-        line, species = LINES[1 + specimen % 4], "Mus musculus"
-        if specimen == 9:
-            line, species = "", "Homo Sapiens"
-        elif specimen == 10:
-            line = "Gad2-IRES-Cre"
-        archives.cells.append(
-            {"specimen__id": specimen, "line_name": line, "donor__species": species, "donor__id": specimen // 2}
-        )
         rheobase = (50, 60, 70)[specimen % 3]
-        archives.sweeps[specimen] = sweep_rows(rheobase, rheobase + 50, specimen)
-        archives.files[specimen] = recordings[f"old{rheobase}"]
-        archives.features.append(
-            {"specimen_id": specimen, "tau": 10.0 + specimen, "rheobase_sweep_number": rheobase // 10 + 2}
-        )
-    archives.features[0]["rheobase_sweep_number"] = 99
-    archives.sweeps[11] = sweep_rows(50, 80, 11)
+        steps = family(50, top_pa=80) if specimen == 11 else family(rheobase, top_pa=rheobase + 50)
+        archives.add_cell(
+            specimen, recordings["torn" if specimen == 13 else f"old{rheobase}"], steps,
+            lines.get(specimen, LINES[1 + specimen % 4]), donor__id=specimen // 2, tau=10.0 + specimen,
+            donor__species="Homo Sapiens" if specimen == 9 else "Mus musculus",
+            rheobase_sweep_number=99 if specimen == 1 else rheobase // 10 + 2,
+        )  # fmt: skip
     del archives.files[12]
-    archives.files[13] = recordings["torn"]
     yield archives, archives.start()
     archives.stop()
 
@@ -123,8 +105,6 @@ def dandiset(recordings: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Arch
         if n != 8:
             held = recordings["alone" if n == 9 else f"new{(50, 60, 70)[n % 3]}"]
             archives.assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"] = held
-    archives.assets["dandiset.yaml"] = recordings["torn"]
-    del archives.assets["dandiset.yaml"]
     metadata = tmp_path / "PatchSeq_metadata.csv"
     pd.DataFrame(rows).to_csv(metadata, index=False)
     yield archives, archives.start(), metadata
@@ -132,19 +112,18 @@ def dandiset(recordings: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Arch
 
 
 def same(left: Path, right: Path) -> None:
-    """The two stores are equal, byte for byte."""
-    names = sorted(
-        p.relative_to(left).as_posix() for p in left.rglob("*") if p.is_file() and p.suffix in (".npz", ".csv")
+    """The two folders of fetched cells are equal, byte for byte."""
+    names, others = (
+        sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in (".npz", ".csv"))
+        for folder in (left, right)
     )
-    assert names and names == sorted(
-        p.relative_to(right).as_posix() for p in right.rglob("*") if p.is_file() and p.suffix in (".npz", ".csv")
-    )
+    assert names and names == others
     assert filecmp.cmpfiles(left, right, names, shallow=False)[0] == names
 
 
 def fetch(archive: Allen | Dandi, folder: Path, workers: int = 4, **plan: int) -> pd.DataFrame:
-    store = Fetcher(folder)
-    return store.fetch(archive, store.plan(archive, workers=workers, **plan), workers=workers)
+    fetcher = Fetcher(folder)
+    return fetcher.fetch(archive, fetcher.plan(archive, workers=workers, **plan), workers=workers)
 
 
 def allen(url: str, folder: Path, keep_nwb: bool = False, **http: float) -> Allen:
@@ -158,9 +137,7 @@ def dandi(url: str, folder: Path, metadata: Path, keep_nwb: bool = False, **http
 # --- the two archives -----------------------------------------------------------------------------------------------
 
 
-def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(
-    database: tuple[Archives, str], tmp_path: Path
-) -> None:
+def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(database, tmp_path):
     archives, url = database
     account = fetch(allen(url, tmp_path), tmp_path)
     assert account["cell_id"].tolist() == [str(n) for n in range(1, 14)]
@@ -180,9 +157,7 @@ def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(
     assert pd.read_csv(tmp_path / "features.csv")["tau"].tolist() == [10.0 + n for n in range(1, 14)]
 
 
-def test_stored_sweeps_are_those_of_the_file(
-    database: tuple[Archives, str], recordings: dict[str, Path], tmp_path: Path
-) -> None:
+def test_stored_sweeps_are_those_of_the_file(database, recordings, tmp_path):
     fetch(allen(database[1], tmp_path), tmp_path)
     source = open_source("fetched", path=tmp_path)
     table = source.cells()
@@ -205,7 +180,7 @@ def test_stored_sweeps_are_those_of_the_file(
         source.recording("11")
 
 
-def test_keep_nwb_keeps_the_files_and_does_not_fetch_them_again(database: tuple[Archives, str], tmp_path: Path) -> None:
+def test_keep_nwb_keeps_the_files_and_does_not_fetch_them_again(database, tmp_path):
     archives, url = database
     fetch(allen(url, tmp_path, keep_nwb=True), tmp_path)
     assert len(list((tmp_path / "nwb").glob("*.nwb"))) == 8
@@ -215,9 +190,7 @@ def test_keep_nwb_keeps_the_files_and_does_not_fetch_them_again(database: tuple[
     assert len(archives.paths("well_known_file_download")) == before
 
 
-def test_dandiset_becomes_a_store_by_byte_ranges_alone(
-    dandiset: tuple[Archives, str, Path], recordings: dict[str, Path], tmp_path: Path
-) -> None:
+def test_dandiset_becomes_a_store_by_byte_ranges_alone(dandiset, recordings, tmp_path):
     archives, url, metadata = dandiset
     account = fetch(dandi(url, tmp_path, metadata), tmp_path).set_index("cell_id")
     assert account["reason"].to_dict() == {
@@ -232,7 +205,7 @@ def test_dandiset_becomes_a_store_by_byte_ranges_alone(
     assert held.rheobase.stimulus_pa == 60
 
 
-def test_of_a_patch_seq_file_less_than_15_per_cent_travels(tmp_path: Path) -> None:
+def test_of_a_patch_seq_file_less_than_15_per_cent_travels(tmp_path):
     """Sweeps at 50 kHz, written by pynwb: voltage clamp, searches, ramps and a family."""
     others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage") for n in range(12)]
     others += [Steps(n, 90, 2, "X2LP_Search_DA_0") for n in range(12, 24)]
@@ -256,9 +229,7 @@ def test_of_a_patch_seq_file_less_than_15_per_cent_travels(tmp_path: Path) -> No
     print(f"{sent / 1e3:.0f} kB of {held.stat().st_size / 1e6:.1f} MB ({sent / held.stat().st_size:.1%})")
 
 
-def test_whole_patch_seq_files_are_checked_by_their_sha256(
-    dandiset: tuple[Archives, str, Path], tmp_path: Path
-) -> None:
+def test_whole_patch_seq_files_are_checked_by_their_sha256(dandiset, tmp_path):
     archives, url, metadata = dandiset
     archives.wrong_checksums = 2
     archive = dandi(url, tmp_path, metadata, keep_nwb=True)
@@ -270,14 +241,14 @@ def test_whole_patch_seq_files_are_checked_by_their_sha256(
     assert [p.name for p in (tmp_path / "nwb").iterdir()] == ["101.nwb"]
 
 
-def test_signed_addresses_that_expire_are_asked_for_again(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+def test_signed_addresses_that_expire_are_asked_for_again(dandiset, tmp_path):
     archives, url, metadata = dandiset
     archives.signed_for = 3
     account = fetch(dandi(url, tmp_path, metadata), tmp_path)
     assert (account["status"] == "kept").sum() == 6
 
 
-def test_server_without_ranges_is_said_so(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+def test_server_without_ranges_is_said_so(dandiset, tmp_path):
     archives, url, metadata = dandiset
     archives.ranges = False
     with pytest.raises(BadRecording, match="gives no byte ranges"):
@@ -288,9 +259,7 @@ def test_server_without_ranges_is_said_so(dandiset: tuple[Archives, str, Path], 
 
 
 @pytest.mark.parametrize("which", ["allen", "dandi"])
-def test_faults_lose_nothing_and_are_all_counted(
-    which: str, database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
-) -> None:
+def test_faults_lose_nothing_and_are_all_counted(which, database, dandiset, tmp_path):
     archives, url = database if which == "allen" else dandiset[:2]
 
     def archive(folder: str) -> Allen | Dandi:
@@ -309,9 +278,7 @@ def test_faults_lose_nothing_and_are_all_counted(
     )  # a slow machine may add some of its own
 
 
-def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(
-    database: tuple[Archives, str], tmp_path: Path
-) -> None:
+def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(database, tmp_path):
     archives, url = database
     archives.misbehaviour = Misbehaviour(always=r"well_known_file_download/3$", kinds=("500",))
     account = fetch(allen(url, tmp_path, tries=2), tmp_path).set_index("cell_id")
@@ -326,7 +293,7 @@ def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(
     assert len(archives.log) - n_requests == 3  # sweeps, address and file of that one cell
 
 
-def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
+def test_no_server_at_all_is_one_line(tmp_path):
     for archive in (
         allen("http://127.0.0.1:9", tmp_path, tries=2),
         dandi("http://127.0.0.1:9", tmp_path, tmp_path, tries=2),
@@ -336,7 +303,7 @@ def test_no_server_at_all_is_one_line(tmp_path: Path) -> None:
         assert len(str(caught.value).splitlines()) == 1
 
 
-def test_a_download_goes_on_where_it_was_cut(recordings: dict[str, Path], tmp_path: Path) -> None:
+def test_a_download_goes_on_where_it_was_cut(recordings, tmp_path):
     archives = Archives(
         files={1: recordings["old50"]}, misbehaviour=Misbehaviour(share=1.0, most=3, kinds=("truncated",))
     )
@@ -352,7 +319,7 @@ def test_a_download_goes_on_where_it_was_cut(recordings: dict[str, Path], tmp_pa
     assert archives.log[0][1] == "" and len(archives.log) == 4
 
 
-def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
+def test_what_is_not_there_is_not_asked_for_twice(tmp_path):
     archives = Archives()
     url = archives.start()
     with pytest.raises(NotThere, match="answer 404"):
@@ -361,7 +328,7 @@ def test_what_is_not_there_is_not_asked_for_twice(tmp_path: Path) -> None:
     assert len(archives.log) == 1
 
 
-def test_requests_keep_to_the_polite_rate() -> None:
+def test_requests_keep_to_the_polite_rate():
     archives = Archives(cells=[{}])
     url = archives.start()
     http = Http(per_second=50)
@@ -372,7 +339,7 @@ def test_requests_keep_to_the_polite_rate() -> None:
     archives.stop()
 
 
-def test_cells_come_side_by_side(recordings: dict[str, Path], tmp_path: Path) -> None:
+def test_cells_come_side_by_side(recordings, tmp_path):
     """Eight workers have several requests under way at once, and never more than eight; one worker has one."""
     held = tmp_path / "large.nwb"
     held.write_bytes(recordings["old50"].read_bytes())
@@ -380,11 +347,7 @@ def test_cells_come_side_by_side(recordings: dict[str, Path], tmp_path: Path) ->
         file["general/padding"] = np.random.default_rng(1).integers(0, 256, 3_000_000 - held.stat().st_size, np.uint8)
     archives = Archives()
     for n in range(1, 25):
-        archives.cells.append(
-            {"specimen__id": n, "line_name": LINES[2], "donor__species": "Mus musculus", "donor__id": n}
-        )
-        archives.sweeps[n], archives.files[n] = sweep_rows(50, 100, n), held
-        archives.features.append({"specimen_id": n})
+        archives.add_cell(n, held, family(50, top_pa=100))
     url = archives.start()
     archives.latency_s = 0.1
     most = {}
@@ -402,9 +365,7 @@ def test_cells_come_side_by_side(recordings: dict[str, Path], tmp_path: Path) ->
 # --- stopping and going on ------------------------------------------------------------------------------------------
 
 
-def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(
-    database: tuple[Archives, str], tmp_path: Path
-) -> None:
+def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(database, tmp_path):
     archives, url = database
     fetch(allen(url, tmp_path / "whole"), tmp_path / "whole")
     archives.log.clear()
@@ -438,13 +399,13 @@ def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(
     assert not list(killed.rglob(".part-*"))
 
 
-def test_result_does_not_depend_on_the_number_of_workers(dandiset: tuple[Archives, str, Path], tmp_path: Path) -> None:
+def test_result_does_not_depend_on_the_number_of_workers(dandiset, tmp_path):
     for workers in (1, 6):
         fetch(dandi(dandiset[1], tmp_path / str(workers), dandiset[2]), tmp_path / str(workers), workers)
     same(tmp_path / "1", tmp_path / "6")
 
 
-def test_a_damaged_cell_is_one_line_and_is_fetched_again(database: tuple[Archives, str], tmp_path: Path) -> None:
+def test_a_damaged_cell_is_one_line_and_is_fetched_again(database, tmp_path):
     archive = allen(database[1], tmp_path)
     fetch(archive, tmp_path)
     path = tmp_path / "cells" / "2.npz"
@@ -457,7 +418,7 @@ def test_a_damaged_cell_is_one_line_and_is_fetched_again(database: tuple[Archive
     assert path.read_bytes() == whole
 
 
-def test_plan_draws_a_part_that_a_larger_one_contains(database: tuple[Archives, str], tmp_path: Path) -> None:
+def test_plan_draws_a_part_that_a_larger_one_contains(database, tmp_path):
     archive = allen(database[1], tmp_path)
     store = Fetcher(tmp_path)
     small, large = store.plan(archive, 3), store.plan(archive, 6)
@@ -472,9 +433,7 @@ def test_plan_draws_a_part_that_a_larger_one_contains(database: tuple[Archives, 
         store.plan(archive, workers=0)
 
 
-def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(
-    dandiset: tuple[Archives, str, Path], tmp_path: Path
-) -> None:
+def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(dandiset, tmp_path):
     archive = dandi(dandiset[1], tmp_path, dandiset[2])
     plan = Fetcher(tmp_path).plan(archive)
     sizes = [
@@ -483,9 +442,7 @@ def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(
     assert plan.whole_bytes == sum(sizes) and plan.n_bytes < plan.whole_bytes and plan.seconds > 0
 
 
-def test_a_store_of_another_kind_is_not_mixed_in(
-    database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
-) -> None:
+def test_a_store_of_another_kind_is_not_mixed_in(database, dandiset, tmp_path):
     archive = allen(database[1], tmp_path)
     fetch(archive, tmp_path, n_cells=1)
     store = Fetcher(tmp_path)
@@ -498,7 +455,7 @@ def test_a_store_of_another_kind_is_not_mixed_in(
         Fetched(tmp_path / "nowhere")
 
 
-def test_two_fetches_at_once_are_refused(database: tuple[Archives, str], tmp_path: Path) -> None:
+def test_two_fetches_at_once_are_refused(database, tmp_path):
     from filelock import FileLock
 
     archive = allen(database[1], tmp_path)
@@ -507,9 +464,7 @@ def test_two_fetches_at_once_are_refused(database: tuple[Archives, str], tmp_pat
         Fetcher(tmp_path).fetch(archive, plan)
 
 
-def test_two_stores_are_one_cohort(
-    database: tuple[Archives, str], dandiset: tuple[Archives, str, Path], tmp_path: Path
-) -> None:
+def test_two_stores_are_one_cohort(database, dandiset, tmp_path):
     fetch(allen(database[1], tmp_path / "a"), tmp_path / "a")
     fetch(dandi(dandiset[1], tmp_path / "b", dandiset[2]), tmp_path / "b")
     source = Fetched(os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
@@ -520,9 +475,7 @@ def test_two_stores_are_one_cohort(
 
 
 @pytest.mark.mirror
-def test_the_authors_split_can_be_laid_over_a_store(
-    database: tuple[Archives, str], tmp_path: Path, mirror: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_authors_split_can_be_laid_over_a_store(database, tmp_path, mirror, monkeypatch):
     archives, url = database
     trained = 589764355  # a patch-clamp cell of the training split
     archives.cells[0]["specimen__id"] = trained
@@ -539,36 +492,27 @@ def test_the_authors_split_can_be_laid_over_a_store(
 # --- choosing -------------------------------------------------------------------------------------------------------
 
 
-def test_spike_lists_are_checked_against_the_voltage(tmp_path: Path) -> None:
-    """A list that claims a spike where there is none does not move the rheobase."""
-    from stslib.io.archives.selection import choose_unread
+def chosen(path: Path) -> tuple[SweepPair, dict[int, int]]:
+    return choose_unread(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
 
-    path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0))
-    with h5py.File(path, "r+") as file:
-        group = file["processing/spikes/Sweep_6"]
-        del group["timestamps"]
-        group["timestamps"] = [0.7]
-    recording = nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file")
-    assert next(s for s in recording.sweeps if s.number == 6).n_spikes == 1
-    pair, counted = choose_unread(recording, SweepSettings())
+
+@pytest.mark.parametrize(
+    ("lists", "counted"), [(True, {6: 0, 7: 1, 11: 5}), (False, {3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 11: 5})]
+)
+def test_spike_lists_save_traces_and_are_checked_against_the_voltage(tmp_path, lists, counted):
+    """A list that claims a spike where there is none does not move the rheobase; without lists more traces are read."""
+    path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0), spike_lists=lists)
+    if lists:
+        with h5py.File(path, "r+") as file:
+            group = file["processing/spikes/Sweep_6"]
+            del group["timestamps"]
+            group["timestamps"] = [0.7]
+    pair, read = chosen(path)
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
-    assert counted == {6: 0, 7: 1, 11: 5}  # three traces were read of twelve
+    assert read == counted  # of twelve
 
 
-def test_without_spike_lists_traces_are_read_upwards_to_the_first_spike(tmp_path: Path) -> None:
-    from stslib.io.archives.selection import choose_unread
-
-    path = standin.write_nwb2(tmp_path / "cell.nwb", family(50, rate_hz=10_000.0), spike_lists=False)
-    pair, counted = choose_unread(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
-    assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
-    assert counted == {3: 0, 4: 0, 5: 0, 6: 0, 7: 1, 11: 5}
-
-
-def test_a_broken_partner_gives_way_to_its_repeat(tmp_path: Path) -> None:
-    from stslib.io.archives.selection import choose_unread
-
+def test_a_broken_partner_gives_way_to_its_repeat(tmp_path):
     sweeps = [Steps(1, 50, 1, rate_hz=10_000.0), Steps(2, 90, 3, rate_hz=10_000.0, stopped_s=1.0)]
-    sweeps += [Steps(3, 90, 4, rate_hz=10_000.0)]
-    path = standin.write_nwb2(tmp_path / "cell.nwb", sweeps)
-    pair, _ = choose_unread(nwb.read_recording(nwb.open_path(path), "cell", "1", spikes="file"), SweepSettings())
+    pair, _ = chosen(standin.write_nwb2(tmp_path / "cell.nwb", [*sweeps, Steps(3, 90, 4, rate_hz=10_000.0)]))
     assert pair.partner.number == 3 and pair.partner.n_spikes == 4

@@ -34,7 +34,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 EXPECTED = standin.BAD_FILES
 
 
-def test_every_bad_file_has_its_reason_in_one_line_and_the_good_ones_stay(folder: Path) -> None:
+def test_every_bad_file_has_its_reason_in_one_line_and_the_good_ones_stay(folder):
     cells = Files(folder).cells().set_index("cell_id")
     assert cells["reason"].to_dict() == {**EXPECTED, "good1": "", "good2": "", "day2/good3": "", "silent": ""}
     bad = cells[cells["reason"] != ""]
@@ -43,7 +43,7 @@ def test_every_bad_file_has_its_reason_in_one_line_and_the_good_ones_stay(folder
     assert set(bad["reason"]) <= set(cohort.REASONS)
 
 
-def test_good_files_of_every_layout_go_through_the_sweeps(folder: Path) -> None:
+def test_good_files_of_every_layout_go_through_the_sweeps(folder):
     source = Files(folder)
     array, table = extract(source.recordings())
     table = table.set_index("cell_id")
@@ -56,7 +56,7 @@ def test_good_files_of_every_layout_go_through_the_sweeps(folder: Path) -> None:
         choose_pair(source.recording("silent"))
 
 
-def test_asking_for_a_bad_file_is_one_line(folder: Path) -> None:
+def test_asking_for_a_bad_file_is_one_line(folder):
     source = Files(folder)
     for cell_id in ("truncated", "text", "empty", "half", "nothing"):
         with pytest.raises(StsError) as caught:
@@ -66,7 +66,7 @@ def test_asking_for_a_bad_file_is_one_line(folder: Path) -> None:
         source.recording("nobody")
 
 
-def test_labels_are_joined_and_doubtful_ones_leave_their_cell_out(folder: Path, tmp_path: Path) -> None:
+def test_labels_are_joined_and_doubtful_ones_leave_their_cell_out(folder, tmp_path):
     table = tmp_path / "labels.csv"
     table.write_text(
         "cell_id,label,donor\n good1 , Sst,mouse 1\ngood2,Martinotti,mouse 2\nday2/good3,Pvalb,\nday2/good3,Sst,\n"
@@ -84,7 +84,7 @@ def test_labels_are_joined_and_doubtful_ones_leave_their_cell_out(folder: Path, 
     assert cohort.count_table(accounted).loc["all cells", "total"] == len(EXPECTED) + 4
 
 
-def test_sources_room_opens_it(folder: Path) -> None:
+def test_sources_room_opens_it(folder):
     source = open_source("files", path=folder / "good2.nwb", dataset="mine")
     assert isinstance(source, Source) and source.cells()["cell_id"].tolist() == ["good2"]
     assert source.recording("good2").dataset == "mine"
@@ -94,9 +94,7 @@ def test_sources_room_opens_it(folder: Path) -> None:
     ("content", "said"),
     [("id,label\na,Sst\n", "no column 'cell_id'"), ("", "cannot be read as CSV"), (None, "no label table")],
 )
-def test_label_table_that_cannot_be_read_is_one_line(
-    folder: Path, tmp_path: Path, content: str | None, said: str
-) -> None:
+def test_label_table_that_cannot_be_read_is_one_line(folder, tmp_path, content, said):
     table = tmp_path / "labels.csv"
     if content is not None:
         table.write_text(content)
@@ -104,7 +102,7 @@ def test_label_table_that_cannot_be_read_is_one_line(
         Files(folder, labels=table)
 
 
-def test_no_folder_and_an_empty_folder_are_one_line(tmp_path: Path) -> None:
+def test_no_folder_and_an_empty_folder_are_one_line(tmp_path):
     with pytest.raises(MissingInput, match="no file or folder"):
         Files(tmp_path / "nowhere")
     with pytest.raises(MissingInput, match="holds no recording"):
@@ -115,7 +113,7 @@ def test_no_folder_and_an_empty_folder_are_one_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["good2.nwb", "good1.nwb", "day2/good3.abf"])
-def test_a_file_cut_anywhere_is_one_line(folder: Path, tmp_path: Path, name: str) -> None:
+def test_a_file_cut_anywhere_is_one_line(folder, tmp_path, name):
     whole = (folder / name).read_bytes()
     cut = tmp_path / f"cut{Path(name).suffix}"
     for length in np.linspace(0, 0.95 * len(whole), 15).astype(int):
@@ -124,7 +122,7 @@ def test_a_file_cut_anywhere_is_one_line(folder: Path, tmp_path: Path, name: str
         assert row["reason"] == "unreadable_file" and "\n" not in row["detail"], (length, row["reason"], row["detail"])
 
 
-def test_an_abf_header_that_promises_too_much_is_refused_at_once(folder: Path, tmp_path: Path) -> None:
+def test_an_abf_header_that_promises_too_much_is_refused_at_once(folder, tmp_path):
     raw = bytearray((folder / "day2" / "good3.abf").read_bytes())
     raw[16:20] = (2**30).to_bytes(4, "little")
     (tmp_path / "many.abf").write_bytes(raw)

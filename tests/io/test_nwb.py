@@ -44,7 +44,7 @@ def read(path: Path, **options: str) -> nwb.Recording:
     return nwb.read_recording(nwb.open_path(path), path.name, "cell", **options)
 
 
-def test_patch_seq_file_gives_its_long_squares_and_nothing_else(mies: Path) -> None:
+def test_patch_seq_file_gives_its_long_squares_and_nothing_else(mies):
     recording = read(mies)
     assert [s.number for s in recording.sweeps] == [*range(3, 15), 20]
     for sweep, written in zip(recording.sweeps, SWEEPS[3:], strict=False):
@@ -53,7 +53,7 @@ def test_patch_seq_file_gives_its_long_squares_and_nothing_else(mies: Path) -> N
         assert sweep.n_spikes is None
 
 
-def test_values_equal_those_of_pynwb(mies: Path) -> None:
+def test_values_equal_those_of_pynwb(mies):
     from pynwb import NWBHDF5IO
 
     with NWBHDF5IO(str(mies), "r") as io:
@@ -67,7 +67,7 @@ def test_values_equal_those_of_pynwb(mies: Path) -> None:
             assert response.rate == sweep.rate_hz
 
 
-def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies: Path, tmp_path: Path) -> None:
+def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies, tmp_path):
     """Same groups, same attributes of the data, same numbers."""
     plain = standin.write_nwb2(tmp_path / "plain.nwb", SWEEPS)
     with h5py.File(plain, "r") as ours, h5py.File(mies, "r") as theirs:
@@ -84,7 +84,7 @@ def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies: Path, 
         assert read(plain, spikes=spikes).sweeps == read(mies, spikes=spikes).sweeps
 
 
-def test_values_equal_those_of_allensdk(old: Path) -> None:
+def test_values_equal_those_of_allensdk(old):
     from allensdk.core.nwb_data_set import NwbDataSet
 
     reference = NwbDataSet(str(old))
@@ -105,7 +105,7 @@ def test_values_equal_those_of_allensdk(old: Path) -> None:
     ]
 
 
-def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_path: Path) -> None:
+def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_path):
     sweeps = family(50, rate_hz=10_000.0, top_pa=60)
     new = standin.write_nwb1(tmp_path / "new.nwb", sweeps, version="1.1", conversion=1e-3)
     early = standin.write_nwb1(tmp_path / "early.nwb", sweeps, version="1.0")
@@ -119,7 +119,7 @@ def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_
         assert sweep.stimulus_pa == pytest.approx(10)
 
 
-def test_rheobase_and_partner_come_out_of_both_layouts(mies: Path, old: Path) -> None:
+def test_rheobase_and_partner_come_out_of_both_layouts(mies, old):
     for path, rheobase_pa in ((mies, 50), (old, 70)):
         pair = choose_pair(read(path))
         assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (rheobase_pa, rheobase_pa + 40)
@@ -127,7 +127,7 @@ def test_rheobase_and_partner_come_out_of_both_layouts(mies: Path, old: Path) ->
         assert prepare(pair.partner).shape == (4800,)
 
 
-def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path: Path) -> None:
+def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path):
     sweeps = [Steps(3, 50, 1, stopped_s=1.2), Steps(4, 60, 1, stopped_s=1.7), Steps(5, 70, 1)]
     early, late, whole = read(standin.write_nwb2(tmp_path / "stopped.nwb", sweeps)).sweeps
     with pytest.raises(StsError, match=r"sweep 3 was stopped at 1.2 s"):
@@ -135,7 +135,7 @@ def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path:
     assert len(late.load()[0]) == round(1.7 * 50_000) and len(whole.load()[0]) == sweeps[2].n_samples
 
 
-def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp_path: Path) -> None:
+def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp_path):
     sweeps = [Steps(n, 10.0 * n, 0, "CC steps", rate_hz=20_000.0) for n in range(1, 4)]
     recording = read(
         standin.write_nwb2(tmp_path / "lab.nwb", [*sweeps, Steps(9, 90, 1, "rheobase search")], spike_lists=False)
@@ -143,7 +143,7 @@ def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp
     assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30)]
 
 
-def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path: Path) -> None:
+def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path):
     cell = Simulated(n_cells=4, seed=7).recording("sst-00000")
     pair = choose_pair(cell)
     path = tmp_path / "cell.nwb"
@@ -167,12 +167,12 @@ def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path: Path) -> Non
         np.testing.assert_allclose(prepare(a), prepare(b), atol=1e-4)
 
 
-def test_sweeps_can_be_sent_to_worker_processes(mies: Path) -> None:
+def test_sweeps_can_be_sent_to_worker_processes(mies):
     sweep = read(mies).sweeps[0]
     np.testing.assert_array_equal(pickle.loads(pickle.dumps(sweep)).load()[0], sweep.load()[0])
 
 
-def test_reading_the_table_of_sweeps_reads_no_voltage(mies: Path) -> None:
+def test_reading_the_table_of_sweeps_reads_no_voltage(mies):
     """With the voltage data cut out of the file, the metadata are still there: only what is asked for is read."""
     copy = mies.with_name("hollow.nwb")
     copy.write_bytes(mies.read_bytes())
@@ -186,7 +186,7 @@ def test_reading_the_table_of_sweeps_reads_no_voltage(mies: Path) -> None:
 
 @pytest.mark.parametrize("noise_pa", [0.0, 1.0])
 @pytest.mark.parametrize("level_pa", [-100.0, 20.0, 500.0])
-def test_step_is_found_past_a_test_pulse_with_and_without_noise(level_pa: float, noise_pa: float) -> None:
+def test_step_is_found_past_a_test_pulse_with_and_without_noise(level_pa, noise_pa):
     sweep = Steps(0, level_pa, rate_hz=20_000.0)
     i_pa = stimulus_pa(sweep) + np.random.default_rng(1).normal(0, noise_pa, sweep.n_samples) - 12.0
     step = find_step(i_pa, sweep.rate_hz)
@@ -195,7 +195,7 @@ def test_step_is_found_past_a_test_pulse_with_and_without_noise(level_pa: float,
     assert (step.onset_s, step.duration_s) == pytest.approx((0.6, 1.0), abs=6e-4 if noise_pa else 1e-9)
 
 
-def test_ramps_pulses_and_silence_are_no_steps() -> None:
+def test_ramps_pulses_and_silence_are_no_steps():
     t_s = np.arange(40_000) / 20_000
     assert find_step(np.zeros(40_000), 20_000) is None
     assert find_step(np.where((t_s > 0.5) & (t_s < 0.503), 500.0, 0.0), 20_000) is None
@@ -203,14 +203,14 @@ def test_ramps_pulses_and_silence_are_no_steps() -> None:
     assert find_step(np.where(t_s > 0.5, 50 * np.sin(40 * t_s), 0.0), 20_000) is None
 
 
-def test_unknown_unit_is_named() -> None:
+def test_unknown_unit_is_named():
     with pytest.raises(BadRecording, match="'furlongs'") as caught:
         scale("furlongs", TO_MV, "acquisition/x")
     assert caught.value.reason == "wrong_units"
     assert pickle.loads(pickle.dumps(caught.value)).reason == "wrong_units"
 
 
-def test_abf_command_and_voltage(tmp_path: Path) -> None:
+def test_abf_command_and_voltage(tmp_path):
     written = family(50, rate_hz=10_000.0, step_pa=20, top_pa=110)
     for unit in ("mV", "V"):
         recording = abf.read_recording(standin.write_abf(tmp_path / f"{unit}.abf", written, voltage_unit=unit), "cell")
@@ -223,7 +223,7 @@ def test_abf_command_and_voltage(tmp_path: Path) -> None:
         assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (50, 90)
 
 
-def test_abf_without_a_step_or_a_voltage_says_so(tmp_path: Path) -> None:
+def test_abf_without_a_step_or_a_voltage_says_so(tmp_path):
     sweeps = family(50, rate_hz=10_000.0, top_pa=20)
     with pytest.raises(BadRecording, match="no sweep with a square current step"):
         abf.read_recording(standin.write_abf(tmp_path / "flat.abf", sweeps, command=False), "cell")

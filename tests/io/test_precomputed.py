@@ -28,7 +28,7 @@ LABELS = pd.DataFrame(
 )
 
 
-def test_scalograms_come_at_the_size_of_a_network(folder: Path) -> None:
+def test_scalograms_come_at_the_size_of_a_network(folder):
     source = Precomputed(folder, LABELS)
     assert source.cells()["cell_id"].tolist() == ["7", "12"] and source.cells()["split"].tolist() == ["train", "test"]
     out = np.zeros((2, 2, 64, 96), np.float16)
@@ -43,7 +43,7 @@ def test_scalograms_come_at_the_size_of_a_network(folder: Path) -> None:
     np.testing.assert_allclose(half[0, 1, 2, 10], held[4:6, 20:22, 1].mean(), rtol=1e-5)
 
 
-def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(folder: Path) -> None:
+def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(folder):
     whole = (folder / "cell_7.npy").read_bytes()
     (folder / "cell_1.npy").write_bytes(whole[:100_000])
     (folder / "cell_2.npy").write_text("text")
@@ -59,7 +59,7 @@ def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(fol
         Precomputed(folder, LABELS).fill(np.zeros((1, 2, 8, 8)), ["5"])
 
 
-def test_wrong_requests_are_one_line(folder: Path, tmp_path: Path) -> None:
+def test_wrong_requests_are_one_line(folder, tmp_path):
     source = open_source("precomputed", path=folder, labels=LABELS)
     with pytest.raises(ParameterError, match="do not fit"):
         source.fill(np.zeros((3, 2, 8, 8)), ["7"])  # type: ignore[attr-defined]
@@ -72,7 +72,7 @@ def test_wrong_requests_are_one_line(folder: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.mirror
-def test_labels_come_from_the_published_tables(folder: Path, mirror: Path) -> None:
+def test_labels_come_from_the_published_tables(folder, mirror):
     (folder / "cell_7.npy").rename(folder / "cell_718650384.npy")
     cells = Precomputed(folder).cells().set_index("cell_id")
     assert cells.loc["718650384", ["dataset", "split", "reason"]].tolist() == ["Seq", "train", ""]

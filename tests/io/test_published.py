@@ -24,7 +24,7 @@ def cells(mirror: Path) -> pd.DataFrame:
 
 
 @pytest.mark.mirror
-def test_5590_cells_with_the_papers_split_and_classes(cells: pd.DataFrame) -> None:
+def test_5590_cells_with_the_papers_split_and_classes(cells):
     done = cohort.account(cells)
     kept = cohort.kept(done)
     assert kept["split"].value_counts().to_dict() == {"train": 4472, "test": 1118}
@@ -37,7 +37,7 @@ def test_5590_cells_with_the_papers_split_and_classes(cells: pd.DataFrame) -> No
 
 
 @pytest.mark.mirror
-def test_every_other_cell_has_one_reason(cells: pd.DataFrame) -> None:
+def test_every_other_cell_has_one_reason(cells):
     done = cohort.account(cells)
     assert len(done) == 6768
     assert done["reason"].value_counts().to_dict() == {
@@ -47,7 +47,7 @@ def test_every_other_cell_has_one_reason(cells: pd.DataFrame) -> None:
 
 
 @pytest.mark.mirror
-def test_87_percent_of_the_test_cells_share_a_donor_with_a_training_cell(cells: pd.DataFrame) -> None:
+def test_87_percent_of_the_test_cells_share_a_donor_with_a_training_cell(cells):
     """The figure of the protocol, from donors of both metadata tables."""
     train, test = (set(cells.loc[cells["split"] == s, "donor"]) for s in ("train", "test"))
     shared = cells.loc[cells["split"] == "test", "donor"].isin(train & test).mean()
@@ -55,7 +55,7 @@ def test_87_percent_of_the_test_cells_share_a_donor_with_a_training_cell(cells: 
 
 
 @pytest.mark.mirror
-def test_features_hold_each_cell_of_the_split_once_in_45_shared_columns(mirror: Path, cells: pd.DataFrame) -> None:
+def test_features_hold_each_cell_of_the_split_once_in_45_shared_columns(mirror, cells):
     features = published.Published().features()
     assert len(features.columns) == 48
     assert features["cell_id"].is_unique
@@ -66,7 +66,7 @@ def test_features_hold_each_cell_of_the_split_once_in_45_shared_columns(mirror: 
 
 
 @pytest.mark.mirror
-def test_no_first_spike_comes_before_the_onset_nor_a_second_after_it(mirror: Path) -> None:
+def test_no_first_spike_comes_before_the_onset_nor_a_second_after_it(mirror):
     """The onsets 1.02 s and 0.5 s are measured, not published: every first spike lies within the 1 s step after them."""
     features = published.Published().features().dropna(subset=["threshold_t_long_square"])
     since_s = features["threshold_t_long_square"] - features["onset_s"]
@@ -76,7 +76,7 @@ def test_no_first_spike_comes_before_the_onset_nor_a_second_after_it(mirror: Pat
 
 
 @pytest.mark.mirror
-def test_it_has_no_recordings_and_says_so(mirror: Path) -> None:
+def test_it_has_no_recordings_and_says_so(mirror):
     source = open_source("published")
     assert isinstance(source, Source)
     with pytest.raises(StsError, match="tables only"):
@@ -86,9 +86,7 @@ def test_it_has_no_recordings_and_says_so(mirror: Path) -> None:
 
 
 @pytest.mark.mirror
-def test_a_mirror_without_a_file_is_named_with_the_file(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_mirror_without_a_file_is_named_with_the_file(mirror, tmp_path, monkeypatch):
     copy = tmp_path / "mirror" / "published"
     shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
@@ -100,7 +98,7 @@ def test_a_mirror_without_a_file_is_named_with_the_file(
 
 
 @pytest.mark.mirror
-def test_a_changed_file_is_refused(mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_changed_file_is_refused(mirror, tmp_path, monkeypatch):
     copy = tmp_path / "mirror" / "published"
     shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
@@ -132,27 +130,25 @@ def address(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
         server.shutdown()
 
 
-def test_without_a_mirror_a_file_is_downloaded_once_and_checked(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_a_mirror_a_file_is_downloaded_once_and_checked(address, monkeypatch):
     sha256 = hashlib.sha256(b"1, Seq\n").hexdigest()
-    monkeypatch.setitem(published.FILES, "Train_split.csv", (f"{address}/Train_split.csv", sha256))
+    monkeypatch.setitem(published.FILES, "Train_split.csv", (address, sha256))
     path = published.fetch("Train_split.csv")
     assert path.read_text() == "1, Seq\n"
-    monkeypatch.setitem(published.FILES, "Train_split.csv", ("http://127.0.0.1:9/gone", sha256))
+    monkeypatch.setitem(published.FILES, "Train_split.csv", ("http://127.0.0.1:9", sha256))
     assert published.fetch("Train_split.csv") == path  # kept: nothing is fetched again
 
 
 @pytest.mark.parametrize(
     ("path", "error", "words"),
     [
-        ("Train_split.csv", DamagedFile, "its sha256 is not 85ab0a7062c0"),
-        ("elsewhere.csv", MissingInput, "cannot download .* STS_DATA_MIRROR"),
+        ("", DamagedFile, "its sha256 is not 85ab0a7062c0"),
+        ("/elsewhere", MissingInput, "cannot download .* STS_DATA_MIRROR"),
     ],
 )
-def test_a_download_that_fails_or_differs_is_one_line(
-    address: str, monkeypatch: pytest.MonkeyPatch, path: str, error: type[Exception], words: str
-) -> None:
+def test_a_download_that_fails_or_differs_is_one_line(address, monkeypatch, path, error, words):
     _, sha256 = published.FILES["Train_split.csv"]
-    monkeypatch.setitem(published.FILES, "Train_split.csv", (f"{address}/{path}", sha256))
+    monkeypatch.setitem(published.FILES, "Train_split.csv", (f"{address}{path}", sha256))
     with pytest.raises(error, match=words) as caught:
         published.fetch("Train_split.csv")
     assert "\n" not in str(caught.value)

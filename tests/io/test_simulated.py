@@ -23,6 +23,7 @@ from sklearn.svm import SVC
 
 from stslib.cohort import CLASSES
 from stslib.io import Source, open_source
+from stslib.io.published import Published
 from stslib.io.simulated import population
 from stslib.io.simulated.action_potential import ApShape, waveform
 from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, LongSquare, kernels, long_square
@@ -30,7 +31,7 @@ from stslib.io.simulated.rig import RIGS, Noise
 from stslib.io.simulated.source import Simulated, class_counts, draw_recorded
 from stslib.recordings import Recording
 from stslib.support.errors import ParameterError
-from stslib.sweeps import NoPair, SweepPair, choose_pair, count_spikes
+from stslib.sweeps import NoPair, SweepPair, choose_pair, count_spikes, spike_times
 
 QUIET = Noise(membrane_mv=0.0, between_sweeps_mv=0.0, drift_mv_per_s=0.0, electrode_mv=0.0)
 
@@ -64,27 +65,18 @@ def rheobase_pa(recording: Recording) -> float:
 # --- the model neuron -------------------------------------------------------------------------------------------
 
 
-def test_first_spike_comes_when_theory_says() -> None:
-    model = Glif3(resistance_mohm=150.0, capacitance_pf=100.0, rest_mv=-70.0, threshold_above_rest_mv=25.0)
-    kernel = kernels(model, 40_000)
-    for stimulus_pa in (170.0, 200.0, 300.0, 600.0):
-        spikes, _ = long_square(model, kernel, LongSquare(stimulus_pa, 10_000, 30_000, 40_000))
-        wanted_ms = -model.tau_ms * np.log(1.0 - 25.0 / (stimulus_pa * 0.150))
-        assert 0 <= (spikes[0] - 10_000) * STEP_MS - wanted_ms <= STEP_MS
-
-
-def test_firing_rate_without_after_spike_currents_follows_the_closed_form() -> None:
+@pytest.mark.parametrize("stimulus_pa", [160.0, 200.0, 400.0, 800.0])
+def test_spikes_without_after_spike_currents_follow_the_closed_form(stimulus_pa):
     model = Glif3(200.0, 80.0, -72.0, 30.0, spike_cut_steps=60)
     kernel = kernels(model, 40_000)
-    for stimulus_pa in (160.0, 200.0, 400.0, 800.0):
-        spikes, _ = long_square(model, kernel, LongSquare(stimulus_pa, 10_000, 30_000, 40_000))
-        steady_mv = stimulus_pa * 0.2
-        charging_steps = np.ceil(model.tau_ms * np.log(steady_mv / (steady_mv - 30.0)) / STEP_MS)
-        assert set(np.diff(spikes)) == {charging_steps + 60}
+    spikes, _ = long_square(model, kernel, LongSquare(stimulus_pa, 10_000, 30_000, 40_000))
+    charging_ms = -model.tau_ms * np.log(1.0 - 30.0 / (stimulus_pa * 0.2))
+    assert 0 <= (spikes[0] - 10_000) * STEP_MS - charging_ms <= STEP_MS
+    assert set(np.diff(spikes)) == {np.ceil(charging_ms / STEP_MS) + 60}
     assert long_square(model, kernel, LongSquare(149.0, 10_000, 30_000, 40_000))[0].size == 0  # below 30 mV / 200 MOhm
 
 
-def test_potential_with_after_spike_currents_agrees_with_an_ode_solver() -> None:
+def test_potential_with_after_spike_currents_agrees_with_an_ode_solver():
     amplitudes_pa, rates_per_ms = (-60.0, 250.0), (0.01, 0.1)
     model = Glif3(180.0, 90.0, -70.0, 26.0, amplitudes_pa, (10.0, 100.0), spike_cut_steps=50)
     stop = 2_000 + 20_000
@@ -132,14 +124,11 @@ def measured(t_ms: np.ndarray, v_mv: np.ndarray) -> dict[str, float]:
 
 
 @pytest.mark.parametrize("label", CLASSES)
-def test_action_potential_has_the_shape_it_was_asked_for(label: str) -> None:
+def test_action_potential_has_the_shape_it_was_asked_for(label):
     rng = np.random.default_rng(5)
-    tolerance = {
-        "half_width_ms": 0.003,
-        "trough_delay_ms": 0.03,
-        "upstroke_mv_per_ms": 2.0,
-        "downstroke_mv_per_ms": 2.0,
-    }
+    tolerance = {"half_width_ms": 0.003, "trough_delay_ms": 0.03} | dict.fromkeys(
+        ("upstroke_mv_per_ms", "downstroke_mv_per_ms"), 2.0
+    )
     tried, possible = 200, 0
     for _ in range(tried):
         _, shape = population.draw_cell(label, rng.standard_normal(14), rng)
@@ -151,7 +140,7 @@ def test_action_potential_has_the_shape_it_was_asked_for(label: str) -> None:
     assert possible > 0.8 * tried  # the family of shapes covers the population
 
 
-def test_impossible_action_potentials_are_recognised() -> None:
+def test_impossible_action_potentials_are_recognised():
     good = ApShape(-47.0, 40.0, -52.0, 0.66, 500.0, -130.0, 1.96)
     assert good.possible
     wrong = {"peak_mv": -50.0, "half_width_ms": 0.1, "trough_delay_ms": 0.6, "upstroke_mv_per_ms": 40.0}
@@ -159,7 +148,7 @@ def test_impossible_action_potentials_are_recognised() -> None:
         assert not replace(good, **{name: value}).possible, name
 
 
-def test_allensdk_finds_the_same_spikes_and_shape_in_a_noise_free_sweep() -> None:
+def test_allensdk_finds_the_same_spikes_and_shape_in_a_noise_free_sweep():
     extractor = pytest.importorskip("allensdk.ephys.ephys_extractor", reason="AllenSDK is not installed (extra: allen)")
     cell, steps, above, _ = draw_recorded("x", "Sst", "Seq", 3, 1, QUIET)
     step = next(s for s in steps if s.stimulus_pa == above + 40)
@@ -179,7 +168,7 @@ def test_allensdk_finds_the_same_spikes_and_shape_in_a_noise_free_sweep() -> Non
 
 
 @pytest.mark.parametrize("label", CLASSES)
-def test_copula_gives_back_quantiles_and_rank_correlations(label: str) -> None:
+def test_copula_gives_back_quantiles_and_rank_correlations(label):
     n = 20_000
     stats = population.statistics()[label]
     drawn = population.draw(label, np.random.default_rng(0).standard_normal((n, len(stats.columns))))
@@ -191,7 +180,7 @@ def test_copula_gives_back_quantiles_and_rank_correlations(label: str) -> None:
 
 
 @pytest.mark.parametrize("label", CLASSES)
-def test_rates_of_after_spike_currents_come_in_their_joint_shares(label: str) -> None:
+def test_rates_of_after_spike_currents_come_in_their_joint_shares(label):
     stats, rng = population.statistics()[label], np.random.default_rng(1)
     columns = [stats.columns.index(f"asc_amp_{j}_a") for j in range(2)]
     amplitudes = population.draw(label, rng.standard_normal((3000, len(stats.columns))))[:, columns]
@@ -202,7 +191,7 @@ def test_rates_of_after_spike_currents_come_in_their_joint_shares(label: str) ->
     assert 0.5 * (drawn.reindex(wanted.index, fill_value=0) - wanted).abs().sum() < 0.2
 
 
-def test_correlations_that_cannot_be_are_mended_to_the_nearest_that_can() -> None:
+def test_correlations_that_cannot_be_are_mended_to_the_nearest_that_can():
     impossible = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
     mended = population.normal_correlation(impossible)
     assert np.linalg.eigvalsh(mended).min() > 0
@@ -211,7 +200,7 @@ def test_correlations_that_cannot_be_are_mended_to_the_nearest_that_can() -> Non
     np.testing.assert_allclose(population.normal_correlation(possible)[0, 1], 2 * np.sin(np.pi / 12))
 
 
-def test_class_counts_are_the_papers_shares() -> None:
+def test_class_counts_are_the_papers_shares():
     assert class_counts(4472) == {"Pvalb": 852, "Sst": 1545, "Vip/Lamp5": 1438, "Excitatory": 637}
     assert class_counts(400) == {"Pvalb": 76, "Sst": 138, "Vip/Lamp5": 129, "Excitatory": 57}
     for n in (1, 24, 60, 333, 20_000):
@@ -219,15 +208,16 @@ def test_class_counts_are_the_papers_shares() -> None:
         assert all(abs(k - n * class_counts(4472)[c] / 4472) < 1 for c, k in class_counts(n).items())
 
 
-def test_rigs_have_the_class_mix_of_the_published_data() -> None:
+def test_rigs_have_the_class_mix_of_the_published_data():
     cells = Simulated(8000, seed=3).cells()
+    assert set(cells["dataset"]) == set(RIGS)
     for label, rigs in ((c, population.statistics()[c].rig_cells) for c in CLASSES):
         chosen = cells[cells["label"] == label]
         low, high = binom.interval(0.999, len(chosen), rigs["Clamp"] / sum(rigs.values()))
         assert low <= (chosen["dataset"] == "Clamp").sum() <= high, label
 
 
-def test_donors_have_several_cells_on_one_rig() -> None:
+def test_donors_have_several_cells_on_one_rig():
     cells = Simulated(400).cells()
     assert 2 < len(cells) / cells["donor"].nunique() < 12
     assert (cells.groupby("donor")["dataset"].nunique() == 1).all()
@@ -237,7 +227,7 @@ def test_donors_have_several_cells_on_one_rig() -> None:
 # --- determinism ------------------------------------------------------------------------------------------------
 
 
-def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_asking() -> None:
+def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_asking():
     small, large = Simulated(12), Simulated(40)
     columns = ["cell_id", "label", "dataset", "donor"]
     both = small.cells().merge(large.cells(), on=columns)
@@ -253,12 +243,12 @@ def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_as
     assert np.array_equal(first_read, Simulated(12).recording(both["cell_id"][0]).sweeps[-1].load()[0])
 
 
-def test_another_seed_gives_other_cells() -> None:
+def test_another_seed_gives_other_cells():
     a, b = (Simulated(12, seed=seed).recording("sst-00001").sweeps[0].load()[0] for seed in (1, 2))
     assert a.shape != b.shape or np.abs(a - b).max() > 0.5
 
 
-def test_numbers_stay_what_they_were() -> None:
+def test_numbers_stay_what_they_were():
     """Written down once: every machine must find these again (the voltages are exact multiples of the converter's step)."""
     cohort = Simulated(24, seed=2026)
     found = {}
@@ -285,7 +275,7 @@ REFERENCE = {
 # --- the recordings ---------------------------------------------------------------------------------------------
 
 
-def test_it_is_a_source_and_says_what_it_is(cohort: Simulated) -> None:
+def test_it_is_a_source_and_says_what_it_is(cohort):
     assert isinstance(cohort, Source)
     assert isinstance(open_source("simulated", n_cells=24, seed=1), Simulated)
     cells = cohort.cells()
@@ -296,7 +286,7 @@ def test_it_is_a_source_and_says_what_it_is(cohort: Simulated) -> None:
 
 
 @pytest.mark.parametrize(("rig", "onset_s", "rate_hz"), [("Clamp", 1.02, 200_000.0), ("Seq", 0.5, 50_000.0)])
-def test_each_rig_has_its_onset_and_rate(cohort: Simulated, rig: str, onset_s: float, rate_hz: float) -> None:
+def test_each_rig_has_its_onset_and_rate(cohort, rig, onset_s, rate_hz):
     cells = cohort.cells()
     sweep = cohort.recording(cells.loc[cells["dataset"] == rig, "cell_id"].iloc[0]).sweeps[-1]
     assert (sweep.onset_s, sweep.rate_hz, sweep.duration_s) == (onset_s, rate_hz, 1.0)
@@ -307,7 +297,7 @@ def test_each_rig_has_its_onset_and_rate(cohort: Simulated, rig: str, onset_s: f
     assert v_mv.size >= round((onset_s + 1.1) * rate_hz)
 
 
-def test_rheobase_is_the_smallest_amplitude_that_makes_it_spike(cohort: Simulated) -> None:
+def test_rheobase_is_the_smallest_amplitude_that_makes_it_spike(cohort):
     for recording in cohort.recordings():
         rheobase = rheobase_pa(recording)
         assert all(s.stimulus_pa % 10 == 0 for s in recording.sweeps)
@@ -318,7 +308,7 @@ def test_rheobase_is_the_smallest_amplitude_that_makes_it_spike(cohort: Simulate
 
 
 @pytest.mark.parametrize("label", CLASSES)
-def test_search_finds_the_same_rheobase_as_trying_every_amplitude(label: str) -> None:
+def test_search_finds_the_same_rheobase_as_trying_every_amplitude(label):
     for number in range(3):
         cell, _, found_pa, _ = draw_recorded("x", label, "Seq", number, 7, QUIET)
         kernel = cell.kernel()
@@ -327,12 +317,12 @@ def test_search_finds_the_same_rheobase_as_trying_every_amplitude(label: str) ->
             assert bool(spikes.size) == (stimulus_pa == found_pa)
 
 
-def test_about_one_cell_in_twenty_lacks_the_partner_sweep(cohort: Simulated, pairs: dict[str, SweepPair]) -> None:
+def test_about_one_cell_in_twenty_lacks_the_partner_sweep(cohort, pairs):
     low, high = binom.interval(0.99, 400, 0.05)
     assert low <= 400 - len(pairs) <= high
 
 
-def test_voltage_holds_the_spikes_that_the_sweep_announces(pairs: dict[str, SweepPair]) -> None:
+def test_voltage_holds_the_spikes_that_the_sweep_announces(pairs):
     for pair in list(pairs.values())[:12]:
         for sweep in (pair.rheobase, pair.partner):
             v_mv, _ = sweep.load()
@@ -343,7 +333,7 @@ def test_voltage_holds_the_spikes_that_the_sweep_announces(pairs: dict[str, Swee
 
 
 @pytest.mark.parametrize("label", CLASSES)
-def test_membrane_is_smooth_between_action_potentials(label: str) -> None:
+def test_membrane_is_smooth_between_action_potentials(label):
     cell, steps, above, _ = draw_recorded("x", label, "Seq", 1, 11, QUIET)
     step = next(s for s in steps if s.stimulus_pa == above + 40)
     v_mv, _ = cell.read(float(step.stimulus_pa), step.number)
@@ -367,7 +357,7 @@ def test_membrane_is_smooth_between_action_potentials(label: str) -> None:
         (lambda: open_source("simulated", cells=3), "no option 'cells'"),
     ],
 )
-def test_wrong_wishes_are_refused_in_one_line(wrong, named) -> None:
+def test_wrong_wishes_are_refused_in_one_line(wrong, named):
     with pytest.raises(ParameterError, match=named) as refused:
         wrong()
     assert "\n" not in str(refused.value)
@@ -376,44 +366,40 @@ def test_wrong_wishes_are_refused_in_one_line(wrong, named) -> None:
 # --- reality ----------------------------------------------------------------------------------------------------
 
 
-def test_two_sweeps_tell_the_classes_apart_but_not_perfectly(cohort: Simulated, pairs: dict[str, SweepPair]) -> None:
+def test_two_sweeps_tell_the_classes_apart_but_not_perfectly(cohort, pairs):
     labels = cohort.cells().set_index("cell_id")["label"]
-    x, y = [], []
-    for cell_id, pair in pairs.items():
+    x = []
+    for pair in pairs.values():
         row = [pair.rheobase.stimulus_pa]
         for sweep in (pair.rheobase, pair.partner):
             v_mv, _ = sweep.load()
-            begin, end = (round((sweep.onset_s + s) * sweep.rate_hz) for s in (0.0, 1.0))
-            step_mv = v_mv[begin:end]
-            peaks = np.flatnonzero(
-                (step_mv[1:-1] > -20) & (step_mv[1:-1] >= step_mv[:-2]) & (step_mv[1:-1] > step_mv[2:])
-            )
-            peaks = peaks[np.diff(peaks, prepend=-sweep.rate_hz) > 0.002 * sweep.rate_hz] + 1
-            around = step_mv[max(peaks[0] - round(1e-3 * sweep.rate_hz), 0) : peaks[0] + round(2e-3 * sweep.rate_hz)]
-            half = (around[0] + around.max()) / 2
-            isi_s = np.diff(peaks) / sweep.rate_hz if peaks.size > 1 else np.ones(1)
+            times_s = spike_times(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)
+            isi_s = np.diff(times_s) if times_s.size > 1 else np.ones(1)
+            first = round((sweep.onset_s + times_s[0]) * sweep.rate_hz)
+            around = v_mv[first - round(1e-3 * sweep.rate_hz) : first + round(2e-3 * sweep.rate_hz)]
+            width = (around > (around[0] + around.max()) / 2).mean()
             row += [
-                peaks.size, peaks[0] / sweep.rate_hz, isi_s[0], isi_s[-1], isi_s[-1] / isi_s[0],
-                around.max(), around.min(), (around > half).mean(),
-            ]  # fmt: skip
+                times_s.size,
+                times_s[0],
+                isi_s[0],
+                isi_s[-1],
+                isi_s[-1] / isi_s[0],
+                around.max(),
+                around.min(),
+                width,
+            ]
         x.append(row)
-        y.append(labels[cell_id])
+    y = labels[list(pairs)].to_numpy()
     folds = StratifiedKFold(5, shuffle=True, random_state=0)
-    said = cross_val_predict(make_pipeline(StandardScaler(), SVC(C=10.0)), np.array(x), np.array(y), cv=folds)
-    assert 0.70 <= balanced_accuracy_score(y, said) <= 0.97
+    predicted = cross_val_predict(make_pipeline(StandardScaler(), SVC(C=10.0)), np.array(x), y, cv=folds)
+    assert 0.70 <= balanced_accuracy_score(y, predicted) <= 0.97
 
 
 def published(mirror: Path) -> pd.DataFrame:
     """Training cells of the authors' split with label and rig; rheobase from their tables."""
-    folder = mirror / "published"
-    labels = pd.read_csv(folder / "cell_types_GouwensAll_new.txt", sep=r"\s+", header=None, names=["label", "id"])
-    train = pd.read_csv(folder / "Train_split.csv", header=None, names=["id", "rig"], skipinitialspace=True)
-    tables = [
-        pd.read_csv(folder / "PatchClamp_EP_features.csv").rename(columns={"specimen_id": "cell"}),
-        pd.read_csv(folder / "PatchSeq_EP_features.csv").rename(columns={"cell_specimen_id": "cell"}),
-    ]
-    features = pd.concat(t[["cell", "threshold_i_long_square"]] for t in tables)
-    return train.merge(labels, on="id").merge(features, left_on="id", right_on="cell")
+    source = Published()
+    cells = source.cells().query("split == 'train'").rename(columns={"dataset": "rig"})
+    return cells.merge(source.features()[["cell_id", "threshold_i_long_square"]], on="cell_id")
 
 
 def inside_quartiles(values: dict[str, np.ndarray], real: dict[str, np.ndarray]) -> list[str]:
@@ -428,7 +414,7 @@ def inside_quartiles(values: dict[str, np.ndarray], real: dict[str, np.ndarray])
 
 
 @pytest.mark.mirror
-def test_reference_table_is_what_its_sources_say(mirror: Path) -> None:
+def test_reference_table_is_what_its_sources_say(mirror):
     table = json.loads(resources.files("stslib.io.simulated").joinpath("population.json").read_text())
     shared = json.loads((mirror / "reference" / "population_statistics.json").read_text())
     cells = published(mirror)
@@ -458,23 +444,20 @@ def test_reference_table_is_what_its_sources_say(mirror: Path) -> None:
 
 
 @pytest.mark.mirror
-def test_rheobase_medians_lie_in_the_quartiles_of_real_and_hybrid_cells(cohort: Simulated, mirror: Path) -> None:
-    found = by_class(cohort, {r.cell_id: rheobase_pa(r) for r in cohort.recordings()})
-    cells = published(mirror)
-    assert not inside_quartiles(found, {c: g["threshold_i_long_square"].to_numpy() for c, g in cells.groupby("label")})
-    with h5py.File(mirror / "hybrid" / "hybrid.h5") as store:
-        hybrid = [(g.attrs["label"], g["rheobase"].attrs["stimulus_pa"]) for g in store.values()]
-    assert not inside_quartiles(found, {c: np.array([v for k, v in hybrid if k == c]) for c in CLASSES})
-
-
-@pytest.mark.mirror
-def test_spike_count_medians_lie_in_the_quartiles_of_hybrid_cells(
-    cohort: Simulated, pairs: dict[str, SweepPair], mirror: Path
-) -> None:
-    found = by_class(cohort, {cell_id: pair.partner.n_spikes or 0 for cell_id, pair in pairs.items()})
-    with h5py.File(mirror / "hybrid" / "hybrid.h5") as store:
-        hybrid = [(g.attrs["label"], g["rheobase_plus_40"].attrs["n_spikes"]) for g in store.values()]
-    assert not inside_quartiles(found, {c: np.array([v for k, v in hybrid if k == c]) for c in CLASSES})
+def test_medians_of_rheobase_and_spikes_lie_in_the_quartiles_of_real_and_hybrid_cells(cohort, pairs, mirror):
+    rheobases = by_class(cohort, {r.cell_id: rheobase_pa(r) for r in cohort.recordings()})
+    counts = by_class(cohort, {cell_id: pair.partner.n_spikes or 0 for cell_id, pair in pairs.items()})
+    assert not inside_quartiles(
+        rheobases, {c: g["threshold_i_long_square"] for c, g in published(mirror).groupby("label")}
+    )
+    with h5py.File(mirror / "hybrid" / "hybrid.h5") as file:
+        rows = [
+            (g.attrs["label"], g["rheobase"].attrs["stimulus_pa"], g["rheobase_plus_40"].attrs["n_spikes"])
+            for g in file.values()
+        ]
+    hybrid = pd.DataFrame(rows, columns=["label", "pa", "spikes"])
+    assert not inside_quartiles(rheobases, dict(iter(hybrid.groupby("label")["pa"])))
+    assert not inside_quartiles(counts, dict(iter(hybrid.groupby("label")["spikes"])))
 
 
 def half_width_ms(v_mv: np.ndarray, rate_hz: float, peak: int) -> float:
@@ -489,9 +472,7 @@ def half_width_ms(v_mv: np.ndarray, rate_hz: float, peak: int) -> float:
 
 
 @pytest.mark.mirror
-def test_half_width_medians_lie_in_the_quartiles_of_recorded_action_potentials(
-    cohort: Simulated, pairs: dict[str, SweepPair], mirror: Path
-) -> None:
+def test_half_width_medians_lie_in_the_quartiles_of_recorded_action_potentials(cohort, pairs, mirror):
     values = {}
     for cell_id, pair in list(pairs.items())[:200]:
         sweep = pair.partner
@@ -510,7 +491,7 @@ def test_half_width_medians_lie_in_the_quartiles_of_recorded_action_potentials(
 
 
 @pytest.mark.mirror
-def test_noise_before_the_step_is_that_of_real_sweeps(pairs: dict[str, SweepPair], mirror: Path) -> None:
+def test_noise_before_the_step_is_that_of_real_sweeps(pairs, mirror):
     def levels(v_mv: np.ndarray, rate_hz: float) -> tuple[float, float]:
         """Slow noise (SD of 0.5 ms means over 25 ms) and white noise (SD of differences at 50 kHz)."""
         v_mv = v_mv[:: round(rate_hz / 50_000)].astype(float)
@@ -529,8 +510,3 @@ def test_noise_before_the_step_is_that_of_real_sweeps(pairs: dict[str, SweepPair
         simulated.append(levels(v_mv[:begin], pair.partner.rate_hz))
     for ours, theirs in zip(np.median(simulated, axis=0), np.transpose(real), strict=True):
         assert 0.7 * theirs.min() <= ours <= 1.3 * theirs.max()
-
-
-def test_rigs_are_those_of_the_statistics() -> None:
-    for stats in population.statistics().values():
-        assert set(stats.rig_cells) == set(RIGS)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
@@ -19,12 +18,9 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """A Cell Types Database of three cells, one of them human."""
     root = tmp_path_factory.mktemp("database")
     held = standin.write_nwb1(root / "cell.nwb", family(50, top_pa=90, description="Long Square", rate_hz=10_000.0))
-    archives = Archives(files={1: held, 2: held})
+    archives = Archives()
     for n, species in ((1, "Mus musculus"), (2, "Mus musculus"), (3, "Homo Sapiens")):
-        archives.cells.append(
-            {"specimen__id": n, "line_name": "Sst-IRES-Cre", "donor__species": species, "donor__id": n}
-        )
-        archives.features.append({"specimen_id": n, "tau": 20.0})
+        archives.add_cell(n, held, donor__species=species)
     yield archives.start()
     archives.stop()
 
@@ -41,7 +37,7 @@ def sts(*arguments: object) -> Result:
 
 
 @pytest.mark.usefixtures("no_mirror")
-def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database: str, tmp_path: Path) -> None:
+def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database, tmp_path):
     folder = tmp_path / "store"
     arguments = ("fetch", "--source", "allen", "--output", folder, "--base-uri", database, "--workers", 2)
     estimate = sts(*arguments, "--estimate")
@@ -63,9 +59,7 @@ def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database: str, 
 
 
 @pytest.mark.usefixtures("no_mirror")
-def test_the_store_has_a_place_when_none_is_named(
-    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_store_has_a_place_when_none_is_named(database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = sts("fetch", "--source", "allen", "--cells", 1, "--base-uri", database)
     assert done.exit_code == 0, done.output
@@ -87,16 +81,14 @@ def test_the_store_has_a_place_when_none_is_named(
         (("--seed", -1), "Invalid value for '--seed'"),
     ],
 )
-def test_parameters_that_make_no_sense_are_one_line(
-    database: str, tmp_path: Path, arguments: tuple[object, ...], said: str
-) -> None:
+def test_parameters_that_make_no_sense_are_one_line(database, tmp_path, arguments, said):
     result = sts("fetch", "--source", "allen", "--output", tmp_path, "--base-uri", database, *arguments)
     assert result.exit_code == 2 and said in result.output and "Traceback" not in result.output
     assert not list(tmp_path.glob("cells/*"))
 
 
 @pytest.mark.usefixtures("no_mirror")
-def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database: str, tmp_path: Path) -> None:
+def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = sts(
         "fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9"
@@ -105,9 +97,7 @@ def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database: 
 
 
 @pytest.mark.mirror
-def test_tables_are_fetched_into_a_mirror_and_checked(
-    mirror: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_tables_are_fetched_into_a_mirror_and_checked(mirror, tmp_path, monkeypatch):
     monkeypatch.setenv("STS_DATA_MIRROR", str(mirror))
     done = sts("fetch", "--source", "published", "--output", tmp_path)
     assert done.exit_code == 0, done.output
@@ -120,13 +110,13 @@ def test_tables_are_fetched_into_a_mirror_and_checked(
     assert sts("check", tmp_path).exit_code == 0
 
 
-def test_check_of_no_store_is_one_line(tmp_path: Path) -> None:
+def test_check_of_no_store_is_one_line(tmp_path):
     for folder, said in ((tmp_path / "nowhere", "there is no folder"), (tmp_path, "holds neither fetched cells")):
         result = sts("check", folder)
         assert result.exit_code == 1 and said in result.output
 
 
-def test_list_names_every_source() -> None:
+def test_list_names_every_source():
     from stslib.io import SOURCES
 
     listed = [line.split()[0] for line in sts("list").output.splitlines()]

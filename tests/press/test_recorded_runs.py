@@ -89,38 +89,20 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     root = tmp_path_factory.mktemp("fetched")
     archives = Archives()
     for cell_id, label, place in cohort_cells():
-        specimen = int(cell_id)
-        sweeps = steps(label, place, description="Long Square")
-        archives.files[specimen] = standin.write_nwb1(root / f"{cell_id}.nwb", sweeps, seed=specimen)
-        archives.sweeps[specimen] = [
-            {"specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
-             "stimulus_start_time": s.onset_s, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
-            for s in sweeps
-        ]  # fmt: skip
-        archives.cells.append(
-            {"specimen__id": specimen, "line_name": LINES[label], "donor__species": "Mus musculus", "donor__id": place}
+        shown = steps(label, place, description="Long Square")
+        file = standin.write_nwb1(root / f"{cell_id}.nwb", shown, seed=int(cell_id))
+        if cell_id == "107":
+            shown = [s for s in shown if s.stimulus_pa < 130]
+        rheobase_sweep = 5 if cell_id == "101" else 2
+        archives.add_cell(
+            int(cell_id), file, shown, LINES[label], donor__id=place, rheobase_sweep_number=rheobase_sweep
         )
-        archives.features.append({"specimen_id": specimen, "tau": 20.0, "rheobase_sweep_number": 2})
-    archives.sweeps[107] = [r for r in archives.sweeps[107] if float(str(r["stimulus_absolute_amplitude"])) < 130]
-    archives.features[1]["rheobase_sweep_number"] = 5
-    for specimen, line, species in ((901, "", "Homo Sapiens"), (902, "Gad2-IRES-Cre", "Mus musculus")):
-        archives.cells.append(
-            {"specimen__id": specimen, "line_name": line, "donor__species": species, "donor__id": specimen}
-        )
+    archives.add_cell(901, line="", donor__species="Homo Sapiens")
+    archives.add_cell(902, line="Gad2-IRES-Cre")
     address = archives.start()
-    command = [
-        sys.executable,
-        "-m",
-        "stslib.press.cli",
-        "data",
-        "fetch",
-        "--source",
-        "allen",
-        "--output",
-        str(root / "store"),
-    ]
+    fetch = ("data", "fetch", "--source", "allen", "--output", root / "store", "--base-uri", address)
     done = subprocess.run(
-        [*command, "--base-uri", address], cwd=provenance.project_root(), capture_output=True, text=True, check=False
+        [sys.executable, "-m", "stslib.press.cli", *map(str, fetch)], capture_output=True, text=True, check=False
     )
     archives.stop()
     assert done.returncode == 0, done.stdout + done.stderr
@@ -129,7 +111,7 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root / "results"
 
 
-def test_a_fetched_store_goes_through_the_notebooks(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_fetched_store_goes_through_the_notebooks(fetched, monkeypatch):
     data = stage(fetched, "fetched", "01_data", monkeypatch)
     cells = data.load_table("cells", keep_default_na=False)
     check_account(cells, data.load_table("counts"))
@@ -144,16 +126,14 @@ def test_a_fetched_store_goes_through_the_notebooks(fetched: Path, monkeypatch: 
     assert scalograms.shape[:2] == (len(kept), 2) and np.isfinite(scalograms).all()
 
 
-def test_partners_are_counted_over_every_cell_that_was_looked_at(
-    fetched: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_partners_are_counted_over_every_cell_that_was_looked_at(fetched, monkeypatch):
     """The store keeps two sweeps a cell and the list of all: the paper's reason for +40 pA can be looked into."""
     partners = stage(fetched, "fetched", "02_sweeps", monkeypatch).load_table("partners").set_index("offset_pa")
     assert partners["n_rheobase"].tolist() == [4 * N_EACH] * 4
     assert partners["n_cells"].to_dict() == {20.0: 4 * N_EACH, 40.0: 4 * N_EACH - 1, 60.0: 0, 80.0: 0}
 
 
-def test_resampling_is_judged_on_what_was_recorded(fetched: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_resampling_is_judged_on_what_was_recorded(fetched, monkeypatch):
     """The store's sweeps have 4 kHz; the errors and the spectra were measured on the raw ones, at the fetch."""
     sweeps = stage(fetched, "fetched", "02_sweeps", monkeypatch)
     errors = sweeps.load_table("resampling")
@@ -164,9 +144,7 @@ def test_resampling_is_judged_on_what_was_recorded(fetched: Path, monkeypatch: p
     assert spectra["frequency_hz"].max() > 2000
 
 
-def test_features_of_fetched_cells_are_measured_on_the_raw_sweeps(
-    fetched: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_features_of_fetched_cells_are_measured_on_the_raw_sweeps(fetched, monkeypatch):
     features = stage(fetched, "fetched", "04_baseline", monkeypatch).load_table("features")
     assert len(features) == 4 * N_EACH - 1
     # A spike of the stand-in is a Gaussian of 0.4 ms to + 30 mV and more: at 4 kHz its peak would be cut off.
@@ -212,9 +190,7 @@ def own(recordings: Path) -> Path:
     return recordings / "results"
 
 
-def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(
-    own: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(own, monkeypatch):
     data = stage(own, "files", "01_data", monkeypatch)
     cells = data.load_table("cells", keep_default_na=False)
     check_account(cells, data.load_table("counts"))
@@ -235,7 +211,7 @@ def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(
     assert len(features) == 4 * N_EACH
 
 
-def test_a_run_knows_when_the_files_changed(own: Path, recordings: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_knows_when_the_files_changed(own, recordings, monkeypatch):
     arguments = ("run", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}", "-p",
                  f"01_data.labels={recordings / 'labels.csv'}", "03_scalograms", "--plan")  # fmt: skip
     assert "run (" not in sts(own, *arguments).stdout
@@ -247,7 +223,7 @@ def test_a_run_knows_when_the_files_changed(own: Path, recordings: Path, monkeyp
         extra.unlink()
 
 
-def test_files_without_a_class_are_sent_to_predict(recordings: Path, tmp_path: Path) -> None:
+def test_files_without_a_class_are_sent_to_predict(recordings, tmp_path):
     done = sts(
         tmp_path, "run", "01_data", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}", code=1
     )
@@ -264,7 +240,7 @@ def test_files_without_a_class_are_sent_to_predict(recordings: Path, tmp_path: P
         ("empty", "", "holds no recording"),
     ],
 )
-def test_wrong_paths_are_one_line(recordings: Path, tmp_path: Path, path: str, labels: str, said: str) -> None:
+def test_wrong_paths_are_one_line(recordings, tmp_path, path, labels, said):
     (recordings / "empty").mkdir(exist_ok=True)
     given = ["-p", f"01_data.path={recordings / path if path else ''}"]
     given += ["-p", f"01_data.labels={recordings / labels}"] if labels else []
@@ -301,9 +277,7 @@ def precomputed(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Path:
 
 
 @pytest.mark.mirror
-def test_the_authors_scalograms_come_at_the_size_of_notebook_3(
-    precomputed: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_authors_scalograms_come_at_the_size_of_notebook_3(precomputed, monkeypatch):
     results = precomputed / "results"
     data = stage(results, "precomputed", "01_data", monkeypatch)
     cells = data.load_table("cells", keep_default_na=False)
@@ -328,7 +302,7 @@ def test_the_authors_scalograms_come_at_the_size_of_notebook_3(
 
 
 @pytest.mark.mirror
-def test_ready_made_scalograms_cannot_be_given_another_wavelet(precomputed: Path) -> None:
+def test_ready_made_scalograms_cannot_be_given_another_wavelet(precomputed):
     given = ("-p", f"01_data.path={precomputed / 'scalograms'}", "-p", "03_scalograms.wavelet=gaus2")
     done = sts(precomputed / "results", "run", "03_scalograms", "--profile", "precomputed", *given, code=1)
     assert "wavelet is 'gaus2'; the precomputed scalograms were made with 'mexh'" in done.stderr

@@ -105,7 +105,7 @@ class Http:
             nonlocal fresh
             again, fresh = fresh, False
             address = url(again)
-            with self._open(address, {"Range": f"bytes={start}-{stop - 1}"}, stream=True) as answer:
+            with self._open(address, {"Range": f"bytes={start}-{stop - 1}"}) as answer:
                 if answer.status_code == 403:
                     fresh = True
                     raise _Again("the address has expired")
@@ -122,7 +122,7 @@ class Http:
         """Where `url` redirects to (itself, where it does not)."""
 
         def attempt() -> str:
-            with self._open(url, {}, stream=True, redirects=False) as answer:
+            with self._open(url, {}, redirects=False) as answer:
                 self._check(answer, url)
                 return urljoin(url, answer.headers["Location"]) if answer.is_redirect else url
 
@@ -152,7 +152,7 @@ class Http:
     def _continue(self, url: str, part: Path) -> None:
         """Fetch what is missing of `part`, however long it is."""
         have = part.stat().st_size if part.exists() else 0
-        with self._open(url, {"Range": f"bytes={have}-"} if have else {}, stream=True) as answer:
+        with self._open(url, {"Range": f"bytes={have}-"} if have else {}) as answer:
             if answer.status_code == 416:  # nothing is missing, or the part is not of this file
                 total = answer.headers.get("Content-Range", "").rpartition("/")[2]
                 if total.isdigit() and int(total) == have:
@@ -176,7 +176,7 @@ class Http:
                 raise _Again(f"the connection ended after {begun + written} bytes of {begun + int(length)}")
 
     def _json(self, url: str) -> Any:
-        with self._open(url, {}, stream=True) as answer:
+        with self._open(url, {}) as answer:
             self._check(answer, url)
             length = answer.headers.get("Content-Length", "")
             body = self._body(answer, int(length) if length.isdigit() else None)
@@ -185,7 +185,7 @@ class Http:
         except ValueError as error:
             raise _Again("the answer is not JSON") from error
 
-    def _open(self, url: str, headers: dict[str, str], stream: bool, redirects: bool = True) -> requests.Response:
+    def _open(self, url: str, headers: dict[str, str], redirects: bool = True) -> requests.Response:
         self._wait_for_turn()
         if not hasattr(self._local, "session"):
             self._local.session = requests.Session()
@@ -196,7 +196,7 @@ class Http:
         session: requests.Session = self._local.session
         begun = time.monotonic()
         try:
-            return session.get(url, headers=headers, timeout=self.timeout_s, stream=stream, allow_redirects=redirects)
+            return session.get(url, headers=headers, timeout=self.timeout_s, stream=True, allow_redirects=redirects)
         finally:
             with self._lock:
                 self._waited_s += time.monotonic() - begun

@@ -26,18 +26,8 @@ STEP_MS = 1e3 / STEP_RATE_HZ
 class Glif3:
     """Parameters of one cell's GLIF3 model.
 
-    Attributes
-    ----------
-    resistance_mohm, capacitance_pf : float
-        Membrane resistance (MOhm) and capacitance (pF).
-    rest_mv, threshold_above_rest_mv : float
-        Resting potential, and the threshold's distance from it, in mV.
-    asc_amplitude_pa : tuple of two floats
-        What each spike adds to the two after-spike currents, in pA (negative hyperpolarises).
-    asc_rate_per_s : tuple of two floats
-        Their decay rates, in 1/s.
-    spike_cut_steps : int
-        Length of the spike that is cut out, in steps of 50 us.
+    `asc_amplitude_pa` is what each spike adds to the two after-spike currents (negative hyperpolarises), `asc_rate_per_s` are
+    their decay rates, `spike_cut_steps` is the length of the spike that is cut out, in steps of 50 us.
     """
 
     resistance_mohm: float

@@ -21,30 +21,11 @@ from stslib.io.simulated.glif import Glif3
 
 @dataclass(frozen=True)
 class ClassStatistics:
-    """What one class is drawn from.
+    """What one class is drawn from; `population.json` says what each entry is, with its source.
 
-    Attributes
-    ----------
-    label : str
-    columns : tuple of str
-        Names of the drawn quantities, units at their end.
-    levels, quantiles : ndarray
-        Probabilities, `(n_levels,)`, and the columns' values there, `(n_columns, n_levels)`.
-    spearman : ndarray
-        Rank correlations of the columns, `(n_columns, n_columns)`.
-    asc_rates : ndarray
-        Rows (rate 0, rate 1, count, score 0, score 1): rates in 1/s, and the mean normal scores of the two after-spike
-        currents in the cells that have these rates.
-    asc_score_sd : ndarray
-        Spread of the two scores within a row, `(2,)`.
-    rig_cells : dict
-        Cells of the paper's training split from each rig.
-    rheobase_ratio : float
-        Recorded rheobase over the rheobase of the same cells' GLIF3 models: median.
-    spikes_above : tuple of two ints
-        Fewest and most spikes of the fitted models 40 pA above rheobase.
-    recorded_rheobase_pa, fitted_spikes_above : tuple of three floats
-        To check a cohort against: quartiles of the recorded rheobase, and of the fitted models' spikes 40 pA above theirs.
+    `columns` are the drawn quantities, units at their end; `quantiles` `(n_columns, n_levels)` their values at the
+    probabilities `levels`; `spearman` their rank correlations. Rows of `asc_rates`: rates 0 and 1 (1/s), count, mean normal
+    scores 0 and 1 of the after-spike currents of such cells. The last two are only to check a cohort against.
     """
 
     label: str
@@ -139,20 +120,7 @@ def _even_block(label: str, seed: int, block: int) -> np.ndarray:
 
 
 def draw(label: str, normal: np.ndarray) -> np.ndarray:
-    """Draws of all columns of class `label`, `(n, n_columns)`, each row one cell.
-
-    Parameters
-    ----------
-    label : str
-        The class.
-    normal : ndarray
-        Independent standard normal numbers, `(n, n_columns)`.
-
-    Raises
-    ------
-    KeyError
-        When the reference table has no class `label`.
-    """
+    """All columns of class `label`, a row a cell, from independent standard normal numbers `(n, n_columns)`."""
     stats = statistics()[label]
     factor = _factor(label)
     # A sum in a fixed order, not a BLAS product: the same bits whatever the number of threads.

@@ -64,16 +64,9 @@ class Noise:
     Levels as in the six real sweeps of the Cell Types Database that mackelab/IdentifyMechanisticModels_2020 holds: 0.06 to
     0.19 mV before the step, of which 0.03 mV is white, and two to four times as much between spikes (open channels).
 
-    Attributes
-    ----------
-    membrane_mv, membrane_tau_ms : float
-        Ornstein-Uhlenbeck noise of the membrane at rest.
-    gain_at_threshold : float
-        How many times larger it is at threshold.
-    between_sweeps_mv, drift_mv_per_s : float
-        Change of the resting potential from sweep to sweep, and its slope within one.
-    electrode_mv : float
-        White noise that the membrane does not see.
+    `membrane_mv` and `membrane_tau_ms`: Ornstein-Uhlenbeck noise of the membrane at rest, `gain_at_threshold` times larger at
+    threshold; `between_sweeps_mv`, `drift_mv_per_s`: change of the resting potential from sweep to sweep, and its slope
+    within one; `electrode_mv`: white noise that the membrane does not see.
     """
 
     membrane_mv: float = 0.09

@@ -82,14 +82,9 @@ def search_rheobase(cell: SimulatedCell) -> tuple[list[Step], int] | None:
     Subthreshold steps first, then coarse steps until the cell spikes, then steps of 10 pA from the last silent one until it
     spikes: that amplitude is the rheobase. Then the steps above it.
 
-    Returns
-    -------
-    steps : list of Step
-        All presented steps in order.
-    rheobase_pa : int
-        None in place of both where the draw is not a cell that could have been recorded: it spikes without current or
-        not up to 800 pA, its response to +40 pA is not one that a cell of its class gives, or the linear after-spike
-        currents of the model drive it below what any channel can.
+    Returns all presented steps in order and the rheobase in pA, or None where the draw is not a cell that could have been
+    recorded: it spikes without current or not up to 800 pA, its response to +40 pA is not one that a cell of its class
+    gives, or the linear after-spike currents of the model drive it below what any channel can.
     """
     steps: list[Step] = []
 
@@ -195,9 +190,9 @@ def _cell_table(n_cells: int, seed: int) -> pd.DataFrame:
         rig_cells = statistics()[label].rig_cells
         for number in range(count):
             rig = "Clamp" if _cell_stream(seed, label, number).random() * trained[label] < rig_cells["Clamp"] else "Seq"
-            place = (number + 0.5) * everyone / trained[label]
-            donor = f"{rig.lower()}-{int(place // CELLS_PER_BLOCK):04d}"
-            rows.append((place, f"{_SHORT[label]}-{number:05d}", label, rig, donor, "", number))
+            position = (number + 0.5) * everyone / trained[label]
+            donor = f"{rig.lower()}-{int(position // CELLS_PER_BLOCK):04d}"
+            rows.append((position, f"{_SHORT[label]}-{number:05d}", label, rig, donor, "", number))
     rows.sort()
     return pd.DataFrame([row[1:] for row in rows], columns=["cell_id", "label", "dataset", "donor", "split", "number"])
 
@@ -210,15 +205,7 @@ def _cell_stream(seed: int, label: str, number: int) -> np.random.Generator:
 def draw_recorded(
     cell_id: str, label: str, dataset: str, number: int, seed: int, noise: Noise
 ) -> tuple[SimulatedCell, list[Step], int, np.random.Generator]:
-    """Draw cell `number` of its class until it is one that could have been recorded.
-
-    Returns
-    -------
-    cell, steps, rheobase_pa
-        The cell and its rheobase search.
-    rng : Generator
-        The cell's stream, after the draw.
-    """
+    """Draw cell `number` of its class until it could have been recorded: cell, steps, rheobase (pA), its stream after it."""
     for attempt in range(1000):
         entropy = (seed, CLASSES.index(label), number, attempt)
         rng = np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(*entropy[1:], 0)))
