@@ -223,6 +223,11 @@ def _named(tree: ast.Module) -> Iterator[tuple[str, str]]:
         yield from ((module, name) for name in {name for by, name in used if by == local} or {""})
 
 
+def names_used(code: str) -> set[tuple[str, str]]:
+    """Pairs (room, name) of what a piece of Python takes from stslib's rooms, such as `("cohort", "folds")`."""
+    return {(room, name) for room, name in _named(_parse(code)) if name and _file_of(f"{room}.{name}") is None}
+
+
 def _resolve(name: str, attribute: str) -> Iterator[str]:
     """The modules that the use of `attribute` of a module (or all of it) reaches."""
     module = _read(name)

@@ -30,8 +30,8 @@ from typing import Any
 
 import pytest
 
+from stslib.press import benchmarks
 from stslib.press.fingerprint import project_root
-from stslib.press.pages import benchmarks
 from stslib.support.environment import git_commit
 
 MEGABYTE = 2**20

@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from stslib.press import fingerprint as provenance
-from stslib.press.pages import benchmarks
-from stslib.press.pages.tables import benchmarks_page
+from stslib.press import benchmarks, pages
+from stslib.press.fingerprint import project_root
+from stslib.press.pages.markup import render
 from stslib.support.errors import DamagedFile
 
-ROOT = provenance.project_root(Path(__file__).parent)
+ROOT = project_root(Path(__file__).parent)
 
 
 def record(name, work, seconds, **others):
@@ -93,6 +93,10 @@ def test_make_test_does_not_collect_benchmarks():
         cwd=ROOT, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert "no tests collected" in done.stdout
+
+
+def benchmarks_page() -> str:
+    return render("benchmarks", **pages.benchmarks_of_book())
 
 
 def test_the_books_page_shows_the_records_and_says_what_to_run_without(tmp_path, monkeypatch):

@@ -1,24 +1,28 @@
 """Pages of the book that hold numbers: written from result files, never typed.
 
-`write` makes MyST snippets that the pages of `book/` include: `summary.md`, `claims.md`, `picture.md`, `results.md`,
-`real_signals.md`, `model_card.md`, `status.md`, `benchmarks.md`, `errors.md` and `parameters.md`. Links in them are
+`write` makes MyST snippets that the pages of `book/` include, one for each of `templates/*.md.jinja`. Links in them are
 relative to `book/`, where the including pages lie.
 """
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from stslib.evaluation import COMPARABLE_DATA
-from stslib.press import runner
-from stslib.press.pages import cards, claims, signals, tables
-from stslib.press.pages.claims import NOT_MEASURED, Finding, paper_text
-from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, percent
-from stslib.press.pages.markup import code, page_link, plain, table
-from stslib.press.parameters import home_profile, read_notebook
+import jinja2
+
+from stslib.cohort import REASONS
+from stslib.evaluation import COMPARABLE_DATA, PAPER_RESULTS
+from stslib.press import benchmarks, runner, stage
+from stslib.press.pages import claims, names
+from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none
+from stslib.press.pages.markup import model_name, page_link, plain, render
+from stslib.press.parameters import home_profile, read_notebook, read_parameters
 from stslib.support import files
+from stslib.support.errors import DamagedFile, ParameterError
 
 #: Figures for the landing page: the first one that the run has is shown.
 PICTURES = (
@@ -27,6 +31,19 @@ PICTURES = (
     ("03_scalograms", "scalograms", "Scalograms of one cell of each class."),
     ("02_sweeps", "fig2_spike_trains", "Spike trains of the four classes, as in the paper's Fig. 2."),
 )  # fmt: skip
+
+#: Notebook 08, and the profiles that run it, each on one file.
+REAL_SIGNALS = "08_real_signals"
+FILES = ("hybrid", "action_potentials")
+
+#: Mistakes that a reader could make; a page shows the answers to them.
+MISTAKES = (
+    "03_scalograms.wavelt=mexh",
+    "03_scalograms.wavelet=mexican_hat",
+    "03_scalograms.frequency_max_hz=5000",
+    "04_baseline.n_trials=many",
+    "3_scalograms.wavelet=mexh",
+)
 
 
 def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
@@ -53,105 +70,152 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
     if run != PUBLISHED_RUN:
         sources.append((PUBLISHED_RUN, [n for n in notebooks if open_or_none(PUBLISHED_RUN, n) is not None]))
     evidence = gather(sources)
-    pages = {
-        "summary.md": _summary(run, evidence),
-        "claims.md": _claims(run, notebooks, evidence),
-        "picture.md": _picture(run, notebooks, evidence, folder),
-        "model_card.md": cards.cards_page(run),
-        "results.md": tables.results_page(run, notebooks, evidence),
-        "real_signals.md": signals.signals_page(),
-        "status.md": tables.status_page(sources),
-        "benchmarks.md": tables.benchmarks_page(),
-        "errors.md": tables.errors_page(),
-        "reasons.md": tables.reasons_page(),
-        "parameters.md": tables.parameters_page(notebooks),
-    }
-    for name, text in pages.items():
-        with files.atomic(folder / name) as path:
+    common = {
+        "run": run, "NOT_MEASURED": claims.NOT_MEASURED, "COMPARABLE_DATA": COMPARABLE_DATA, "paper": claims.paper_text,
+        "link": lambda notebook: page_link(notebook, notebooks),
+    }  # fmt: skip
+    pages: dict[str, dict[str, Any]] = {
+        "summary": _summary(run, evidence),
+        "claims": {"claims": [(claim, claim.findings(evidence)) for claim in claims.paper_claims()]},
+        "picture": _picture(run, evidence, folder),
+        "results": {"splits": _by_split(evidence), "paper_results": list(PAPER_RESULTS.itertuples())},
+        "real_signals": {"files": [_real_signals(profile) for profile in FILES], "model_and_start": _model_and_start},
+        "status": {"runs": [_status(*source) for source in sources], "PUBLISHED_RUN": PUBLISHED_RUN},
+        "benchmarks": benchmarks_of_book(),
+        "errors": {"mistakes": answers()},
+        "reasons": {"reasons": REASONS},
+        "parameters": {
+            "notebooks": {n: list(read_parameters(known[n]).values()) for n in notebooks if n in known}
+        },
+        "names": {"rooms": names.by_room([known[n] for n in notebooks if n in known])},
+    }  # fmt: skip
+    texts = {name: render(name, **common, **values) for name, values in pages.items()}
+    texts["model_card"] = _model_cards(run)
+    for name, text in texts.items():
+        with files.atomic(folder / f"{name}.md") as path:
             path.write_text(text, encoding="utf-8")
 
 
-def _summary(run: str, evidence: Evidence) -> str:
-    best, f1 = (paper_text("inception_v3", "holdout", m) for m in ("balanced_accuracy", "weighted_f1"))
-    claimed = (
-        "Two current-clamp sweeps a cell, turned into wavelet images, let a pre-trained network tell four classes of mouse "
-        f"cortical neurons apart: balanced accuracy {best}, weighted F1 {f1}. Hand-made features with LightGBM: weighted F1 "
-        f"{paper_text('lightgbm', 'holdout', 'weighted_f1')}."
-    )
-    real = _scored(evidence, COMPARABLE_DATA, ("lightgbm",))
-    if real:
-        record = real[0]
-        holds = (
-            f"On the authors' real tables the baseline has a weighted F1 of {record.text} on {record.n:,} test cells: "
-            f"{claims.judge(record)[0]}."
-        )
-    else:
-        holds = f"The baseline on real cells was {NOT_MEASURED}; `sts run --profile published` measures it."
-    if not _scored(evidence, COMPARABLE_DATA, claims.NETWORKS):
-        holds += (
-            " The networks need the real recordings, and were not trained on them here: nothing follows about them."
-        )
-    mine = next((c for c in evidence.cohorts if c.run == run), None)
-    data = f"Run {code(run)}: " + (
-        f"{mine.kept:,} {DATA_WORDS.get(mine.data, mine.data)}." if mine else "no cells yet."
-    )
-    made = [r for r in _scored(evidence, ("simulated", "hybrid"), claims.NETWORKS) if r.run == run]
-    if made:
-        low, high = (f(r.value for r in made) for f in (min, max))
-        data += (
-            f" On them the networks reach a weighted F1 of {100 * low:.1f} to {percent(high)}. That shows that every "
-            "step runs; it says nothing about real neurons."
-        )
-    return f"**Claimed.**\n: {claimed}\n\n**What holds.**\n: {holds}\n\n**On which data.**\n: {data}\n"
+def _summary(run: str, evidence: Evidence) -> dict[str, Any]:
+    """The baseline on real cells, whether networks were trained on them, and the run's own networks and cohort."""
+    real = _holdout_f1(evidence, COMPARABLE_DATA, ("lightgbm",))
+    made = _holdout_f1(evidence, ("simulated", "hybrid"), claims.NETWORKS)
+    return {
+        "baseline": next(iter(real), None),
+        "judge": claims.judge,
+        "networks_on_real_cells": bool(_holdout_f1(evidence, COMPARABLE_DATA, claims.NETWORKS)),
+        "cohort": next((c for c in evidence.cohorts if c.run == run), None),
+        "networks": [r.value for r in made if r.run == run],
+    }
 
 
-def _scored(evidence: Evidence, data: Sequence[str], models: Sequence[str]) -> list[Record]:
-    """Weighted F1 on the holdout."""
+def _holdout_f1(evidence: Evidence, data: Sequence[str], models: Sequence[str]) -> list[Record]:
     found = (evidence.find(d, m, "holdout", "weighted_f1") for d in data for m in models)
     return [r for r in found if r is not None]
 
 
-def _claims(run: str, pages: Sequence[str], evidence: Evidence) -> str:
-    rows = []
-    for claim in claims.paper_claims():
-        here, verdicts = [], []
-        for finding in claim.findings(evidence):
-            words = DATA_WORDS.get(finding.data, finding.data)
-            here.append(f"*{words}:* {plain(finding.text)} ({_made_by(finding, run, pages)})")
-            verdicts.append(f"[{plain(finding.verdict)}]{{.verdict .{finding.grade}}}")
-        if not here:
-            here, verdicts = ["no number"], [f"[{NOT_MEASURED}]{{.verdict .open}}"]
-        rows.append(
-            (f"{claim.text} [({claim.section})]{{.where}}", claim.paper, "\n\n".join(here), "\n\n".join(verdicts))
-        )
-    head = (
-        "Numbers on simulated or hybrid cells stand here to show that a step runs. They neither support nor refute the "
-        "paper. Only real cells can, and only there a verdict is given.\n\n"
-    )
-    return head + table(
-        rows, ("Claim", "Paper", "Measured here", "Verdict"), "The paper's claims and what this book measured",
-        "claims", "table-claims", "30 20 30 20",
-    )  # fmt: skip
-
-
-def _picture(run: str, pages: Sequence[str], evidence: Evidence, folder: Path) -> str:
-    for notebook, figure, words in PICTURES:
-        stage = open_or_none(run, notebook)
-        if stage is None or not (stage.path / f"{figure}.png").is_file():
+def _picture(run: str, evidence: Evidence, folder: Path) -> dict[str, Any]:
+    """The landing page's picture, copied into `folder`."""
+    for notebook, figure, caption in PICTURES:
+        opened = open_or_none(run, notebook)
+        if opened is None or not (opened.path / f"{figure}.png").is_file():
             continue
         data = next((d for n, f, d in evidence.figures if (n, f) == (notebook, figure)), "")
-        kind = DATA_WORDS.get(data, data or "of unknown origin")
-        folder.mkdir(parents=True, exist_ok=True)
         with files.atomic(folder / f"{figure}.png") as path:
-            shutil.copyfile(stage.path / f"{figure}.png", path)
-        return (
-            f"::::{{figure}} /book/_generated/{figure}.png\n:alt: {words} Data - {kind}.\n:name: fig-landing\n\n"
-            f"{words} Data: {kind}, run {code(run)}. Made by {page_link(notebook, pages)}.\n::::\n"
-        )
-    return f"*No picture: {NOT_MEASURED}.*\n"
+            shutil.copyfile(opened.path / f"{figure}.png", path)
+        kind = DATA_WORDS.get(data, data or "of unknown origin")
+        return {"figure": figure, "caption": caption, "kind": kind, "notebook": notebook}
+    return {"figure": ""}
 
 
-def _made_by(finding: Finding, run: str, pages: Sequence[str]) -> str:
-    if finding.run == run:
-        return page_link(finding.notebook, pages)
-    return f"{{ref}}`run {finding.run} <results-real>`"
+def _by_split(evidence: Evidence) -> dict[str, dict[str, dict[str, list[Record]]]]:
+    """All records by kind of data, split and model: comparable kinds first, the holdout first."""
+    found: dict[str, dict[str, dict[str, list[Record]]]] = {}
+    for kind in evidence.kinds():
+        mine = [r for r in evidence.records if r.data == kind]
+        for record in sorted(mine, key=lambda r: {"holdout": 0, "cv": 1}.get(r.split, 2)):
+            by_model = found.setdefault(kind, {}).setdefault(record.split, {})
+            by_model.setdefault(record.model, []).append(record)
+    return found
+
+
+def _real_signals(profile: str) -> tuple[str, list[Any], int]:
+    """What notebook 08 measured in the run of a profile: a row for each model and score; none where it has not run."""
+    opened = open_or_none(profile, REAL_SIGNALS)
+    if opened is None:
+        return profile, [], 0
+    return profile, list(opened.load_table("summary").itertuples()), opened.parameters["n_folds"]
+
+
+def _model_and_start(model: str) -> str:
+    """A model of notebook 08; a network's weights before training follow its name after a colon."""
+    base, _, start = model.partition(":")
+    weights = "" if base in ("mean", "lightgbm", "svm") else f", from {'ImageNet' if start else 'random'} weights"
+    return plain(model_name(base) + weights)
+
+
+def _status(run: str, notebooks: Sequence[str]) -> dict[str, Any]:
+    """What made the results of a run: the manifest of each notebook, and what they have in common."""
+    read = {n: stage.read_manifest(stage.run_folder(run) / n) for n in notebooks}
+    manifests = {n: m for n, m in read.items() if m is not None}
+    versions: dict[str, set[str]] = {}
+    for manifest in manifests.values():
+        for library, version in manifest["made_from"]["versions"].items():
+            versions.setdefault(library, set()).add(str(version))
+    return {
+        "run": run,
+        "manifests": manifests,
+        "absent": [n for n in notebooks if n not in manifests],
+        "seconds": sum(m["duration_s"] for m in manifests.values()),
+        "commits": sorted({m["git_commit"] for m in manifests.values()}),
+        "machines": sorted({", ".join(m["machine"].values()) for m in manifests.values()}),
+        "versions": {library: sorted(found) for library, found in sorted(versions.items(), key=lambda v: v[0].lower())},
+    }
+
+
+def benchmarks_of_book() -> dict[str, Any]:
+    """The records of `make bench` by their work, and what could not be measured."""
+    records = benchmarks.read()
+    works = benchmarks.works(records).items()
+    return {
+        "works": {work: list(zip(same, benchmarks.ratios(same), strict=True)) for work, same in works},
+        "cells": benchmarks.cells,
+        "left_out": benchmarks.read(benchmarks.left_out_path()),
+        "machines": sorted({f"{r.get('machine', 'unknown')}, commit {r.get('commit', 'unknown')}" for r in records}),
+        "HOW": benchmarks.HOW,
+    }
+
+
+def answers() -> list[tuple[str, str]]:
+    """What `sts run` answers to each of `MISTAKES`; one that is no mistake (any more) is not listed."""
+    found = []
+    for text in MISTAKES:
+        try:
+            runner.plan("default", "default", [text])
+        except ParameterError as error:
+            found.append((text, str(error)))
+    return found
+
+
+def _model_cards(run: str) -> str:
+    """A section for each network that notebook 05 of the run saved, and notebook 08 of its runs.
+
+    Models that answer together come last in a folder, in one card.
+    """
+    parts = []
+    for made_by, notebook in ((run, "05_deep_models"), *((profile, REAL_SIGNALS) for profile in FILES)):
+        opened = open_or_none(made_by, notebook)
+        found = sorted(opened.path.glob("models/*/model.json")) if opened else []
+        found += sorted(opened.path.glob("models/*/joint.json")) if opened else []
+        if not found and made_by == run:
+            parts.append(
+                f"The run `{run}` has no network: {claims.NOT_MEASURED}. Make one: "
+                f"`sts run {notebook} --run {run}`, then build the book again.\n"
+            )
+        for path in found:
+            where = {"folder": "results/" + "/".join(path.parts[-5:-1]), "notebook": notebook}
+            try:
+                parts.append(render("model_card", model=json.loads(path.read_text(encoding="utf-8")), **where))
+            except (jinja2.UndefinedError, ValueError, TypeError, AttributeError) as error:
+                raise DamagedFile(f"{path} is damaged ({error!r}); make the model again ({notebook})") from error
+    return "\n".join(parts)

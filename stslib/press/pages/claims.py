@@ -11,9 +11,10 @@ from dataclasses import dataclass
 
 from stslib.evaluation import COMPARABLE_DATA, METRIC_NAMES, paper_value
 from stslib.figures.style import MODEL_NAMES
+from stslib.networks import PAPER_ARCHITECTURES
 from stslib.press.pages.evidence import DATA_WORDS, Evidence, Record, percent
 
-NETWORKS = ("mobilenet_v2", "resnet18", "densenet121", "inception_v3")
+NETWORKS = PAPER_ARCHITECTURES
 
 #: Cells behind the paper's numbers, by split (section III.C).
 PAPER_CELLS = {"holdout": 1118, "cv": 4472}
@@ -79,21 +80,12 @@ def judge(record: Record) -> tuple[str, str]:
         return "not decided: no interval", "open"
     paper, relation = found
     where = "on real tables" if record.data == "published" else "on real recordings"
-    if relation == "=" and record.low <= paper <= record.high:
-        return f"reproduced {where}", "good"
-    if relation == "=":
-        return (
-            (f"higher than the paper {where}", "good")
-            if record.low > paper
-            else (f"lower than the paper {where}", "bad")
-        )
+    equality = relation == "="
     if record.low > paper:
-        return f"reproduced {where}", "good"
-    return (
-        (f"below the paper's bound {where}", "bad")
-        if record.high <= paper
-        else ("not decided: within the interval", "open")
-    )
+        return f"{'higher than the paper' if equality else 'reproduced'} {where}", "good"
+    if record.high < paper or (record.high == paper and not equality):
+        return ("lower than the paper" if equality else "below the paper's bound") + f" {where}", "bad"
+    return (f"reproduced {where}", "good") if equality else ("not decided: within the interval", "open")
 
 
 Rule = Callable[[Evidence, str], Finding | None]

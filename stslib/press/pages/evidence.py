@@ -35,6 +35,17 @@ def percent(fraction: float, digits: int = 1) -> str:
     return f"{100 * fraction:.{digits}f}\u00a0%"
 
 
+def interval(value: float, low: float | None, high: float | None, split: str) -> str:
+    """A value with its interval, in per cent: 95 % bootstrap interval, or ± SD over folds for `cv`."""
+    if math.isnan(value):
+        return "no number"
+    if low is None or high is None:
+        return percent(value)
+    if split == "cv":
+        return f"{percent(value)} ±\u00a0{50 * (high - low):.1f}"
+    return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
 @dataclass(frozen=True)
 class Record:
     """A metric record (see `runs.Stage.metrics`) and where it was made.
@@ -63,15 +74,8 @@ class Record:
 
     @property
     def text(self) -> str:
-        """The value with its interval, in per cent: 95 % bootstrap interval, or -/+ SD over folds for `cv`."""
-        if math.isnan(self.value):
-            return "no number"
-        value = percent(self.value)
-        if self.low is None or self.high is None:
-            return value
-        if self.split == "cv":
-            return f"{value} ±\u00a0{50 * (self.high - self.low):.1f}"
-        return f"{value} [{100 * self.low:.1f}, {100 * self.high:.1f}]"
+        """The value with its interval, in per cent."""
+        return interval(self.value, self.low, self.high, self.split)
 
 
 @dataclass(frozen=True)
@@ -136,7 +140,7 @@ def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
                     if data == "simulated" and entry["data"] != data:
                         raise StsError(
                             f"{stage.path / 'metrics.json'} calls its data {entry['data']!r}, but the run's cells are "
-                            f"{data}; mend the notebook {name} and run it again"
+                            f"{data}; correct the notebook {name} and run it again"
                         )
                     value = math.nan if entry["value"] is None else float(entry["value"])
                     where = {"run": run, "notebook": name, "options": stage.parameters}
