@@ -89,12 +89,12 @@ def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     import subprocess
     import sys
 
-    from stslib.press import fingerprint as provenance
+    from stslib.press.folders import project_root
 
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", "run", "--profile", "smoke", "--results", str(results)],
-        cwd=provenance.project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
+        cwd=project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-3000:]
     return results / "smoke"

@@ -14,8 +14,8 @@ from stslib.audit import importance
 from stslib.cohort import CLASSES
 from stslib.figures import audit as pictures
 from stslib.press import parameters
-from stslib.press import stage as runs
 from stslib.press.runner import available, read_profile
+from stslib.press.stage import Stage
 from stslib.support.errors import ParameterError, StsError
 
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
@@ -234,7 +234,7 @@ def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells(
     for name in ("default", "smoke", "paper"):
         assert "07_audit" not in read_profile(name)["notebooks"]
     monkeypatch.setenv("STS_RESULTS", str(tmp_path))
-    stage = runs.Stage("01_data", "default", {"source": "simulated"}, writable=False)
+    stage = Stage("01_data", "default", {"source": "simulated"}, writable=False)
     with pytest.raises(StsError, match="sts run --profile published") as caught:
         audit.load(stage)
     assert "\n" not in str(caught.value)

@@ -22,7 +22,7 @@ from stslib.evaluation import temperature
 from stslib.io import open_source
 from stslib.models import card as modelcard
 from stslib.models import prediction
-from stslib.press import fingerprint as provenance
+from stslib.press.folders import project_root
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from tests.io import standin
 
@@ -32,7 +32,7 @@ COLUMNS = [f"p:{name}" for name in CLASSES]
 def sts_predict(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", "predict", *map(str, arguments)],
-        cwd=provenance.project_root(), capture_output=True, text=True, check=False, env={**os.environ},
+        cwd=project_root(), capture_output=True, text=True, check=False, env={**os.environ},
     )  # fmt: skip
 
 

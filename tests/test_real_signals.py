@@ -19,7 +19,7 @@ from stslib.io import open_source
 from stslib.models import card as modelcard
 from stslib.models import prediction
 from stslib.models import signals as realsignals
-from stslib.press import runner as notebooks
+from stslib.press import runner
 from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing, ScalogramWarning
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import SweepSettings
@@ -37,7 +37,7 @@ BANK = ("wavelet", "frequency_min_hz", "frequency_max_hz", "rate_hz")
 
 def parameters_of(profile: str) -> dict[str, Any]:
     """What the profile gives notebook 08."""
-    (task,) = notebooks.plan("real-signals-test", profile)
+    (task,) = runner.plan("real-signals-test", profile)
     return task.parameters
 
 

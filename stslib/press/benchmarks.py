@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from stslib.press import stage as runs
+from stslib.press.folders import results_folder
 from stslib.support.errors import DamagedFile
 from stslib.support.files import atomic
 
@@ -22,12 +22,12 @@ HOW = "make bench"
 
 def path() -> Path:
     """Where the records lie: `bench.json` beside the runs."""
-    return runs.results_folder() / "bench.json"
+    return results_folder() / "bench.json"
 
 
 def left_out_path() -> Path:
     """Where it is written what could not be measured, and why: `{"name", "work", "reason"}`."""
-    return runs.results_folder() / "bench_left_out.json"
+    return results_folder() / "bench_left_out.json"
 
 
 def read(file: Path | None = None) -> list[dict[str, Any]]:

@@ -17,10 +17,11 @@ from pathlib import Path
 import nbformat
 from tqdm import tqdm
 
-from stslib.press import pages as bookpages
-from stslib.press import stage as runs
-from stslib.press.fingerprint import code_hash, project_root
+from stslib.press import pages
+from stslib.press.fingerprint import code_hash
+from stslib.press.folders import project_root
 from stslib.press.parameters import home_profile, read_notebook
+from stslib.press.stage import open_stage
 from stslib.support import files
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 
@@ -67,10 +68,10 @@ def _figure_apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     figure = nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-figure", metadata=dict(cell.metadata))
     figure.metadata["tags"] = [*cell.metadata.get("tags", []), "remove-input"]
     figure.outputs, figure.execution_count = pictures, cell.execution_count
-    said = nbformat.from_dict(cell)
-    said.outputs = [o for o in cell.outputs if o not in pictures]
-    del said.metadata["mystnb"]
-    return [said, figure]
+    text = nbformat.from_dict(cell)
+    text.outputs = [o for o in cell.outputs if o not in pictures]
+    del text.metadata["mystnb"]
+    return [text, figure]
 
 
 def assemble(run: str, folder: Path) -> list[str]:
@@ -98,40 +99,35 @@ def assemble(run: str, folder: Path) -> list[str]:
         home = home_profile(source)
         page = _apart(source, name, home, run) if home else _page(source, name, run)
         nbformat.write(page, folder / "notebooks" / f"{name}.ipynb")
-    bookpages.write(run, names, folder / "book" / GENERATED)
+    pages.write(run, names, folder / "book" / GENERATED)
     return names
 
 
 def _page(source: nbformat.NotebookNode, name: str, run: str) -> nbformat.NotebookNode:
-    stage = runs.open_stage(run, name, wanted_by="the book")
-    path = stage.path / f"{name}.ipynb"
+    path = open_stage(run, name, wanted_by="the book").path / f"{name}.ipynb"
     if not path.is_file():
         raise MissingInput(f"the book needs {path}, and it is not there; make it: sts run {name} --run {run}")
     return merge(source, read_notebook(path), name)
 
 
 def _apart(source: nbformat.NotebookNode, name: str, home: str, run: str) -> nbformat.NotebookNode:
-    """The page of a notebook that needs other cells than the book's run: its results where there are any, else how to make
-    them. Their want, or their age, is told on the page and never stops the book."""
-    for made_by in dict.fromkeys((run, home)):
-        if bookpages.open_or_none(made_by, name) is None:
-            continue
+    """The page of a notebook that needs other cells than the book's run, with the results of its own run if there are any.
+
+    That they are missing, or made by other code, is said on the page and never stops the book.
+    """
+    made_by = next((r for r in (run, home) if pages.open_or_none(r, name) is not None), "")
+    words = "It has not been run here."
+    if made_by:
         try:
             page = _page(source, name, made_by)
+            note = f"The results on this page are those of run `{made_by}`."
+            return page if made_by == run else _noted(page, note, "note")
         except (DamagedFile, MissingInput):
             raise
         except StsError:
             words = f"Its results in run `{made_by}` were made by another version of its code, so they are not shown."
-            break
-        return (
-            page if made_by == run else _noted(page, f"The results on this page are those of run `{made_by}`.", "note")
-        )
-    else:
-        words = "It has not been run here."
-    page = nbformat.from_dict(source)
-    return _noted(
-        page, f"{words} The text stands without its results; make them: `sts run --profile {home}`.", "warning"
-    )
+    words += f" The text stands without its results; make them: `sts run --profile {home}`."
+    return _noted(nbformat.from_dict(source), words, "warning")
 
 
 def _noted(page: nbformat.NotebookNode, words: str, kind: str) -> nbformat.NotebookNode:
@@ -204,27 +200,3 @@ def _run(command: list[str]) -> tuple[int, str]:
                 bar.n = int(found.group(2)) + (100 if found.group(1) == "writing output" else 0)
                 bar.refresh()
     return process.returncode, "".join(lines)
-
-
-def check_pages(html: Path) -> dict[str, int]:
-    """Count the figures with alternative text of every page of the table of contents.
-
-    Returns
-    -------
-    dict
-        Page to number of images that have a non-empty alternative text.
-
-    Raises
-    ------
-    DamagedFile
-        A page of the table of contents was not built.
-    """
-    toc = (project_root() / "_toc.yml").read_text(encoding="utf-8")
-    counts = {}
-    for page in re.findall(r"(?:root|file):\s*(\S+)", toc):
-        path = html / f"{page}.html"
-        if not path.is_file():
-            raise DamagedFile(f"the page {page} of _toc.yml is not in the book at {html}; build it again: sts book")
-        images = re.findall(r"<img\b[^>]*>", path.read_text(encoding="utf-8"))
-        counts[page] = sum(bool(re.search(r'alt="(?!_images|\.\.)[^"]{12,}"', image)) for image in images)
-    return counts

@@ -72,16 +72,16 @@ def run(
     results: Path | None,
 ) -> None:  # fmt: skip
     """Run NOTEBOOKS and what they read (all of the profile, if none is named); what is current is not run again."""
-    from stslib.press import runner as nb
+    from stslib.press import execution, runner
 
     _use_results(results)
     run_name = run_name or profile
-    tasks = nb.plan(run_name, profile, overrides, notebooks, force)
+    tasks = runner.plan(run_name, profile, overrides, notebooks, force)
     if only_plan:
         for task in tasks:
             click.echo(f"{task.name}: {'run (' + task.reason + ')' if task.reason else 'current'}")
         return
-    nb.execute(tasks, run_name, echo=click.echo)
+    execution.execute(tasks, run_name, echo=click.echo)
 
 
 @main.command()

@@ -19,7 +19,6 @@ from typing import Any
 
 from stslib.press.parameters import read_notebook
 from stslib.support.environment import versions
-from stslib.support.errors import StsError
 from stslib.support.files import sha256_of
 
 PACKAGE = Path(__file__).parents[1]
@@ -56,33 +55,6 @@ class Fingerprint:
                 return "changed: " + words + (", " + words).join(names[:3]) + (" and more" if len(names) > 3 else "")
             return f"changed: {words}"
         return ""
-
-
-def project_root(start: Path | None = None) -> Path:
-    """The checkout's top folder: the nearest one above `start` that holds notebooks/ and pyproject.toml.
-
-    Raises
-    ------
-    StsError
-        When neither the current folder nor the one of the package lies in a checkout.
-    """
-    for begin in (start or Path.cwd(), PACKAGE):
-        for folder in (begin.resolve(), *begin.resolve().parents):
-            if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
-                return folder
-    raise StsError(f"no checkout with a notebooks/ folder at or above {Path.cwd()}; change into the cloned repository")
-
-
-def digest_of(path: Path) -> str:
-    """What tells that an input changed: the SHA-256 of a file, or of the names, sizes and times of all files of a folder.
-
-    A folder of recordings may hold gigabytes, and a plan must be quick. Empty where there is nothing.
-    """
-    if path.is_file():
-        return sha256_of(path)
-    listed = [(p.relative_to(path).as_posix(), p.stat()) for p in sorted(path.rglob("*")) if p.is_file()]
-    lines = [f"{name} {found.st_size} {found.st_mtime_ns}" for name, found in listed]
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest() if lines else ""
 
 
 # --- code as its syntax tree ------------------------------------------------------------------------------------------
@@ -130,8 +102,8 @@ class _Module:
     ----------
     digest : str
         Hash of what it does.
-    names : frozenset of pairs
-        What it names of stslib (see `_named`). Resolved later: modules may name each other.
+    uses : frozenset of (str, str)
+        What it names of stslib itself: module and name (empty for all of it).
     exports : dict or None
         Of an `__init__.py` that only hands names on: each name's module. None for any other module.
     data : tuple of pathlib.Path
@@ -139,7 +111,7 @@ class _Module:
     """
 
     digest: str
-    names: frozenset[tuple[str, str]]
+    uses: frozenset[tuple[str, str]]
     exports: Mapping[str, str] | None
     data: tuple[Path, ...]
 
@@ -184,15 +156,14 @@ def _exports(tree: ast.Module, room: str) -> dict[str, str] | None:
     return found
 
 
-def imported_modules(code: str | ast.Module) -> set[str]:
+def imported_modules(code: str) -> set[str]:
     """Names of the stslib modules that a piece of Python reaches itself, anywhere in it (`figures.style`, `press.stage`).
 
     Counted are imports and modules that are named in full as a text, which is how some are loaded when first asked for.
     Of a room whose `__init__.py` only hands names on, counted are the modules of those names that the code uses
     (`from stslib import cohort` and `cohort.kept`), and all of them where the room itself is handed about.
     """
-    tree = _parse(code) if isinstance(code, str) else code
-    return {module for name in _named(tree) for module in _resolve(*name)}
+    return {module for use in _named(_parse(code)) for module in _resolve(*use)}
 
 
 def _named(tree: ast.Module) -> Iterator[tuple[str, str]]:
@@ -253,7 +224,7 @@ def module_hashes(code: str) -> dict[str, str]:
         if module is None:
             continue
         seen[name] = module.digest
-        waiting.extend(other for named in module.names for other in _resolve(*named))
+        waiting.extend(reached for use in module.uses for reached in _resolve(*use))
         package = name.rpartition(".")[0]  # its __init__ runs before it
         if package and (parent := _read(package)) is not None and parent.exports is None:
             waiting.append(package)

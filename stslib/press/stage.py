@@ -8,14 +8,13 @@ after a kill or a full disk. A stage without a manifest counts as unfinished.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
-import os
 import re
 import shutil
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,40 +22,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from stslib.press import fingerprint as provenance
+from stslib.press.fingerprint import Fingerprint, fingerprint, inputs_named, notebook_code
+from stslib.press.folders import MANIFEST, STATE, digest_of, identity, project_root, read_manifest, run_folder
 from stslib.press.parameters import read_notebook, read_parameters, resolve
 from stslib.support.environment import git_commit, machine
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from stslib.support.files import atomic, sha256_of, why_not_written
 
 if TYPE_CHECKING:
-    import torch
     from matplotlib.figure import Figure
 
-MANIFEST = "manifest.json"
-STATE = ".state.json"
 SCRATCH = "scratch"
-RESULTS_ENVIRONMENT = "STS_RESULTS"
 METRIC_KEYS = ("model", "data", "split", "metric", "value", "low", "high", "n")
-
-
-def results_folder() -> Path:
-    """Where run folders live: the environment variable `STS_RESULTS`, else `results/` of the checkout."""
-    named = os.environ.get(RESULTS_ENVIRONMENT)
-    return Path(named).expanduser().resolve() if named else provenance.project_root() / "results"
-
-
-def run_folder(run: str) -> Path:
-    """Folder of the run called `run`.
-
-    Raises
-    ------
-    StsError
-        When the name could leave the results folder.
-    """
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run):
-        raise StsError(f"run name {run!r} will not do; use letters, digits, '.', '_' and '-', such as 'default'")
-    return results_folder() / run
 
 
 class Stage:
@@ -79,7 +56,7 @@ class Stage:
         self._recorded: dict[str, dict[str, Any]] = {}
         self._checked: set[str] = set()
         self._started = time.time()
-        self._fingerprint: provenance.Fingerprint | None = None
+        self._fingerprint: Fingerprint | None = None
         self._files_read: dict[str, str] = {}
         self._written = False
 
@@ -135,20 +112,6 @@ class Stage:
         except ValueError as error:
             raise self._damaged(path) from error
 
-    def load_tensors(self, name: str) -> dict[str, torch.Tensor]:
-        """Tensors `name` (`<name>.safetensors`); nothing is unpickled."""
-        from safetensors.torch import load_file
-
-        path = self._existing(f"{name}.safetensors")
-        try:
-            return load_file(path)
-        except Exception as error:  # safetensors raises a class of its own, made in Rust
-            raise self._damaged(path) from error
-
-    def load_text(self, filename: str) -> str:
-        """Text file `filename`, suffix included."""
-        return self._existing(filename).read_text(encoding="utf-8")
-
     # --- writing -----------------------------------------------------------------------------------------------
 
     def file(self, filename: str) -> contextlib.AbstractContextManager[Path]:
@@ -187,19 +150,6 @@ class Stage:
             path.write_text(json.dumps(value, indent=1, allow_nan=False, default=_plain), encoding="utf-8")
         return value
 
-    def save_tensors(self, name: str, tensors: Mapping[str, torch.Tensor]) -> None:
-        """Save tensors as `<name>.safetensors`."""
-        from safetensors.torch import save_file
-
-        with self.file(f"{name}.safetensors") as path:
-            save_file({k: v.detach().cpu().contiguous() for k, v in tensors.items()}, path)
-
-    def save_text(self, filename: str, text: str) -> str:
-        """Save a text as `filename`, suffix included; returns it."""
-        with self.file(filename) as path:
-            path.write_text(text, encoding="utf-8")
-        return text
-
     def save_figure(self, name: str, figure: Figure) -> Figure:
         """Save a figure as `<name>.svg` and `<name>.png`; returns it, so that a cell that ends in the call shows it."""
         for suffix, options in (("svg", {"metadata": {"Date": None}}), ("png", {"dpi": 160})):
@@ -232,12 +182,12 @@ class Stage:
         """Record that an outside file or folder was read: its digest goes into the manifest, and a change makes this stale."""
         if not path.exists():
             raise MissingInput(f"there is no file or folder {path}")
-        self._files_read[str(path.resolve())] = provenance.digest_of(path)
+        self._files_read[str(path.resolve())] = digest_of(path)
         return path
 
     def done(self) -> None:
         """Close the stage: write `manifest.json`. A notebook needs not call this (see `begin`)."""
-        root = provenance.project_root()
+        root = project_root()
         outputs = {
             str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": sha256_of(p)}
             for p in sorted(self.path.rglob("*"))
@@ -251,13 +201,7 @@ class Stage:
             "parameters": self.parameters,
             "seed": self.parameters.get("seed"),
             "fingerprint": self._fingerprint.value,
-            "made_from": {
-                "code": self._fingerprint.code,
-                "modules": self._fingerprint.modules,
-                "parameters": self._fingerprint.parameters,
-                "versions": self._fingerprint.versions,
-                "upstream": self._fingerprint.upstream,
-            },
+            "made_from": asdict(self._fingerprint),
             "files_read": self._files_read,
             "git_commit": git_commit(root),
             "machine": machine(),
@@ -282,33 +226,6 @@ def _plain(value: Any) -> Any:
 def _plain_or_none(value: Any) -> Any:
     value = _plain(value) if isinstance(value, np.generic) else value
     return None if isinstance(value, float) and not np.isfinite(value) else value
-
-
-def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a stage's folder, or None while there is none.
-
-    Raises
-    ------
-    DamagedFile
-        It is there but is no manifest.
-    """
-    path = folder / MANIFEST
-    try:
-        manifest = json.loads(path.read_text(encoding="utf-8"))
-        manifest["fingerprint"], manifest["outputs"], manifest["parameters"]
-        return manifest
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    except (ValueError, KeyError, TypeError):
-        raise DamagedFile(f"{path} is damaged; make it again: sts run {folder.name} --force") from None
-
-
-def identity(fingerprint: str, manifest: Mapping[str, Any] | None) -> str:
-    """What the results of a stage were made from, the outside files that it read included: its fingerprint and theirs."""
-    files = (manifest or {}).get("files_read")
-    if not files:
-        return fingerprint
-    return hashlib.sha256(json.dumps([fingerprint, files], sort_keys=True).encode()).hexdigest()
 
 
 def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
@@ -348,14 +265,14 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     StsError
         The results folder cannot be written.
     """
-    notebook = provenance.project_root() / "notebooks" / f"{name}.ipynb"
+    notebook = project_root() / "notebooks" / f"{name}.ipynb"
     schema = read_parameters(notebook)
     parameters = resolve(schema, {k: namespace[k] for k in schema if k in namespace}, name)
     stage = Stage(name, parameters.get("run", "default"), parameters, writable=True)
-    named = provenance.inputs_named(provenance.notebook_code(notebook))
+    named = inputs_named(notebook_code(notebook))
     manifests = {other: read_manifest(open_stage(stage.run, other, wanted_by=name).path) or {} for other in named}
     upstream = {other: identity(manifest["fingerprint"], manifest) for other, manifest in manifests.items()}
-    stage._fingerprint = provenance.fingerprint(notebook, parameters, upstream)
+    stage._fingerprint = fingerprint(notebook, parameters, upstream)
     _clear(stage.path, stage._fingerprint.value)
     shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
     if shell is not None:
@@ -396,11 +313,11 @@ class _Closing:
             )
 
 
-def _clear(folder: Path, fingerprint: str) -> None:
+def _clear(folder: Path, made_from: str) -> None:
     """Empty a stage's folder; its scratch stays when it was made under the same fingerprint."""
     state = folder / STATE
     try:
-        same = state.is_file() and json.loads(state.read_text())["fingerprint"] == fingerprint
+        same = state.is_file() and json.loads(state.read_text())["fingerprint"] == made_from
     except (ValueError, KeyError, OSError):
         same = False
     if folder.is_dir() and any(folder.iterdir()) and not state.is_file():
@@ -415,4 +332,4 @@ def _clear(folder: Path, fingerprint: str) -> None:
     except OSError as error:
         raise StsError(why_not_written(folder, error)) from error
     with atomic(state) as path:
-        path.write_text(json.dumps({"fingerprint": fingerprint}))
+        path.write_text(json.dumps({"fingerprint": made_from}))

@@ -8,7 +8,8 @@ import numpy as np
 import optuna
 
 from stslib import cohort, training
-from stslib.press import stage as runs
+from stslib.press.folders import run_folder
+from stslib.press.stage import open_stage
 from stslib.support.errors import ParameterError
 
 
@@ -37,9 +38,9 @@ def tune_network(
     ParameterError, MissingInput, DamagedFile, StsError
         A run that has no scalograms, a damaged journal, a storage that cannot be reached.
     """
-    table = runs.open_stage(run, "01_data").load_table("cells", keep_default_na=False)
+    table = open_stage(run, "01_data").load_table("cells", keep_default_na=False)
     cells = cohort.kept(table).reset_index(drop=True)
-    images = runs.open_stage(run, "03_scalograms").load_array("scalograms")
+    images = open_stage(run, "03_scalograms").load_array("scalograms")
     if len(images) != len(cells):
         raise ParameterError(
             f"run {run} has {len(images)} scalograms and {len(cells)} kept cells; run it again: sts run"
@@ -49,6 +50,6 @@ def tune_network(
     if folder is None:
         journal = Path(settings.storage).expanduser()
         beside = journal.parent if journal.suffix == ".journal" else journal
-        beside = runs.run_folder(run) / "searches" if "://" in str(settings.storage) else beside
+        beside = run_folder(run) / "searches" if "://" in str(settings.storage) else beside
         folder = beside / f"{study}.folds"
     return training.run_search(known, base, settings, study, folder)

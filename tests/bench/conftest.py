@@ -31,7 +31,7 @@ from typing import Any
 import pytest
 
 from stslib.press import benchmarks
-from stslib.press.fingerprint import project_root
+from stslib.press.folders import project_root
 from stslib.support.environment import git_commit
 
 MEGABYTE = 2**20

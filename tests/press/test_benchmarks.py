@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from stslib.press import benchmarks, pages
-from stslib.press.fingerprint import project_root
+from stslib.press.folders import project_root
 from stslib.press.pages.markup import render
 from stslib.support.errors import DamagedFile
 

@@ -7,9 +7,8 @@ from pathlib import Path
 import nbformat
 import pytest
 
-from stslib.press import binder as book
-from stslib.press import runner as notebooks
-from stslib.press import stage as runs
+from stslib.press import binder, execution, runner
+from stslib.press.folders import run_folder
 from stslib.support.errors import DamagedFile
 
 
@@ -31,11 +30,11 @@ def apart(checkout: Path) -> Path:
 
 
 def run(name: str, profile: str) -> None:
-    notebooks.execute(notebooks.plan(name, profile), name, echo=lambda _: None)
+    execution.execute(runner.plan(name, profile), name, echo=lambda _: None)
 
 
 def page(root: Path, run: str = "default") -> nbformat.NotebookNode:
-    book.assemble(run, root / "out")
+    binder.assemble(run, root / "out")
     return nbformat.read(root / "out" / "notebooks" / "03_apart.ipynb", as_version=4)
 
 
@@ -45,7 +44,7 @@ def test_where_its_run_is_missing_the_page_says_how_to_make_it_and_the_book_stan
     assert "sts run --profile small" in made.cells[0].source
     assert made.cells[0].source.endswith("Its text.")
     assert not any(c.get("outputs") for c in made.cells)
-    status = (apart / "out/book" / book.GENERATED / "status.md").read_text()
+    status = (apart / "out/book" / binder.GENERATED / "status.md").read_text()
     assert "03_apart" not in status.split("{dropdown}")[0]  # not called missing from a run that it is no part of
 
 
@@ -66,6 +65,6 @@ def test_results_of_other_code_are_left_out_and_damaged_ones_refused(apart: Path
     nbformat.write(notebook, path)
     assert "another version of its code" in page(apart).cells[0].source
     path.write_text(whole)
-    (runs.run_folder("small") / "03_apart" / "manifest.json").write_text("{")
+    (run_folder("small") / "03_apart" / "manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match="is damaged"):
         page(apart)

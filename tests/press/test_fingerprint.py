@@ -33,8 +33,8 @@ def package(tmp_path, monkeypatch):
         "room/two.py": "b = 'table.json'",
         "room/three.py": 'def c():\n    """Give two sweeps."""\n    x = 1  # a comment\n    return x\n',
         "room/table.json": "1",
-        "other/__init__.py": "z = 1",
-        "other/part.py": "",
+        "other/__init__.py": "z = 1\ndef later():\n    from stslib.other import part",  # a circle
+        "other/part.py": "from stslib.other import z",
     }
     for name, text in files.items():
         path = tmp_path / "stslib" / name
@@ -44,13 +44,13 @@ def package(tmp_path, monkeypatch):
     return tmp_path / "stslib"
 
 
-WHOLE = {"room", "room.one", "room.two", "room.three", "room/table.json", "other"}
+WHOLE = {"room", "room.one", "room.two", "room.three", "room/table.json", "other", "other.part"}
 
 
 @pytest.mark.parametrize(
     ("code", "modules"),
     [
-        ("from stslib import room\nroom.a", {"room.one", "other"}),
+        ("from stslib import room\nroom.a", {"room.one", "other", "other.part"}),
         ("from stslib import room as r\nr.c + r.c", {"room.three"}),
         ("from stslib.room import b", {"room.two", "room/table.json"}),
         ("from stslib import room\nroom.c(room.b)", {"room.two", "room.three", "room/table.json"}),

@@ -17,11 +17,11 @@ from click.testing import CliRunner
 
 from stslib import evaluation
 from stslib.cohort import CLASSES
-from stslib.press import fingerprint as provenance
 from stslib.press import pages
-from stslib.press import stage as runs
 from stslib.press.cli import main
+from stslib.press.folders import project_root
 from stslib.press.pages import claims, evidence, markup, write
+from stslib.press.stage import begin
 from stslib.support.errors import DamagedFile, StsError
 
 NETWORKS = claims.NETWORKS
@@ -34,7 +34,7 @@ PARAMETERS = {
     'note = "a|b`c*"  # any text',
     "08_real_signals": 'run = "default"  # name of the run folder under results\nn_folds = 5  # folds [2, 10]',
 }
-ROOT = provenance.project_root(Path(__file__).parent)
+ROOT = project_root(Path(__file__).parent)
 
 
 def notebook(name: str) -> nbformat.NotebookNode:
@@ -69,7 +69,7 @@ def finish(
     name: str, records: list[dict] | None = None, cells: pd.DataFrame | None = None, **parameters: object
 ) -> None:
     """Finish a stage with made-up results, as its notebook would."""
-    stage = runs.begin(name, {"run": "default", **parameters})
+    stage = begin(name, {"run": "default", **parameters})
     if cells is not None:
         stage.save_table("cells", cells)
     if records is not None:
@@ -276,7 +276,7 @@ def test_real_signals_are_shown_from_their_own_runs(book):
     assert text.count("Not measured here") == 2
     assert "sts run --profile action_potentials" in text
     nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
-    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
     values = {
         ("compact", "weighted_f1"): 0.81,
         ("compact", "balanced_accuracy"): 0.69,
@@ -296,7 +296,7 @@ def test_real_signals_are_shown_from_their_own_runs(book):
 def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said(book):
     assert "has no network" in page("model_card.md")
     nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
-    stage = runs.begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
     fit = {"max_epochs": 40, "batch_size": 32, "learning_rate": 0.004}
     recipe = {"weights": "none", "dropout": 0.3, "n_seeds": 3, "fit": fit}
     score = {"metric": "balanced_accuracy", "split": "cv", "value": 0.79, "low": 0.76, "high": 0.82}

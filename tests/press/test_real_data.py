@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stslib.press import fingerprint as provenance
+from stslib.press.folders import project_root
 
 pytestmark = [pytest.mark.slow, pytest.mark.mirror]
 
@@ -18,7 +18,7 @@ TRIALS = 4  # of the 50 of the profile: enough to prove the path and the figure,
 def sts(results, *arguments):
     done = subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", "run", *arguments, "--results", str(results)],
-        cwd=provenance.project_root(), capture_output=True, text=True, check=False,
+        cwd=project_root(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
@@ -83,7 +83,7 @@ def test_a_mirror_without_the_asked_file_is_one_line(tmp_path, monkeypatch):
     done = subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", "run", "01_data", "--profile", "published",
          "--results", str(tmp_path / "r")],
-        cwd=provenance.project_root(), capture_output=True, text=True, check=False,
+        cwd=project_root(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 1
     error = [line for line in done.stderr.splitlines() if line.startswith("sts: ")]

@@ -16,8 +16,8 @@ import pandas as pd
 import pytest
 
 from stslib.cohort import CLASSES
-from stslib.press import fingerprint as provenance
-from stslib.press import stage as runs
+from stslib.press.folders import project_root
+from stslib.press.stage import Stage, open_stage
 from tests.io import standin
 from tests.io.standin import Steps
 from tests.io.standin_server import Archives
@@ -57,16 +57,16 @@ def cohort_cells() -> Iterator[tuple[str, str, int]]:
 def sts(results: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
     done = subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", *map(str, arguments), *(("--results", str(results)) if results else ())],
-        cwd=provenance.project_root(), capture_output=True, text=True, check=False,
+        cwd=project_root(), capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == code, done.stdout + done.stderr[-3000:]
     assert "Traceback" not in done.stderr
     return done
 
 
-def stage(results: Path, run: str, name: str, monkeypatch: pytest.MonkeyPatch) -> runs.Stage:
+def stage(results: Path, run: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
     monkeypatch.setenv("STS_RESULTS", str(results))
-    return runs.open_stage(run, name)
+    return open_stage(run, name)
 
 
 def check_account(cells: pd.DataFrame, counts: pd.DataFrame) -> None:

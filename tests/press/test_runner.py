@@ -15,19 +15,19 @@ import numpy as np
 import papermill
 import pytest
 
-from stslib.press import fingerprint as provenance
-from stslib.press import runner as notebooks
-from stslib.press import stage as runs
+from stslib.press import execution, fingerprint, runner
+from stslib.press.folders import run_folder
+from stslib.press.stage import open_stage
 from stslib.support.errors import DamagedFile, ParameterError, StsError
 from tests.conftest import MINI_NOTEBOOKS, write_notebook
 
 
 def reasons(**options):
-    return {t.name: t.reason for t in notebooks.plan("default", **options)}
+    return {t.name: t.reason for t in runner.plan("default", **options)}
 
 
 def run_all(**options):
-    notebooks.execute(notebooks.plan("default", **options), "default", echo=lambda _: None)
+    execution.execute(runner.plan("default", **options), "default", echo=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -45,7 +45,7 @@ def run_all(**options):
 )
 def test_bad_input_is_refused_before_anything_runs(checkout, options, words):
     with pytest.raises(ParameterError) as caught:
-        notebooks.plan("default", **options)
+        runner.plan("default", **options)
     assert all(word in str(caught.value) for word in words)
     assert not (checkout / "results").exists()
 
@@ -53,10 +53,10 @@ def test_bad_input_is_refused_before_anything_runs(checkout, options, words):
 def test_a_profile_with_a_wrong_parameter_is_refused(checkout):
     (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: 3, typo: 1}\n")
     with pytest.raises(ParameterError, match="typo"):
-        notebooks.plan("default", "bad")
+        runner.plan("default", "bad")
     (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: [")
     with pytest.raises(ParameterError, match="not valid YAML"):
-        notebooks.plan("default", "bad")
+        runner.plan("default", "bad")
 
 
 @pytest.fixture(scope="module")
@@ -90,7 +90,7 @@ def test_a_finished_run_is_current_and_complete(done):
     executed = nbformat.read(done / "results/default/01_make/01_make.ipynb", as_version=4)
     assert any("injected-parameters" in c.metadata.get("tags", []) for c in executed.cells)
     messages = []
-    notebooks.execute(notebooks.plan("default"), "default", echo=messages.append)
+    execution.execute(runner.plan("default"), "default", echo=messages.append)
     assert all(m.endswith(": current") for m in messages)
 
 
@@ -117,8 +117,8 @@ def test_changed_code_counts_and_changed_prose_and_comments_do_not(done):
 
 
 def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path, monkeypatch):
-    package = shutil.copytree(provenance.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "PACKAGE", package)
+    package = shutil.copytree(fingerprint.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
     assert set(reasons().values()) == {""}
     with (package / "cohort" / "__init__.py").open("a") as module:  # only 02_use imports it
         module.write("touched = True\n")
@@ -129,24 +129,24 @@ def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path,
 
 
 def test_another_library_version_counts(done, monkeypatch):
-    provenance.versions()
-    monkeypatch.setattr(provenance, "versions", lambda: {"python": "3.99"})
+    fingerprint.versions()
+    monkeypatch.setattr(fingerprint, "versions", lambda: {"python": "3.99"})
     assert all("version of" in r for r in reasons().values())
 
 
 def test_a_damaged_result_is_an_error_and_force_mends_it(done):
     (done / "results/default/01_make/values.npy").write_bytes(b"\x93NUMPY rubbish")
     with pytest.raises(DamagedFile, match=r"values\.npy is damaged"):
-        notebooks.plan("default")
-    tasks = notebooks.plan("default", only=["01_make"], force=True)
-    notebooks.execute(tasks, "default", echo=lambda _: None)
+        runner.plan("default")
+    tasks = runner.plan("default", only=["01_make"], force=True)
+    execution.execute(tasks, "default", echo=lambda _: None)
     assert reasons()["01_make"] == ""
 
 
 def test_a_damaged_manifest_is_an_error(done):
     (done / "results/default/02_use/manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match=r"manifest\.json is damaged"):
-        notebooks.plan("default")
+        runner.plan("default")
 
 
 def test_a_broken_notebook_fails_in_one_line_and_counts_as_unfinished(done):
@@ -215,12 +215,12 @@ def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_th
         assert finished_after(making, texts[making])
         assert finished_after(making, texts[making])  # run once more
         assert "inline" in shown("import matplotlib; print(matplotlib.get_backend())")  # figures are shown
-    stage = runs.open_stage("default", "01_make")
+    stage = open_stage("default", "01_make")
     assert len(stage.load_array("values")) == 5
 
 
 def test_two_runs_at_once_are_kept_apart(done):
-    with notebooks._locked(runs.run_folder("default")), pytest.raises(StsError, match="another sts run"):
+    with execution._locked(run_folder("default")), pytest.raises(StsError, match="another sts run"):
         run_all()
 
 
@@ -251,9 +251,9 @@ def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
     notebook.cells[2].source = "stage.save_array('values', np.full(n_values, float(text)))"
     nbformat.write(notebook, path)
     (checkout / "given.txt").write_text("1")
-    notebooks.execute(notebooks.plan("default"), "default", echo=lambda *_: None)
+    execution.execute(runner.plan("default"), "default", echo=lambda *_: None)
     assert set(reasons().values()) == {""}
     (checkout / "given.txt").write_text("2")
     assert reasons()["01_make"] == "input given.txt changed"
-    notebooks.execute(notebooks.plan("default", only=["01_make"]), "default", echo=lambda *_: None)
+    execution.execute(runner.plan("default", only=["01_make"]), "default", echo=lambda *_: None)
     assert reasons() == {"01_make": "", "02_use": "changed: result of 01_make", "03_apart": ""}

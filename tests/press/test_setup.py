@@ -10,9 +10,9 @@ from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 from packaging.version import Version
 
-from stslib.press import fingerprint as provenance
+from stslib.press.folders import project_root
 
-ROOT = provenance.project_root()
+ROOT = project_root()
 
 
 def test_a_second_make_does_no_set_up_again():

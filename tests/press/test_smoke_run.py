@@ -16,11 +16,10 @@ from PIL import Image
 
 from stslib import evaluation, networks
 from stslib.cohort import CLASSES
-from stslib.press import binder as book
-from stslib.press import fingerprint as provenance
-from stslib.press import runner as notebooks
-from stslib.press import stage as runs
+from stslib.press import binder, fingerprint, runner
+from stslib.press.folders import project_root
 from stslib.press.parameters import read_parameters
+from stslib.press.stage import METRIC_KEYS, open_stage
 
 pytestmark = pytest.mark.slow
 
@@ -39,11 +38,11 @@ def _results(smoke, monkeypatch):
 
 
 def stage(name):
-    return runs.open_stage("smoke", name)
+    return open_stage("smoke", name)
 
 
 def test_every_notebook_ran_and_nothing_would_run_again(smoke):
-    tasks = notebooks.plan("smoke", "smoke")
+    tasks = runner.plan("smoke", "smoke")
     assert [t.name for t in tasks] == NOTEBOOKS
     assert {t.reason for t in tasks} == {""}
 
@@ -79,7 +78,7 @@ def test_arrays_and_tables_agree(smoke):
 
 def test_metrics_have_every_model_in_cv_and_holdout(smoke):
     records = pd.DataFrame(json.loads((smoke / "metrics.json").read_text()))
-    assert list(records.columns) == list(runs.METRIC_KEYS)
+    assert list(records.columns) == list(METRIC_KEYS)
     assert set(records.data) == {"simulated"}
     for model in (*networks.PAPER_ARCHITECTURES, "lightgbm"):
         for split in ("cv", "holdout"):
@@ -125,7 +124,7 @@ def test_saved_models_give_the_saved_predictions(smoke):
 
 
 def test_no_outputs_are_committed():
-    for path in notebooks.available().values():
+    for path in runner.available().values():
         for cell in nbformat.read(path, as_version=4).cells:
             if cell.cell_type == "code":
                 assert cell.outputs == [], path.name
@@ -133,7 +132,7 @@ def test_no_outputs_are_committed():
 
 
 def test_every_notebook_follows_the_page_template():
-    for name, path in notebooks.available().items():
+    for name, path in runner.available().items():
         notebook = nbformat.read(path, as_version=4)
         text = "\n".join(c.source for c in notebook.cells if c.cell_type == "markdown")
         for part in ("What you will see", "Prerequisites", "Minutes", "What this means", "What next"):
@@ -151,14 +150,12 @@ def test_every_notebook_follows_the_page_template():
 def test_papermill_alone_runs_a_notebook_with_another_parameter(smoke, tmp_path):
     """The student's way: `papermill notebooks/03_scalograms.ipynb out.ipynb -p wavelet gaus2`, changed within a minute."""
     shutil.copytree(smoke, tmp_path / "results" / "smoke", ignore=shutil.ignore_patterns(".lock"))
-    before = runs.open_stage("smoke", "03_scalograms")
+    before = open_stage("smoke", "03_scalograms")
     started = time.monotonic()
     command = [sys.executable, "-m", "papermill", "notebooks/03_scalograms.ipynb", str(tmp_path / "out.ipynb"),
                "-p", "run", "smoke", "-p", "wavelet", "gaus2", "-p", "frequency_max_hz", "400"]  # fmt: skip
     environment = {**__import__("os").environ, "STS_RESULTS": str(tmp_path / "results")}
-    done = subprocess.run(
-        command, cwd=provenance.project_root(), env=environment, capture_output=True, text=True, check=False
-    )
+    done = subprocess.run(command, cwd=project_root(), env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr[-2000:]
     print(f"notebook 03 alone: {time.monotonic() - started:.0f} s")
     changed = json.loads((tmp_path / "results/smoke/03_scalograms/manifest.json").read_text())
@@ -178,15 +175,15 @@ def test_papermill_alone_runs_a_notebook_with_another_parameter(smoke, tmp_path)
     ],
 )
 def test_a_changed_module_reruns_exactly_its_dependents(smoke, tmp_path, monkeypatch, module, reruns):
-    package = shutil.copytree(provenance.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
-    monkeypatch.setattr(provenance, "PACKAGE", package)
+    package = shutil.copytree(fingerprint.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
+    monkeypatch.setattr(fingerprint, "PACKAGE", package)
     with (package / f"{module}.py").open("a") as stream:
         stream.write("touched = True\n")
-    assert {t.name for t in notebooks.plan("smoke", "smoke") if t.reason} == reruns
+    assert {t.name for t in runner.plan("smoke", "smoke") if t.reason} == reruns
 
 
 def test_a_changed_parameter_reruns_exactly_its_dependents(smoke):
-    tasks = notebooks.plan("smoke", "smoke", overrides=["04_baseline.n_bootstrap=150"])
+    tasks = runner.plan("smoke", "smoke", overrides=["04_baseline.n_bootstrap=150"])
     assert "01_data" not in {t.name for t in tasks if t.reason}
     assert "03_scalograms" not in {t.name for t in tasks if t.reason}
     assert "04_baseline" in {t.name for t in tasks if t.reason}
@@ -203,7 +200,7 @@ def html(smoke, tmp_path_factory):
     output = tmp_path_factory.mktemp("book")
     command = [sys.executable, "-m", "stslib.press.cli", "book", "--run", "smoke", "--results", str(smoke.parent),
                "--output", str(output)]  # fmt: skip
-    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=provenance.project_root())
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=project_root())
     assert done.returncode == 0, done.stderr + (output / "book.log").read_text()[-3000:]
     assert done.stdout.strip().endswith("html/index.html")
     return output / "html"
@@ -211,10 +208,10 @@ def html(smoke, tmp_path_factory):
 
 def test_the_book_has_every_page_and_its_figures(html):
     """Built with warnings as errors; each notebook's page shows its figures with captions and alternative texts."""
-    counts = book.check_pages(html)
+    counts = binder.check_pages(html)
     for name in NOTEBOOKS:
         page = (html / "notebooks" / f"{name}.html").read_text()
-        wanted = sum("mystnb" in c.metadata for c in nbformat.read(notebooks.available()[name], as_version=4).cells)
+        wanted = sum("mystnb" in c.metadata for c in nbformat.read(runner.available()[name], as_version=4).cells)
         assert wanted >= 1, name
         assert counts[f"notebooks/{name}"] >= wanted, (name, counts)
         assert page.count("<figcaption") >= wanted, name
@@ -229,11 +226,11 @@ def test_simulated_results_are_called_so_on_every_page_that_shows_them(html):
 
 
 def test_a_page_cannot_show_outputs_of_other_code(smoke):
-    source = nbformat.read(notebooks.available()["03_scalograms"], as_version=4)
+    source = nbformat.read(runner.available()["03_scalograms"], as_version=4)
     executed = nbformat.read(smoke / "03_scalograms" / "03_scalograms.ipynb", as_version=4)
-    merged = book.merge(source, executed, "03_scalograms")
+    merged = binder.merge(source, executed, "03_scalograms")
     assert any(c.get("outputs") for c in merged.cells)
     code = next(c for c in source.cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", []))
     code.source += "\n1 + 1"
     with pytest.raises(Exception, match="not the one that was run"):
-        book.merge(source, executed, "03_scalograms")
+        binder.merge(source, executed, "03_scalograms")

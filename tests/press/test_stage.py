@@ -9,14 +9,16 @@ import pandas as pd
 import pytest
 import torch
 
-from stslib.press import stage as runs
+from stslib.press import stage as stage_module
+from stslib.press.folders import run_folder
+from stslib.press.stage import METRIC_KEYS, begin, open_stage
 from stslib.support import files
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 
 
 @pytest.fixture
 def stage(checkout):
-    return runs.begin("01_make", {"run": "default", "n_values": 5})
+    return begin("01_make", {"run": "default", "n_values": 5})
 
 
 def test_everything_saved_comes_back(stage):
@@ -29,7 +31,7 @@ def test_everything_saved_comes_back(stage):
         array[:] = 7
     stage.done()
 
-    back = runs.open_stage("default", "01_make")
+    back = open_stage("default", "01_make")
     pd.testing.assert_frame_equal(back.load_table("cells"), table)
     sweeps = back.load_array("sweeps")
     assert isinstance(sweeps, np.memmap)
@@ -66,7 +68,7 @@ def test_a_damaged_file_is_noticed(stage, name, harm):
         data[-5] ^= 0xFF
     path.write_bytes(data)
 
-    back = runs.open_stage("default", "01_make")
+    back = open_stage("default", "01_make")
     load = {"npy": back.load_array, "csv": back.load_table, "json": back.load_json, "safetensors": back.load_tensors}
     stem, suffix = name.split(".")
     with pytest.raises(DamagedFile, match="damaged") as caught:
@@ -82,10 +84,10 @@ def test_a_pickle_in_disguise_is_refused(stage):
 
 def test_a_missing_result_names_its_notebook(stage, checkout):
     with pytest.raises(MissingInput, match="02_use needs the results of 01_make"):
-        runs.begin("02_use", {"run": "default"})
+        begin("02_use", {"run": "default"})
     stage.done()
     with pytest.raises(MissingInput, match="run notebook 01_make again"):
-        runs.begin("02_use", {"run": "default"}).input("01_make").load_array("values")
+        begin("02_use", {"run": "default"}).input("01_make").load_array("values")
 
 
 def test_nothing_half_written_stays_after_an_error(stage):
@@ -101,7 +103,7 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(stage, monkeypatch):
     def full(*_args, **_kwargs):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(runs.np, "save", full)
+    monkeypatch.setattr(stage_module.np, "save", full)
     with pytest.raises(StsError, match=r"disk is full \(\d+ MB free\)") as caught:
         stage.save_array("values", np.zeros(3))
     assert "\n" not in str(caught.value)
@@ -123,7 +125,7 @@ def test_an_unwritable_results_folder(checkout, monkeypatch):
     (checkout / "file").write_text("")
     monkeypatch.setenv("STS_RESULTS", str(checkout / "file" / "results"))
     with pytest.raises(StsError, match="cannot write"):
-        runs.begin("01_make", {})
+        begin("01_make", {})
 
 
 def test_foreign_files_are_never_deleted(checkout):
@@ -131,30 +133,30 @@ def test_foreign_files_are_never_deleted(checkout):
     folder.mkdir(parents=True)
     (folder / "thesis.txt").write_text("years of work")
     with pytest.raises(StsError, match="holds files that no run made"):
-        runs.begin("01_make", {})
+        begin("01_make", {})
     assert (folder / "thesis.txt").exists()
 
 
 def test_scratch_outlives_a_restart_but_not_a_change(checkout):
-    first = runs.begin("01_make", {"n_values": 5})
+    first = begin("01_make", {"n_values": 5})
     (first.scratch("study") / "trial").write_text("1")
     first.save_json("half", 1)
-    again = runs.begin("01_make", {"n_values": 5})
+    again = begin("01_make", {"n_values": 5})
     assert (again.scratch("study") / "trial").exists()
     assert not (again.path / "half.json").exists()
-    changed = runs.begin("01_make", {"n_values": 6})
+    changed = begin("01_make", {"n_values": 6})
     assert not (changed.scratch("study") / "trial").exists()
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])
 def test_a_run_name_cannot_leave_the_results_folder(checkout, name):
     with pytest.raises(StsError, match="run name"):
-        runs.run_folder(name)
+        run_folder(name)
 
 
 def test_metric_records_have_one_form(stage):
     values = ("m", "simulated", "cv", "accuracy", 0.5, 0.4, 0.6, 10)
-    record = dict(zip(runs.METRIC_KEYS, values, strict=True))
+    record = dict(zip(METRIC_KEYS, values, strict=True))
     table = stage.metrics([record])
     assert table.loc[0, "value"] == 0.5
     assert json.loads((stage.path / "metrics.json").read_text()) == [record]
@@ -165,4 +167,4 @@ def test_metric_records_have_one_form(stage):
 def test_a_stage_read_cannot_be_written(stage):
     stage.done()
     with pytest.raises(StsError, match="reading only"):
-        runs.open_stage("default", "01_make").save_json("x", 1)
+        open_stage("default", "01_make").save_json("x", 1)

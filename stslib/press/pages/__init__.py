@@ -16,7 +16,8 @@ import jinja2
 
 from stslib.cohort import REASONS
 from stslib.evaluation import COMPARABLE_DATA, PAPER_RESULTS
-from stslib.press import benchmarks, runner, stage
+from stslib.press import benchmarks, runner
+from stslib.press.folders import read_manifest, run_folder
 from stslib.press.pages import claims, names
 from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none
 from stslib.press.pages.markup import model_name, page_link, plain, render
@@ -156,7 +157,7 @@ def _model_and_start(model: str) -> str:
 
 def _status(run: str, notebooks: Sequence[str]) -> dict[str, Any]:
     """What made the results of a run: the manifest of each notebook, and what they have in common."""
-    read = {n: stage.read_manifest(stage.run_folder(run) / n) for n in notebooks}
+    read = {n: read_manifest(run_folder(run) / n) for n in notebooks}
     manifests = {n: m for n, m in read.items() if m is not None}
     versions: dict[str, set[str]] = {}
     for manifest in manifests.values():

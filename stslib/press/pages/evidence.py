@@ -1,4 +1,4 @@
-"""Everything the book's numbers come from: metric records, cell counts and figures of one or several runs."""
+"""Everything the book's numbers come from: metric records, cell counts and figures of one or several"""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 
 from stslib.evaluation import COMPARABLE_DATA
-from stslib.press import stage as runs
+from stslib.press.folders import read_manifest
+from stslib.press.stage import Stage, open_stage
 from stslib.support.errors import MissingInput, StsError
 
 #: The run that holds the authors' tables; its numbers are shown beside those of the book's own run.
@@ -48,7 +49,7 @@ def interval(value: float, low: float | None, high: float | None, split: str) ->
 
 @dataclass(frozen=True)
 class Record:
-    """A metric record (see `runs.Stage.metrics`) and where it was made.
+    """A metric record (see `Stage.metrics`) and where it was made.
 
     Attributes
     ----------
@@ -151,15 +152,15 @@ def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
     return Evidence(tuple(records), tuple(cohorts), tuple(figures))
 
 
-def open_or_none(run: str, name: str) -> runs.Stage | None:
+def open_or_none(run: str, name: str) -> Stage | None:
     """A finished stage, or None where there is none."""
     try:
-        return runs.open_stage(run, name)
+        return open_stage(run, name)
     except MissingInput:
         return None
 
 
-def _data_of(stages: Mapping[str, runs.Stage]) -> str:
+def _data_of(stages: Mapping[str, Stage]) -> str:
     """Kind of data of a run: by the source of notebook 01, or by the records where the source may hold any kind."""
     first = stages.get("01_data")
     source = str(first.parameters.get("source", "")) if first else ""
@@ -170,12 +171,12 @@ def _data_of(stages: Mapping[str, runs.Stage]) -> str:
     return str(said[0]) if said else source
 
 
-def outputs_of(stage: runs.Stage) -> dict[str, Any]:
+def outputs_of(stage: Stage) -> dict[str, Any]:
     """Names of the files that a finished stage wrote, with what its manifest says of each."""
-    return dict((runs.read_manifest(stage.path) or {}).get("outputs", {}))
+    return dict((read_manifest(stage.path) or {}).get("outputs", {}))
 
 
-def _count(stage: runs.Stage, data: str) -> Cohort:
+def _count(stage: Stage, data: str) -> Cohort:
     cells: pd.DataFrame = stage.load_table("cells")
     kept = cells[cells["status"] == "kept"] if "status" in cells else cells
     split = kept["split"].fillna("") if "split" in kept else pd.Series("", index=kept.index)

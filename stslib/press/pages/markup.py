@@ -11,7 +11,7 @@ import jinja2
 
 from stslib.evaluation import METRIC_NAMES
 from stslib.figures.style import MODEL_NAMES
-from stslib.press.fingerprint import project_root
+from stslib.press.folders import project_root
 from stslib.press.pages.evidence import DATA_WORDS, interval, percent
 from stslib.press.parameters import read_notebook
 from stslib.support.errors import StsError

@@ -1,0 +1,168 @@
+"""Run the notebooks of a plan through papermill, one after the other, in the folder of their run."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from stslib.press.folders import MANIFEST, RESULTS_ENVIRONMENT, project_root, read_manifest, run_folder
+from stslib.press.runner import Task
+from stslib.press.stage import open_stage
+from stslib.support import files, progress
+from stslib.support.errors import MissingInput, StsError
+
+_SECONDS_BETWEEN_LINES = 15.0
+
+
+def execute(tasks: Sequence[Task], run: str, echo: Any = print) -> None:
+    """Run the tasks that have a reason to run, one after the other.
+
+    Raises
+    ------
+    StsError
+        A notebook failed (its last line of error, and where the notebook with the traceback lies), or another process
+        is at work on this run.
+    """
+    folder = run_folder(run)
+    with _locked(folder):
+        for index, task in enumerate(tasks, 1):
+            head = f"[{index}/{len(tasks)}] {task.name}"
+            if not task.reason:
+                echo(f"{head}: current")
+                continue
+            started = time.time()
+            echo(f"{head}: running ({task.reason})")
+            _execute_one(task, run)
+            echo(f"{head}: done in {time.time() - started:.0f} s")
+        _collect_metrics(run, [t.name for t in tasks])
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / ".lock", timeout=0)
+        lock.acquire()
+    except Timeout:
+        raise StsError(f"another sts run is at work in {folder}; wait for it, or choose another --run") from None
+    except OSError as error:
+        raise StsError(files.why_not_written(folder, error)) from None
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _execute_one(task: Task, run: str) -> None:
+    import papermill
+    from nbclient.exceptions import CellExecutionError, DeadKernelError
+    from papermill.exceptions import PapermillExecutionError
+
+    folder = run_folder(run) / task.name
+    failed = run_folder(run) / f"{task.name}.failed.ipynb"
+    with tempfile.TemporaryDirectory(prefix="sts-") as temporary:
+        executed = Path(temporary) / f"{task.name}.ipynb"
+        with contextlib.suppress(OSError):  # what stands there now is no sign that this run ended
+            (folder / MANIFEST).unlink()
+        try:
+            with _environment(run), _bar(Path(temporary) / "progress.json", task.name):
+                papermill.execute_notebook(
+                    str(task.notebook), str(executed), parameters=task.parameters, kernel_name="python3",
+                    progress_bar=False, extra_arguments=["--log-level=50"], cwd=str(project_root()),
+                )  # fmt: skip
+        except (PapermillExecutionError, CellExecutionError) as error:
+            with contextlib.suppress(StsError), files.atomic(failed) as path:  # a full disk must not hide the error
+                shutil.copyfile(executed, path)
+            count = getattr(error, "exec_count", None)
+            where = f"cell {count}" if count else "a cell"
+            what = f"{getattr(error, 'ename', 'error')}: {getattr(error, 'evalue', '')}".strip()
+            ours = what.split(":")[0] in ("StsError", *(kind.__name__ for kind in StsError.__subclasses__()))
+            what = " ".join((what.split(": ", 1)[-1] if ours else what).split())
+            trace = f" (traceback: {failed})" if failed.is_file() else ""
+            raise StsError(f"{task.name} failed in {where}: {what}{trace}") from None
+        except DeadKernelError:
+            raise StsError(f"{task.name}: its kernel died, most often for want of memory; run it again") from None
+        if read_manifest(folder) is None:
+            raise StsError(f"{task.name} ended unfinished: it must open its stage with begin({task.name!r}, globals())")
+        with files.atomic(folder / f"{task.name}.ipynb") as path:
+            shutil.copyfile(executed, path)
+    failed.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def _environment(run: str) -> Iterator[None]:
+    """Let the kernel find the same results folder."""
+    before = os.environ.get(RESULTS_ENVIRONMENT)
+    os.environ[RESULTS_ENVIRONMENT] = str(run_folder(run).parent)
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[RESULTS_ENVIRONMENT]
+        else:
+            os.environ[RESULTS_ENVIRONMENT] = before
+
+
+@contextlib.contextmanager
+def _bar(path: Path, label: str) -> Iterator[None]:
+    """Show the progress that the notebook's kernel writes to `path` as a bar in this terminal."""
+    from tqdm import tqdm
+
+    stop = threading.Event()
+
+    def show() -> None:
+        bar = None
+        last: tuple[str, int, int | None] = ("", 0, None)
+        terminal = sys.stderr.isatty()
+        while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
+            state = progress.read_progress(path)
+            if state is None or state == last:
+                continue
+            (text, done, total), before, last = state, last[0], state
+            if not terminal:  # a log: now and then a line, not a bar
+                print(f"  {text}: {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
+                continue
+            if bar is not None and (text != before or done < bar.n):
+                bar.close()
+                bar = None
+            if bar is None and done != total:
+                bar = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr)
+            if bar is not None:
+                bar.n = done
+                bar.refresh()
+                if done == total:
+                    bar.close()
+                    bar = None
+        if bar is not None:
+            bar.close()
+
+    os.environ[progress.ENVIRONMENT] = str(path)
+    thread = threading.Thread(target=show, name=f"bar-{label}", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        thread.join()
+        del os.environ[progress.ENVIRONMENT]
+
+
+def _collect_metrics(run: str, names: Sequence[str]) -> None:
+    """Put the metric records of all notebooks into `results/<run>/metrics.json`, the one file that others read."""
+    records: list[dict[str, Any]] = []
+    for name in names:
+        with contextlib.suppress(MissingInput):
+            records += open_stage(run, name).load_json("metrics")
+    with files.atomic(run_folder(run) / "metrics.json") as path:
+        path.write_text(json.dumps(records, indent=1), encoding="utf-8")
