@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-import torch
 
 from stslib.press import stage as stage_module
 from stslib.press.folders import run_folder
@@ -26,7 +25,6 @@ def test_everything_saved_comes_back(stage):
     stage.save_table("cells", table)
     stage.save_array("sweeps", np.arange(6, dtype=np.float32).reshape(2, 3))
     stage.save_json("numbers", {"a": np.float64(0.1), "b": [np.int64(3)]})
-    stage.save_tensors("model", {"w": torch.arange(4.0)})
     with stage.new_array("large", (3, 2), np.float16) as array:
         array[:] = 7
     stage.done()
@@ -38,7 +36,6 @@ def test_everything_saved_comes_back(stage):
     assert not sweeps.flags.writeable
     np.testing.assert_array_equal(sweeps, [[0, 1, 2], [3, 4, 5]])
     assert back.load_json("numbers") == {"a": 0.1, "b": [3]}
-    assert torch.equal(back.load_tensors("model")["w"], torch.arange(4.0))
     assert (back.load_array("large") == 7).all()
 
 
@@ -53,12 +50,11 @@ def test_the_manifest_says_what_made_the_results(stage):
 
 
 @pytest.mark.parametrize("harm", ["truncate", "alter"])
-@pytest.mark.parametrize("name", ["values.npy", "cells.csv", "numbers.json", "model.safetensors"])
+@pytest.mark.parametrize("name", ["values.npy", "cells.csv", "numbers.json"])
 def test_a_damaged_file_is_noticed(stage, name, harm):
     stage.save_array("values", np.zeros(300))
     stage.save_table("cells", pd.DataFrame({"cell_id": ["a"] * 50}))
     stage.save_json("numbers", list(range(50)))
-    stage.save_tensors("model", {"w": torch.zeros(30)})
     stage.done()
     path = stage.path / name
     data = bytearray(path.read_bytes())
@@ -69,7 +65,7 @@ def test_a_damaged_file_is_noticed(stage, name, harm):
     path.write_bytes(data)
 
     back = open_stage("default", "01_make")
-    load = {"npy": back.load_array, "csv": back.load_table, "json": back.load_json, "safetensors": back.load_tensors}
+    load = {"npy": back.load_array, "csv": back.load_table, "json": back.load_json}
     stem, suffix = name.split(".")
     with pytest.raises(DamagedFile, match="damaged") as caught:
         load[suffix](stem)
