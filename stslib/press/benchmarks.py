@@ -31,13 +31,7 @@ def left_out_path() -> Path:
 
 
 def read(file: Path | None = None) -> list[dict[str, Any]]:
-    """Records of `file` (by default `path()`), or none where it does not exist.
-
-    Raises
-    ------
-    DamagedFile
-        When the file is not a list of records.
-    """
+    """Records of `file` (by default `path()`), none where it does not exist (`DamagedFile` where it holds no records)."""
     file = file or path()
     if not file.is_file():
         return []

@@ -31,13 +31,7 @@ JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(mai
 
 
 def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """The cells of `source` with the outputs of `executed`, matched by cell id.
-
-    Raises
-    ------
-    StsError
-        A code cell of `source` differs from the one that was run.
-    """
+    """The cells of `source` with the outputs of `executed`, matched by cell id; code that differs is a `StsError`."""
     ran = {cell.id: cell for cell in executed.cells}
     merged = nbformat.from_dict(source)
     for cell in merged.cells:
@@ -77,15 +71,7 @@ def _figure_apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
 def assemble(run: str, folder: Path) -> list[str]:
     """Write the book's sources into `folder`: prose, configuration, and the notebooks with the outputs of `run`.
 
-    Returns
-    -------
-    list of str
-        The notebooks that the table of contents names.
-
-    Raises
-    ------
-    MissingInput
-        A notebook of the table of contents has not been run.
+    Returns the notebooks that the table of contents names; one that was not run is a `MissingInput`.
     """
     root = project_root()
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,24 +124,9 @@ def _noted(page: nbformat.NotebookNode, words: str, kind: str) -> nbformat.Noteb
 
 
 def build(run: str, output: Path | None = None) -> Path:
-    """Build the book of a run; any warning of Sphinx is an error and leaves the former book as it was.
+    """Build the book of a run into `output` (by default `_build` of the checkout); returns its index.html.
 
-    Parameters
-    ----------
-    run : str
-        Run name.
-    output : pathlib.Path, optional
-        Folder for `html/`; `_build` of the checkout by default.
-
-    Returns
-    -------
-    pathlib.Path
-        The book's index.html.
-
-    Raises
-    ------
-    StsError
-        Something is missing, or the build warned or failed (with the first such line and the log's path).
+    Any warning of Sphinx is a `StsError` with the first such line and the log's path, and leaves the former book as it was.
     """
     root = project_root()
     output = (output or root / "_build").resolve()

@@ -7,7 +7,7 @@ import os
 import sys
 from collections import Counter
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import click
 
@@ -17,18 +17,14 @@ from stslib.support.errors import ParameterError, StsError
 class _Group(click.Group):
     """Turns `StsError` into one line on stderr: status 2 for a wrong parameter, 1 for anything else."""
 
-    #: Commands that live in modules of their own, loaded when asked for.
-    elsewhere: ClassVar[dict[str, tuple[str, str]]] = {"data": ("stslib.press.cli_data", "data")}
-
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), *self.elsewhere])
+        return sorted([*super().list_commands(ctx), "data"])
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self.elsewhere:
-            return super().get_command(ctx, cmd_name)
-        module, name = self.elsewhere[cmd_name]
-        command: click.Command = getattr(importlib.import_module(module), name)
-        return command
+        if cmd_name == "data":  # in a module of its own, loaded when asked for
+            command: click.Command = importlib.import_module("stslib.press.cli_data").data
+            return command
+        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -41,40 +37,43 @@ class _Group(click.Group):
             ctx.exit(130)
 
 
-@click.group(cls=_Group, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})
+@click.group(cls=_Group, context_settings={
+    "help_option_names": ["-h", "--help"], "max_content_width": 110, "show_default": True})  # fmt: skip
 @click.version_option(package_name="stslib", prog_name="sts")
 def main() -> None:
     """Spike train scalograms: run the notebooks, build the book, bring your own data."""
 
 
-def _results_option(function: Any) -> Any:
-    return click.option(
-        "--results", type=click.Path(path_type=Path, file_okay=False), default=None,
-        help="Folder that holds the run folders [default: results/ of the checkout].",
-    )(function)  # fmt: skip
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
-def _use_results(results: Path | None) -> None:
+def _use_results(_ctx: click.Context, _option: click.Parameter, results: Path | None) -> None:
     if results is not None:
         os.environ["STS_RESULTS"] = str(results.expanduser().resolve())
 
 
+_results_option = click.option(
+    "--results", type=FOLDER, callback=_use_results, expose_value=False, is_eager=True,
+    help="Folder that holds the run folders [default: results/ of the checkout].",
+)  # fmt: skip
+
+
 @main.command()
 @click.argument("notebooks", nargs=-1)
-@click.option("--profile", default="default", show_default=True, help="Named set of parameters: notebooks/profiles/.")
+@click.option("--profile", default="default", help="Named set of parameters: notebooks/profiles/.")
 @click.option("-p", "--parameter", "overrides", multiple=True, metavar="NOTEBOOK.NAME=VALUE", help="Set a parameter.")
-@click.option("--run", "run_name", default="", help="Name of the run folder [default: the profile's name].")
+@click.option(
+    "--run", "run_name", default="", show_default=False, help="Name of the run folder [default: the profile's name]."
+)
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would run, and why; run nothing.")
 @click.option("--force", is_flag=True, help="Run also what is current (all, or the NOTEBOOKS named).")
 @_results_option
 def run(
-    notebooks: tuple[str, ...], profile: str, overrides: tuple[str, ...], run_name: str, only_plan: bool, force: bool,
-    results: Path | None,
-) -> None:  # fmt: skip
+    notebooks: tuple[str, ...], profile: str, overrides: tuple[str, ...], run_name: str, only_plan: bool, force: bool
+) -> None:
     """Run NOTEBOOKS and what they read (all of the profile, if none is named); what is current is not run again."""
     from stslib.press import execution, runner
 
-    _use_results(results)
     run_name = run_name or profile
     tasks = runner.plan(run_name, profile, overrides, notebooks, force)
     if only_plan:
@@ -85,58 +84,44 @@ def run(
 
 
 @main.command()
-@click.option("--run", "run_name", default="default", show_default=True, help="Run whose results the book shows.")
-@click.option("--output", type=click.Path(path_type=Path, file_okay=False), default=None, help="[default: _build]")
+@click.option("--run", "run_name", default="default", help="Run whose results the book shows.")
+@click.option("--output", type=FOLDER, help="[default: _build]")
 @_results_option
-def book(run_name: str, output: Path | None, results: Path | None) -> None:
+def book(run_name: str, output: Path | None) -> None:
     """Build the Jupyter Book from a finished run; warnings are errors."""
     from stslib.press import binder
 
-    _use_results(results)
-    index = binder.build(run_name, output)
-    click.echo(f"The book: {index}")
+    click.echo(f"The book: {binder.build(run_name, output)}")
+
+
+STORAGE = (
+    "What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines "
+    "(its password in ~/.pgpass or PGPASSWORD)."
+)
+FOLDS = "Where this machine keeps finished folds [default: beside the journal, or searches/ of the run]."
 
 
 @main.command()
 @click.option("--architecture", required=True, help="mobilenet_v2, resnet18, densenet121 or inception_v3.")
+@click.option("--run", "run_name", default="default", help="Run whose cells and scalograms are used.")
+@click.option("--storage", required=True, metavar="FILE|URL", help=STORAGE)
 @click.option(
-    "--run", "run_name", default="default", show_default=True, help="Run whose cells and scalograms are used."
+    "--study", default="", show_default=False, help="Name of the search in its storage [default: the architecture]."
 )
-@click.option(
-    "--storage",
-    required=True,
-    metavar="FILE|URL",
-    help="What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines "
-    "(its password in ~/.pgpass or PGPASSWORD).",
-)
-@click.option("--study", default="", help="Name of the search in its storage [default: the architecture].")
-@click.option(
-    "--folder",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    help="Where this machine keeps finished folds [default: beside the journal, or searches/ of the run].",
-)
-@click.option("--n-trials", default=50, show_default=True, type=click.IntRange(1), help="Finished trials in all.")
-@click.option("--n-folds", default=3, show_default=True, type=click.IntRange(2, 10))
-@click.option("--protocol", default="corrected", show_default=True, help="Search space: small, published or corrected.")
-@click.option("--weights", default="none", show_default=True, help="none, imagenet, or a .safetensors or .npz file.")
-@click.option("--threads", default=1, show_default=True, type=click.IntRange(1, 256), help="Threads of this worker.")
-@click.option("--image-px", default=0, type=click.IntRange(0, 512), help="Image side [default: the protocol's].")
-@click.option("--max-epochs", default=0, type=click.IntRange(0, 1000), help="Epochs at most [default: the protocol's].")
-@click.option("--batch-size", default=0, type=click.IntRange(0, 512), help="Cells a batch [default: the protocol's].")
-@click.option("--prune/--no-prune", default=True, show_default=True, help="Give hopeless trials up after a fold.")
-@click.option("--device", default="cpu", show_default=True, help="cpu or cuda.")
-@click.option("--seed", default=2026, show_default=True, type=click.IntRange(0))
+@click.option("--folder", type=FOLDER, help=FOLDS)
+@click.option("--n-trials", default=50, type=click.IntRange(1), help="Finished trials in all.")
+@click.option("--n-folds", default=3, type=click.IntRange(2, 10))
+@click.option("--protocol", default="corrected", help="Search space: small, published or corrected.")
+@click.option("--weights", default="none", help="none, imagenet, or a .safetensors or .npz file.")
+@click.option("--threads", default=1, type=click.IntRange(1, 256), help="Threads of this worker.")
+@click.option("--image-px", default=0, type=click.IntRange(0, 512), help="Image side; 0: the protocol's.")
+@click.option("--max-epochs", default=0, type=click.IntRange(0, 1000), help="Epochs at most; 0: the protocol's.")
+@click.option("--batch-size", default=0, type=click.IntRange(0, 512), help="Cells a batch; 0: the protocol's.")
+@click.option("--prune/--no-prune", default=True, help="Give hopeless trials up after a fold.")
+@click.option("--device", default="cpu", help="cpu or cuda.")
+@click.option("--seed", default=2026, type=click.IntRange(0))
 @_results_option
-def tune(
-    run_name: str,
-    architecture: str,
-    storage: str,
-    study: str,
-    folder: Path | None,
-    results: Path | None,
-    **options: Any,
-) -> None:
+def tune(run_name: str, architecture: str, storage: str, study: str, folder: Path | None, **options: Any) -> None:
     """Search hyperparameters of a network. Start it as often as you like on one --storage: the workers share the search.
 
     All end when --n-trials trials are finished, over all workers. A worker that was killed loses nothing but the fold
@@ -145,7 +130,6 @@ def tune(
     from stslib import training
     from stslib.press.tuning import tune_network
 
-    _use_results(results)
     settings = training.SearchSettings(
         storage=storage, **{name: options.pop(name) for name in ("n_trials", "n_folds", "seed", "prune")}
     )
@@ -167,21 +151,12 @@ def tune(
 @click.option(
     "--model", required=True, type=click.Path(path_type=Path), help="Folder of a model that notebook 05 saved."
 )
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="CSV to write [default: print].")
 @click.option(
-    "--output", type=click.Path(path_type=Path, dir_okay=False), default=None, help="CSV to write [default: print]."
-)
-@click.option(
-    "--figure",
-    type=click.Path(path_type=Path, file_okay=False),
-    is_flag=False,
-    flag_value="figures",
-    default=None,
-    metavar="[FOLDER]",
+    "--figure", type=FOLDER, is_flag=False, flag_value="figures", metavar="[FOLDER]",
     help="Draw each cell: sweeps, scalograms, saliency [folder: figures]. Give it after PATH.",
-)
-@click.option(
-    "--n-jobs", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes that read recordings."
-)
+)  # fmt: skip
+@click.option("--n-jobs", default=1, type=click.IntRange(1, 64), help="Processes that read recordings.")
 def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n_jobs: int) -> None:
     """Classify the cells of PATH: an NWB or ABF file, a folder of them, or an HDF5 store of cells.
 
@@ -195,9 +170,8 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
 
     trained = modelcard.load(model)  # before anything is read: a wrong model is the first thing to hear of
     store = path.suffix.lower() in (".h5", ".hdf5")
-    source = (
-        sources.open_source("store", store_path=str(path)) if store else sources.open_source("files", path=str(path))
-    )
+    option = {"store_path": str(path)} if store else {"path": str(path)}
+    source = sources.open_source("store" if store else "files", **option)
     cells = source.cells()
     reason = cells["reason"] if "reason" in cells else cells["cell_id"].map(lambda _: "")
     usable = cells.loc[reason == "", "cell_id"]
@@ -216,10 +190,10 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
 
         pictures.save_predicted(done, figure)
     classified, outside = int((table["predicted"] != "").sum()), int(table["out_of_range"].sum())
-    said = f"{classified} of {len(table)} cells classified ({source.kind}); {len(table) - classified} left out, with reasons"
+    summary = f"{classified} of {len(table)} cells classified ({source.kind}); {len(table) - classified} left out, with reasons"
     if outside:
-        said += f"; {outside} outside of the training range, do not trust these"
-    click.echo(said, err=True)
+        summary += f"; {outside} outside of the training range, do not trust these"
+    click.echo(summary, err=True)
 
 
 if __name__ == "__main__":

@@ -1,10 +1,8 @@
-"""`sts data`: fetch recordings and tables, check what was fetched, list what there is.
-
-`stslib.press.cli` hooks the group in with `main.add_command(data)`; errors bubble up to it.
-"""
+"""`sts data`: fetch recordings and tables, check what was fetched, list what there is."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -29,77 +27,87 @@ _WHAT = {
 }
 
 
-@click.group()
+@dataclass(frozen=True)
+class FetchOptions:
+    """What `sts data fetch` is told."""
+
+    source: str
+    output: Path
+    n_cells: int
+    workers: int
+    keep_nwb: bool
+    offset_pa: float
+    tolerance_pa: float
+    repeats: str
+    seed: int
+    base_uri: str
+    per_second: float
+    scheduler: str
+    estimate: bool
+
+    def __post_init__(self) -> None:
+        if not self.per_second > 0:
+            raise ParameterError(f"per-second is {self.per_second}; give a number above 0")
+        if self.base_uri and not self.base_uri.startswith(("http://", "https://")):
+            raise ParameterError(f"base-uri is {self.base_uri!r}; give an address that begins with https:// or http://")
+
+
+@click.group(context_settings={"show_default": True})
 def data() -> None:
     """Fetch and check data."""
+
+
+FOLDER = click.Path(path_type=Path, file_okay=False)
 
 
 @data.command()
 @click.option("--source", type=click.Choice(ARCHIVES), required=True, help="Where from.")
 @click.option(
-    "--output",
-    type=click.Path(path_type=Path, file_okay=False),
-    default=None,
-    help="Folder of the fetched cells [default: recordings/SOURCE; of the tables: recordings].",
+    "--output", type=FOLDER, help="Folder of the fetched cells [default: recordings/SOURCE; of the tables: recordings]."
 )
-@click.option("--cells", "n_cells", type=int, default=0, show_default=True, help="Number of cells; 0: all.")
-@click.option("--workers", type=int, default=8, show_default=True, help="Cells at a time.")
+@click.option("--cells", "n_cells", type=int, default=0, help="Number of cells; 0: all.")
+@click.option("--workers", type=int, default=8, help="Cells at a time.")
 @click.option("--keep-nwb", is_flag=True, help="Keep whole NWB files (dandi: fetch whole files).")
+@click.option("--offset-pa", type=float, default=40.0, help="Current of the partner above the rheobase.")
+@click.option("--tolerance-pa", type=float, default=5.0, help="How far the partner may be from it.")
+@click.option("--repeats", type=click.Choice(["first", "average"]), default="first")
+@click.option("--seed", type=click.IntRange(0), default=2026, help="Of the draw of cells.")
+@click.option("--base-uri", default="", show_default=False, help="Another address of the service.")
+@click.option("--per-second", type=float, default=100.0, help="Requests a second at most.")
 @click.option(
-    "--offset-pa", type=float, default=40.0, show_default=True, help="Current of the partner above the rheobase."
+    "--scheduler", default="", show_default=False, help="Dask scheduler, tcp://host:port, to do the work on a cluster."
 )
-@click.option("--tolerance-pa", type=float, default=5.0, show_default=True, help="How far the partner may be from it.")
-@click.option("--repeats", type=click.Choice(["first", "average"]), default="first", show_default=True)
-@click.option("--seed", type=click.IntRange(0), default=2026, show_default=True, help="Of the draw of cells.")
-@click.option("--base-uri", default="", help="Another address of the service.")
-@click.option("--per-second", type=float, default=100.0, show_default=True, help="Requests a second at most.")
-@click.option("--scheduler", default="", help="Dask scheduler, tcp://host:port, to do the work on a cluster.")
 @click.option("--estimate", is_flag=True, help="Say how many bytes and how long; fetch nothing.")
-def fetch(source: str, output: Path | None, n_cells: int, estimate: bool, **options: Any) -> None:
+def fetch(source: str, output: Path | None, **options: Any) -> None:
     """Fetch recordings (allen, dandi) or the authors' tables (published); the same command goes on after a stop."""
-    output = output or (RECORDINGS if source == "published" else RECORDINGS / source)
     if source == "published":
-        _fetch_tables(output)
-        return
-    if not options["per_second"] > 0:
-        raise ParameterError(f"per-second is {options['per_second']}; give a number above 0")
-    if options["base_uri"] and not options["base_uri"].startswith(("http://", "https://")):
-        raise ParameterError(
-            f"base-uri is {options['base_uri']!r}; give an address that begins with https:// or http://"
-        )
-    _make(output)
-    _fetch_cells(source, output, n_cells, estimate, **options)
+        _fetch_tables(output or RECORDINGS)
+    else:
+        _fetch_cells(FetchOptions(source, output or RECORDINGS / source, **options))
 
 
-def _make(folder: Path) -> None:
-    """The folder that will be written to, before anything travels."""
-    from stslib.support.files import why_not_written
-
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise StsError(why_not_written(folder, error)) from error
-
-
-def _fetch_cells(
-    source: str, output: Path, n_cells: int, estimate: bool, workers: int, keep_nwb: bool, offset_pa: float,
-    tolerance_pa: float, repeats: str, seed: int, base_uri: str, per_second: float, scheduler: str,
-) -> None:  # fmt: skip
+def _fetch_cells(options: FetchOptions) -> None:
     from stslib.io.archives.archive import open_archive
     from stslib.io.archives.fetch import Fetcher
     from stslib.io.archives.http import Http
+    from stslib.support.files import why_not_written
     from stslib.sweeps import SweepSettings
 
-    settings = SweepSettings(offset_pa, tolerance_pa, repeats)
-    archive = open_archive(source, output, keep_nwb, base_uri, Http(per_second=per_second))
-    fetcher = Fetcher(output)
-    plan = fetcher.plan(archive, n_cells, seed, workers)
-    click.echo(f"{source}: {plan}")
-    if estimate:
+    try:  # before anything travels
+        options.output.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StsError(why_not_written(options.output, error)) from error
+    settings = SweepSettings(options.offset_pa, options.tolerance_pa, options.repeats)
+    http = Http(per_second=options.per_second)
+    archive = open_archive(options.source, options.output, options.keep_nwb, options.base_uri, http)
+    fetcher = Fetcher(options.output)
+    plan = fetcher.plan(archive, options.n_cells, options.seed, options.workers)
+    click.echo(f"{options.source}: {plan}")
+    if options.estimate:
         return
-    account = fetcher.fetch(archive, plan, settings, _measure, workers, scheduler)
+    account = fetcher.fetch(archive, plan, settings, _measure, options.workers, options.scheduler)
     click.echo(_summary(account))
-    click.echo(f"{archive.http.n_bytes / 1e6:,.1f} MB in {archive.http.n_requests:,} requests; {output}")
+    click.echo(f"{http.n_bytes / 1e6:,.1f} MB in {http.n_requests:,} requests; {options.output}")
 
 
 def _measure(recording: Any) -> dict[str, float]:

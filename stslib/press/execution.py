@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import sys
 import tempfile
@@ -26,14 +27,7 @@ _SECONDS_BETWEEN_LINES = 15.0
 
 
 def execute(tasks: Sequence[Task], run: str, echo: Any = print) -> None:
-    """Run the tasks that have a reason to run, one after the other.
-
-    Raises
-    ------
-    StsError
-        A notebook failed (its last line of error, and where the notebook with the traceback lies), or another process
-        is at work on this run.
-    """
+    """Run the tasks that have a reason to run, one after the other; a failure is a `StsError` that names its traceback."""
     folder = run_folder(run)
     with _locked(folder):
         for index, task in enumerate(tasks, 1):
@@ -76,7 +70,9 @@ def _execute_one(task: Task, run: str) -> None:
         with contextlib.suppress(OSError):  # what stands there now is no sign that this run ended
             (folder / MANIFEST).unlink()
         try:
-            with _environment(run), _bar(Path(temporary) / "progress.json", task.name):
+            shown = Path(temporary) / "progress.json"
+            known = {RESULTS_ENVIRONMENT: str(run_folder(run).parent), progress.ENVIRONMENT: str(shown)}
+            with _environment(**known), _bar(shown):
                 papermill.execute_notebook(
                     str(task.notebook), str(executed), parameters=task.parameters, kernel_name="python3",
                     progress_bar=False, extra_arguments=["--log-level=50"], cwd=str(project_root()),
@@ -84,78 +80,77 @@ def _execute_one(task: Task, run: str) -> None:
         except (PapermillExecutionError, CellExecutionError) as error:
             with contextlib.suppress(StsError), files.atomic(failed) as path:  # a full disk must not hide the error
                 shutil.copyfile(executed, path)
-            count = getattr(error, "exec_count", None)
-            where = f"cell {count}" if count else "a cell"
-            what = f"{getattr(error, 'ename', 'error')}: {getattr(error, 'evalue', '')}".strip()
-            ours = what.split(":")[0] in ("StsError", *(kind.__name__ for kind in StsError.__subclasses__()))
-            what = " ".join((what.split(": ", 1)[-1] if ours else what).split())
             trace = f" (traceback: {failed})" if failed.is_file() else ""
-            raise StsError(f"{task.name} failed in {where}: {what}{trace}") from None
+            raise StsError(f"{task.name} failed in {_what_failed(error)}{trace}") from None
         except DeadKernelError:
             raise StsError(f"{task.name}: its kernel died, most often for want of memory; run it again") from None
         if read_manifest(folder) is None:
-            raise StsError(f"{task.name} ended unfinished: it must open its stage with begin({task.name!r}, globals())")
+            reason = re.search(rf'{re.escape(task.name)} is unfinished: [^"\\]*', executed.read_text(encoding="utf-8"))
+            must = f"{task.name} ended unfinished: it must open its stage with begin({task.name!r}, globals())"
+            raise StsError(reason.group() if reason else must)
         with files.atomic(folder / f"{task.name}.ipynb") as path:
             shutil.copyfile(executed, path)
     failed.unlink(missing_ok=True)
 
 
+def _what_failed(error: Exception) -> str:
+    """The cell and the last line of its error; the kind of an `StsError` is left out, its words are meant for the reader."""
+    count = getattr(error, "exec_count", None)
+    name, text = getattr(error, "ename", "error"), " ".join(str(getattr(error, "evalue", "")).split())
+    ours = name in ("StsError", *(kind.__name__ for kind in StsError.__subclasses__()))
+    return (f"cell {count}: " if count else "a cell: ") + (text if ours else f"{name}: {text}")
+
+
 @contextlib.contextmanager
-def _environment(run: str) -> Iterator[None]:
-    """Let the kernel find the same results folder."""
-    before = os.environ.get(RESULTS_ENVIRONMENT)
-    os.environ[RESULTS_ENVIRONMENT] = str(run_folder(run).parent)
+def _environment(**values: str) -> Iterator[None]:
+    """Environment variables that the kernel inherits."""
+    before = {name: os.environ.get(name) for name in values}
+    os.environ.update(values)
     try:
         yield
     finally:
-        if before is None:
-            del os.environ[RESULTS_ENVIRONMENT]
-        else:
-            os.environ[RESULTS_ENVIRONMENT] = before
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
 
 
 @contextlib.contextmanager
-def _bar(path: Path, label: str) -> Iterator[None]:
-    """Show the progress that the notebook's kernel writes to `path` as a bar in this terminal."""
+def _bar(path: Path) -> Iterator[None]:
+    """Show the progress that the notebook's kernel writes to `path` as a bar in this terminal; in a log as lines."""
     from tqdm import tqdm
 
     stop = threading.Event()
+    terminal = sys.stderr.isatty()
 
     def show() -> None:
-        bar = None
-        last: tuple[str, int, int | None] = ("", 0, None)
-        terminal = sys.stderr.isatty()
+        bar, last = None, None
         while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
             state = progress.read_progress(path)
             if state is None or state == last:
                 continue
-            (text, done, total), before, last = state, last[0], state
-            if not terminal:  # a log: now and then a line, not a bar
+            text, done, total = state
+            if not terminal:
                 print(f"  {text}: {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
-                continue
-            if bar is not None and (text != before or done < bar.n):
-                bar.close()
-                bar = None
-            if bar is None and done != total:
-                bar = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr)
-            if bar is not None:
+            else:
+                if bar is None or last is None or text != last[0] or done < bar.n:
+                    if bar is not None:
+                        bar.close()
+                    bar = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr)
                 bar.n = done
                 bar.refresh()
-                if done == total:
-                    bar.close()
-                    bar = None
+            last = state
         if bar is not None:
             bar.close()
 
-    os.environ[progress.ENVIRONMENT] = str(path)
-    thread = threading.Thread(target=show, name=f"bar-{label}", daemon=True)
+    thread = threading.Thread(target=show, daemon=True)
     thread.start()
     try:
         yield
     finally:
         stop.set()
         thread.join()
-        del os.environ[progress.ENVIRONMENT]
 
 
 def _collect_metrics(run: str, names: Sequence[str]) -> None:

@@ -96,24 +96,12 @@ def inputs_named(code: str) -> list[str]:
 
 @dataclass(frozen=True)
 class _Module:
-    """What a module of stslib is for a fingerprint.
+    """What a module of stslib is for a fingerprint."""
 
-    Attributes
-    ----------
-    digest : str
-        Hash of what it does.
-    uses : frozenset of (str, str)
-        What it names of stslib itself: module and name (empty for all of it).
-    exports : dict or None
-        Of an `__init__.py` that only hands names on: each name's module. None for any other module.
-    data : tuple of pathlib.Path
-        The files beside it that it names.
-    """
-
-    digest: str
-    uses: frozenset[tuple[str, str]]
-    exports: Mapping[str, str] | None
-    data: tuple[Path, ...]
+    digest: str  # of what it does
+    uses: frozenset[tuple[str, str]]  # what it names of stslib: module and name, empty for all of it
+    exports: Mapping[str, str] | None  # each name's module, of an `__init__.py` that only hands names on
+    data: tuple[Path, ...]  # the files beside it that it names
 
 
 def _file_of(name: str) -> Path | None:

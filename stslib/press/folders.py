@@ -19,13 +19,7 @@ RESULTS_ENVIRONMENT = "STS_RESULTS"
 
 
 def project_root(start: Path | None = None) -> Path:
-    """The checkout's top folder: the nearest one above `start` that holds notebooks/ and pyproject.toml.
-
-    Raises
-    ------
-    StsError
-        When neither the current folder nor the one of the package lies in a checkout.
-    """
+    """The checkout's top folder: the nearest above `start`, or above the package, that has notebooks/ and pyproject.toml."""
     for begin in (start or Path.cwd(), Path(__file__)):
         for folder in (begin.resolve(), *begin.resolve().parents):
             if (folder / "notebooks").is_dir() and (folder / "pyproject.toml").is_file():
@@ -40,13 +34,7 @@ def results_folder() -> Path:
 
 
 def run_folder(run: str) -> Path:
-    """Folder of the run called `run`.
-
-    Raises
-    ------
-    StsError
-        When the name could leave the results folder.
-    """
+    """Folder of the run called `run`; a name that could leave the results folder is refused."""
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", run):
         raise StsError(f"run name {run!r} will not do; use letters, digits, '.', '_' and '-', such as 'default'")
     return results_folder() / run
@@ -65,13 +53,7 @@ def digest_of(path: Path) -> str:
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """The manifest of a stage's folder, or None while there is none.
-
-    Raises
-    ------
-    DamagedFile
-        It is there but is no manifest.
-    """
+    """The manifest of a stage's folder, or None while there is none (`DamagedFile` where it is no manifest)."""
     path = folder / MANIFEST
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))

@@ -36,20 +36,9 @@ _WITH_NUMBERS = re.compile(r"[a-z]+[A-Z](-[A-Z])+")
 
 @dataclass(frozen=True)
 class Parameter:
-    """One line of a `parameters` cell.
+    """One line of a `parameters` cell: name, default, what its comment says, and the range or choices in the comment.
 
-    Attributes
-    ----------
-    name, default
-        As written; the default's type is the parameter's type (a float also takes whole numbers).
-    comment : str
-        Meaning, unit and range.
-    low, high : float
-        Ends of the range; infinite where none is given.
-    low_open, high_open : bool
-        True where that end itself is refused.
-    choices : tuple of str
-        The valid texts; empty when any text will do.
+    The default's type is the parameter's type (a float also takes whole numbers); an end that is open is itself refused.
     """
 
     name: str
@@ -72,13 +61,7 @@ class Parameter:
         return f"{left}{self.low:g}, {self.high:g}{right}"
 
     def check(self, value: Any, where: str) -> Any:
-        """Return `value`, as this parameter's type, or refuse it.
-
-        Raises
-        ------
-        ParameterError
-            Wrong type, not a number, out of range, or not among the choices. `where` opens the message.
-        """
+        """`value` as this parameter's type; a wrong type, range or choice is a `ParameterError` that opens with `where`."""
         label = f"{where}.{self.name}"
         if isinstance(self.default, dict):
             if not isinstance(value, Mapping) or not _is_plain(dict(value)):
@@ -113,13 +96,7 @@ class Parameter:
         return value
 
     def from_text(self, text: str, where: str) -> Any:
-        """Turn a command-line text into this parameter's type, then check it.
-
-        Raises
-        ------
-        ParameterError
-            When the text cannot be read as that type, or `check` refuses it.
-        """
+        """A command-line text as this parameter's type, checked (`ParameterError`)."""
         if isinstance(self.default, str):
             value: Any = text
         elif isinstance(self.default, list):
@@ -157,19 +134,9 @@ def _literal(text: str) -> Any:
 
 
 def read_parameters(notebook: Path) -> dict[str, Parameter]:
-    """Read the `parameters` cell of a notebook.
+    """The parameters of a notebook's one `parameters` cell, by name and in its order.
 
-    Returns
-    -------
-    dict
-        Name to `Parameter`, in the order of the cell.
-
-    Raises
-    ------
-    MissingInput
-        There is no such notebook.
-    DamagedFile
-        It is no notebook, has not exactly one cell tagged `parameters`, or the cell holds more than plain literals.
+    A notebook that is not there is a `MissingInput`; one without exactly one such cell of plain literals is a `DamagedFile`.
     """
     cells = [c for c in read_notebook(notebook).cells if "parameters" in c.metadata.get("tags", [])]
     if len(cells) != 1:
@@ -178,13 +145,7 @@ def read_parameters(notebook: Path) -> dict[str, Parameter]:
 
 
 def read_notebook(path: Path) -> nbformat.NotebookNode:
-    """Read a notebook file (nbformat 4).
-
-    Raises
-    ------
-    MissingInput, DamagedFile
-        No such file; not a notebook.
-    """
+    """A notebook file as nbformat 4 (`MissingInput` without such a file, `DamagedFile` for one that is no notebook)."""
     try:
         return nbformat.read(path, as_version=4)
     except FileNotFoundError:
@@ -232,13 +193,7 @@ def _range_of(comment: str) -> dict[str, Any]:
 
 
 def resolve(schema: Mapping[str, Parameter], given: Mapping[str, Any], where: str) -> dict[str, Any]:
-    """Defaults of `schema` overridden by `given`, each checked.
-
-    Raises
-    ------
-    ParameterError
-        A name that the schema has not (the valid ones are listed), or a value that its parameter refuses.
-    """
+    """Defaults of `schema` overridden by `given`, each checked; an unknown name is a `ParameterError` too."""
     for name in given:
         if name not in schema:
             raise ParameterError(f"{where} has no parameter {name!r}; it has: {', '.join(schema)}")

@@ -45,18 +45,9 @@ def profiles() -> dict[str, Path]:
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """A profile: which notebooks it runs and what it gives each.
+    """A profile: its `description`, the `notebooks` that it runs (by default all) and the `parameters` it gives each.
 
-    Returns
-    -------
-    dict
-        `description` (text), `notebooks` (names, all of them where the profile names none), `parameters`
-        (notebook name to dict).
-
-    Raises
-    ------
-    ParameterError
-        No such profile (the valid ones are listed), or it names a notebook that does not exist.
+    A name that does not exist, of the profile or of a notebook in it, is a `ParameterError`.
     """
     known, paths = available(), profiles()
     if name not in paths:
@@ -74,13 +65,7 @@ def read_profile(name: str) -> dict[str, Any]:
 
 
 def split_override(text: str) -> tuple[str, str, str]:
-    """Take `03_scalograms.wavelet=gaus2` apart.
-
-    Raises
-    ------
-    ParameterError
-        When it has not that form.
-    """
+    """Take `03_scalograms.wavelet=gaus2` apart (`ParameterError` where it has not that form)."""
     match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", text, flags=re.DOTALL)
     if not match:
         raise ParameterError(f"-p {text!r} will not do; write NOTEBOOK.PARAMETER=VALUE, as 03_scalograms.wavelet=gaus2")
@@ -92,23 +77,9 @@ def plan(
 ) -> list[Task]:
     """What a run would do, with every parameter checked; nothing is executed and nothing written.
 
-    Parameters
-    ----------
-    run : str
-        Run name.
-    profile : str
-        Profile name.
-    overrides : sequence of str
-        `NOTEBOOK.PARAMETER=VALUE` each; they win over the profile.
-    only : sequence of str
-        Notebooks asked for; they and what they read are planned. Empty: all of the profile.
-    force : bool
-        Run the notebooks of `only` (or all) even where they are current.
-
-    Raises
-    ------
-    ParameterError
-        Anything unknown, of the wrong type or out of range.
+    `overrides` (`NOTEBOOK.PARAMETER=VALUE` each) win over the profile. Planned are the notebooks of `only` and what they
+    read, or all of the profile; `force` runs those asked for even where they are current. Anything unknown, of the wrong
+    type or out of range is a `ParameterError`.
     """
     known, content = available(), read_profile(profile)
     for name in only:

@@ -39,14 +39,7 @@ METRIC_KEYS = ("model", "data", "split", "metric", "value", "low", "high", "n")
 class Stage:
     """One notebook's folder in a run. Made by `begin` (to write) or `Stage.input` and `open_stage` (to read).
 
-    Attributes
-    ----------
-    name, run : str
-        Notebook name without suffix, and run name.
-    path : pathlib.Path
-        The folder.
-    parameters : dict
-        Resolved parameters of the notebook.
+    It has the notebook's `name` (without suffix), the name of the `run`, the folder's `path` and the resolved `parameters`.
     """
 
     def __init__(self, name: str, run: str, parameters: Mapping[str, Any], writable: bool) -> None:
@@ -63,13 +56,7 @@ class Stage:
     # --- reading -----------------------------------------------------------------------------------------------
 
     def input(self, name: str) -> Stage:
-        """Another notebook's finished results in the same run, to read.
-
-        Raises
-        ------
-        MissingInput
-            When that notebook has not finished; the message names it.
-        """
+        """Another notebook's finished results in the same run, to read (`MissingInput` where it has not finished)."""
         return open_stage(self.run, name, wanted_by=self.name)
 
     def _existing(self, filename: str) -> Path:
@@ -158,13 +145,7 @@ class Stage:
         return figure
 
     def metrics(self, records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-        """Save metric records as `metrics.json` and return them as a table.
-
-        Raises
-        ------
-        StsError
-            A record lacks one of `METRIC_KEYS` or has another key.
-        """
+        """Save metric records as `metrics.json`, each with exactly the keys `METRIC_KEYS`; returns them as a table."""
         for record in records:
             if set(record) != set(METRIC_KEYS):
                 raise StsError(f"metric record {dict(record)!r} must have exactly the keys {', '.join(METRIC_KEYS)}")
@@ -229,13 +210,7 @@ def _plain_or_none(value: Any) -> Any:
 
 
 def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
-    """Open a finished stage of a run for reading.
-
-    Raises
-    ------
-    MissingInput
-        The stage has not finished; the message names the notebook that makes it.
-    """
+    """Open a finished stage of a run for reading; the `MissingInput` of an unfinished one names what makes it."""
     folder = run_folder(run) / name
     manifest = read_manifest(folder)
     if manifest is None:
@@ -256,14 +231,7 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     In IPython figures are shown in the notebook, and the stage is closed when each code cell of the notebook's file, from
     the one that calls this on, has run without error: by `sts run`, by papermill alone, and cell by cell in Jupyter.
 
-    Raises
-    ------
-    ParameterError
-        A parameter of the wrong type or out of its range.
-    MissingInput
-        A notebook whose results this one reads has not finished.
-    StsError
-        The results folder cannot be written.
+    A wrong parameter is a `ParameterError`, a notebook that has to finish before this one a `MissingInput`.
     """
     notebook = project_root() / "notebooks" / f"{name}.ipynb"
     schema = read_parameters(notebook)
@@ -303,14 +271,16 @@ class _Closing:
             self.waiting |= set(self.cells) if written else set()
             return
         self.waiting = self.waiting - {cell} if result.success else self.waiting | {cell}
+        problem = ""
         if not self.waiting:
-            self.stage.done()
+            try:
+                self.stage.done()
+            except StsError as error:
+                problem = str(error)
         elif cell == self.cells[-1] and result.success:
-            print(
-                f"{self.stage.name} is unfinished: {len(self.waiting)} of its cells have not run without error as they "
-                "were in its file when it began; run it from the top",
-                file=sys.stderr,
-            )
+            problem = f"{len(self.waiting)} of its cells have not run as they are in its file; run it from the top"
+        if problem:
+            print(f"{self.stage.name} is unfinished: {problem}", file=sys.stderr)
 
 
 def _clear(folder: Path, made_from: str) -> None:

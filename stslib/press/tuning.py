@@ -18,25 +18,9 @@ def tune_network(
 ) -> optuna.Study:
     """Work on a search until all its trials are finished (paper, section III.C), alone or beside other workers.
 
-    Only the training cells of the run take part.
-
-    Parameters
-    ----------
-    run : str
-        Run whose 01_data and 03_scalograms are read.
-    base : training.Recipe
-        What the trials vary.
-    settings : training.SearchSettings
-        Its `storage` is what the workers share.
-    study : str
-        Name of the search in its storage; the architecture by default, as notebook 05 has it.
-    folder : pathlib.Path, optional
-        Where this machine keeps finished folds; by default beside the journal, or in the folder `searches` of the run.
-
-    Raises
-    ------
-    ParameterError, MissingInput, DamagedFile, StsError
-        A run that has no scalograms, a damaged journal, a storage that cannot be reached.
+    The trials vary `base` on the training cells of `run` (its 01_data and 03_scalograms). `study` is the search's name in
+    its storage, by default the architecture, as notebook 05 has it. `folder` is where this machine keeps finished folds, by
+    default beside the journal, or in the folder `searches` of the run.
     """
     table = open_stage(run, "01_data").load_table("cells", keep_default_na=False)
     cells = cohort.kept(table).reset_index(drop=True)

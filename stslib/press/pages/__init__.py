@@ -48,21 +48,10 @@ MISTAKES = (
 
 
 def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
-    """Write the generated snippets of a run into `folder`.
+    """Write the generated snippets of a run into `folder`; `notebooks` are those that the book has as pages.
 
-    Parameters
-    ----------
-    run : str
-        Run name. If a run called `published` exists beside it, its numbers are shown as well, marked as real cells.
-    notebooks : sequence of str
-        The notebooks that the book has as pages. What they have not produced is called not measured.
-    folder : pathlib.Path
-        Where the snippets and the landing page's picture go.
-
-    Raises
-    ------
-    StsError
-        A result is damaged, contradicts its own run, or `folder` cannot be written.
+    What they have not produced is called not measured. If a run called `published` exists beside this one, its numbers are
+    shown as well, marked as real cells. A result that is damaged or contradicts its own run is an error.
     """
     known = runner.available()
     elsewhere = [n for n in notebooks if n in known and home_profile(read_notebook(known[n])) not in ("", run)]

@@ -49,16 +49,9 @@ def interval(value: float, low: float | None, high: float | None, split: str) ->
 
 @dataclass(frozen=True)
 class Record:
-    """A metric record (see `Stage.metrics`) and where it was made.
+    """A metric record (see `Stage.metrics`) and the run, notebook and parameters (`options`) that made it.
 
-    Attributes
-    ----------
-    model, data, split, metric, value, low, high, n
-        As in the record; a value that is none is NaN, `low` and `high` may be None.
-    run, notebook : str
-        What made it.
-    options : dict
-        The parameters of that notebook.
+    A value that is none is NaN, `low` and `high` may be None.
     """
 
     model: str
@@ -114,19 +107,10 @@ class Evidence:
 
 
 def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
-    """Read the metric records, cell counts and figures of runs; what a run has not made is left out.
+    """Read the metric records, cell counts and figures of notebooks, each source a run and its notebooks.
 
-    Parameters
-    ----------
-    sources : sequence of (run, notebooks)
-        Run name and the notebooks to look at.
-
-    Raises
-    ------
-    DamagedFile
-        A result is not what its manifest says.
-    StsError
-        A record of a run on simulated cells says that it is about other data.
+    What a run has not made is left out. A damaged result is an error, and so is a record of a run on simulated cells that
+    says that it is about other data.
     """
     records: list[Record] = []
     cohorts: list[Cohort] = []

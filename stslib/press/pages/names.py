@@ -15,19 +15,7 @@ from stslib.press.fingerprint import names_used, notebook_code
 
 @dataclass(frozen=True)
 class Name:
-    """A function or class that notebooks call.
-
-    Attributes
-    ----------
-    room, name : str
-        As in `from stslib import room` and `room.name`; `name` has the room in front.
-    summary : str
-        The first sentence of its docstring.
-    example : str
-        The code of its `Examples`, empty where it has none.
-    notebooks : tuple of str
-        The notebooks that name it.
-    """
+    """A function or class that notebooks call (`room.name`), its summary, its example and the notebooks that call it."""
 
     room: str
     name: str
