@@ -88,14 +88,17 @@ def test_the_width_of_a_spike_shows_in_the_close_up_and_hardly_in_the_whole_swee
 
 
 def test_settings_that_make_no_sense_are_one_line():
-    with pytest.raises(ParameterError, match=r"close_up: after_s is 0\.0; give 0\.5 s or less, above 0"):
+    with pytest.raises(ParameterError, match=r"after_s is 0\.0; give 0\.5 s or less, above 0"):
         CloseUp(after_s=0.0)
     with pytest.raises(ParameterError, match=r"frequency_max_hz is 9000\.0; a sweep at 10000 Hz"):
         CloseUp(frequency_max_hz=9000.0).bank(BANK)
-    with pytest.raises(ParameterError, match="close_up: output is 'power'"):
+    with pytest.raises(ParameterError, match="output is 'power'"):
         CloseUp(output="power")
     with pytest.raises(ParameterError, match="rate_hz of the sweeps is 4000 and of the bank 10000"):
         Preprocessing(SweepSettings(), BANK, IMAGE)
+    for complex_image in (replace(IMAGE, output="coefficients"), BOTH.image):
+        with pytest.raises(ParameterError, match=r"output is 'coefficients' and cmor2-1\.0 is complex; set output to"):
+            Preprocessing(SWEEPS, replace(BANK, wavelet="cmor2-1.0"), complex_image)
 
 
 def changed(*keys, value):
@@ -131,8 +134,8 @@ def test_preprocessing_survives_json():
         (("image", "width"), 10**9, "preprocessing: image: width is 1000000000; give a whole number of pixels"),
         (("image", "antialias"), 1, "preprocessing: image: antialias is 1; give true or false"),
         (("image", "dtype"), "object", "preprocessing: image: dtype is 'object'; use one of: float16, float32"),
-        (("image", "close_up", "after_s"), 3, "preprocessing: close_up: close_up: after_s is 3; give 0.5 s or less"),
-        (("image", "close_up", "colour"), 1, "preprocessing: close_up has no setting 'colour'"),
+        (("image", "close_up", "after_s"), 3, "preprocessing: image: close_up: after_s is 3.0; give 0.5 s or less"),
+        (("image", "close_up", "colour"), 1, "preprocessing: image: close_up has no setting 'colour'"),
         (("bank", "rate_hz"), "4000", "preprocessing: bank: rate_hz is '4000'; give a finite number"),
         (("bank", "n_frequencies"), True, "preprocessing: bank: n_frequencies is True; give a whole number"),
         (("bank", "rate_hz"), float("inf"), "preprocessing: bank: rate_hz is inf; give a finite number"),

@@ -19,18 +19,16 @@ from stslib.scalograms import (
     Bank,
     ImageSettings,
     ScalogramWarning,
-    cone_of_influence,
     cwt,
     cwt_resized,
-    decimated,
     direct_evaluation,
     errors_by_frequency,
     fill,
+    pixels,
     transform,
     wavelet,
 )
 from stslib.scalograms import resized as at_size
-from stslib.scalograms.bilinear import Blend
 from stslib.support.errors import ParameterError
 from stslib.sweeps import prepare
 
@@ -133,7 +131,7 @@ def test_pywt_differs_by_its_own_error(noise, monkeypatch):
     bank = Bank(n_frequencies=60)
     exact = cwt(noise[0], bank)
     as_published = cwt(noise[0], bank, backend="pywt")
-    np.testing.assert_allclose(as_published, pywt.cwt(noise[0], bank.scales, "mexh")[0])
+    np.testing.assert_allclose(as_published, pywt.cwt(noise[0], bank.scales, "mexh", **transform._PYWT)[0])
     assert 0.08 < relative(as_published, exact) < 0.16
     drawn = pywt._cwt.integrate_wavelet
     monkeypatch.setattr(pywt._cwt, "integrate_wavelet", lambda w, precision: drawn(w, precision=16))
@@ -221,9 +219,8 @@ def test_outputs_and_padding_follow_their_definitions(noise):
 
 def test_cone_of_influence():
     bank = Bank(n_frequencies=18)
-    inside = cone_of_influence(bank, 4800)
-    assert inside.shape == (18, 4800)
-    assert (np.diff(inside.sum(axis=1)) <= 0).all()
+    times_s = np.arange(4800) / RATE_HZ
+    inside = np.minimum(times_s, times_s[::-1]) < bank.edge_reach_s[:, None]
     # For the Mexican hat a step leaves u exp(-u**2 / 2), largest at u = 1.
     u = np.linspace(1, 5, 100001)
     reach = u[np.flatnonzero(u**2 * np.exp(-(u**2)) > np.exp(-2) * np.exp(-1)).max()]
@@ -283,10 +280,9 @@ def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
 def test_few_multiplications_a_pixel():
     """Some tens, as a wavelet has some twenty degrees of freedom; the matrix over all bins had more than a thousand."""
     bank, plan = Bank(), transform.Plan(4800, 0)
-    design = decimated.design(
-        bank, plan, Blend(180, 224, "float32"), Blend(4800, 224, "float32"), True, torch.float32, "cpu"
-    )
-    assert design.products / 224**2 < 50
+    rows, columns = (pixels.Resize(n, 224, "float32") for n in (180, 4800))
+    design = pixels.design(bank, plan, rows, columns, True, "cpu")
+    assert sum(group.kernel.numel() for group in design.groups) / 224**2 < 50
 
 
 @pytest.mark.parametrize(("height", "width"), [(96, 96), (224, 224), (40, 700), (200, 5000), (1, 1)])
@@ -306,7 +302,7 @@ def test_resized_with_antialias_equals_torchs(noise, height, width, output):
 def test_resized_by_pywt_is_the_published_way(noise):
     bank = Bank(n_frequencies=20)
     x = noise[:1, :1000].astype(np.float32)
-    full, _ = pywt.cwt(x[0], bank.scales, "mexh")
+    full, _ = pywt.cwt(x[0], bank.scales, "mexh", **transform._PYWT)
     assert (
         relative(
             cwt_resized(x, bank, ImageSettings(16, 24, backend="pywt"))[0], resized(full.astype(np.float32), 16, 24)
@@ -373,6 +369,11 @@ def test_memory_does_not_grow_with_the_number_of_sweeps():
         ({"wavelet": "gaus9"}, "gaus8"),
         ({"wavelet": "cmor"}, "cmorB-C"),
         ({"wavelet": "cmor0-1"}, "cmorB-C"),
+        ({"wavelet": "cmor1e6-1"}, "cmorB-C"),
+        ({"wavelet": "cmor1.5-0.1"}, "hardly oscillates"),
+        ({"wavelet": "shan1.5-0.5"}, "hardly oscillates"),
+        ({"wavelet": "cmor1.5-20"}, "at most 8"),
+        ({"n_frequencies": 10**9}, "at most 16384"),
         ({"wavelet": "cmor1.5-1.0-3"}, "cmorB-C"),
         ({"wavelet": "fbsp1.5-1-1"}, "whole number"),
     ],
@@ -418,8 +419,9 @@ def test_bad_options(noise):
     for height in (0, -3, 2.5, True):
         with pytest.raises(ParameterError, match="height"):
             ImageSettings(height, 8)
-    with pytest.raises(ParameterError, match="out has shape"):
-        cwt(noise, Bank(n_frequencies=2), out=np.empty((2, 2, 4000)))
+    for out, part in ((np.empty((2, 2, 8, 9)), "has shape"), (np.empty((2, 2, 8, 8)).swapaxes(0, 1), "not contiguous")):
+        with pytest.raises(ParameterError, match=part):
+            fill(out, np.stack([noise, noise]), Bank(n_frequencies=2), ImageSettings(8, 8))
 
 
 def test_short_sweep_warns_with_the_frequencies(noise):

@@ -1,9 +1,9 @@
-"""`Bank`: which wavelet at which frequencies, and the spectra that turn a sweep into a scalogram."""
+"""`Bank`: which wavelet at which frequencies."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -12,6 +12,7 @@ from stslib.support.errors import ParameterError, one_of
 
 SPACINGS = ("linear", "log")
 NORMALISATIONS = ("L2", "L1")
+MOST_FREQUENCIES = 16384
 
 
 @dataclass(frozen=True)
@@ -42,6 +43,14 @@ class Bank:
     ------
     ParameterError
         When the wavelet is unknown or a frequency is not above 0 and at most half the rate.
+
+    Examples
+    --------
+    >>> bank = Bank("mexh", 20, 200, n_frequencies=180)
+    >>> [float(hz) for hz in bank.frequencies_hz[:3]]
+    [20.0, 21.0, 22.0]
+    >>> float(bank.scales[0])  # in samples
+    50.0
     """
 
     wavelet: str = "mexh"
@@ -60,8 +69,8 @@ class Bank:
             raise ParameterError(f"rate_hz is {self.rate_hz}; give a sampling rate above 0 Hz")
         if isinstance(self.n_frequencies, bool) or int(self.n_frequencies) != self.n_frequencies:
             raise ParameterError(f"n_frequencies is {self.n_frequencies!r}; give a whole number of rows")
-        if self.n_frequencies < 1:
-            raise ParameterError(f"n_frequencies is {self.n_frequencies}; give at least 1")
+        if not 1 <= self.n_frequencies <= MOST_FREQUENCIES:
+            raise ParameterError(f"n_frequencies is {self.n_frequencies}; give at least 1, at most {MOST_FREQUENCIES}")
         if not self.frequency_min_hz > 0:
             raise ParameterError(f"frequency_min_hz is {self.frequency_min_hz}; give a frequency above 0 Hz")
         nyquist_hz = self.rate_hz / 2
@@ -107,94 +116,21 @@ class Bank:
 
     @property
     def edge_reach_s(self) -> np.ndarray:
-        """Time in s that an end of the sweep reaches into each row (`Wavelet.edge_reach`): `(n_frequencies,)`."""
+        """Time in s that an end of the sweep reaches into each row (`Wavelet.edge_reach`): `(n_frequencies,)`.
+
+        Less than this from either end lies the cone of influence, where coefficients depend on the padding (Torrence &
+        Compo 1998).
+        """
         return self.mother.edge_reach * self.scales / self.rate_hz
 
-    def too_long_hz(self, n_samples: int) -> np.ndarray:
-        """Frequencies whose wavelet is wider than a sweep of `n_samples`."""
-        return self.frequencies_hz[self.mother.support * self.scales > n_samples]
+    def factor(self, scale: float) -> float:
+        """What the sum over `x psi` is divided by."""
+        return math.sqrt(scale) if self.normalisation == "L2" else scale
 
-    def as_dict(self) -> dict[str, object]:
-        """The bank as plain values, to be written down: `Bank(**bank.as_dict()) == bank`."""
-        return asdict(self)
+    def reach(self, rows: slice, floor: float) -> float:
+        """Samples from its centre beyond which the longest wavelet of `rows` stays below `floor` of its largest value.
 
-
-def cone_of_influence(bank: Bank, n_samples: int) -> np.ndarray:
-    """Where the ends of a sweep disturb its scalogram.
-
-    Returns
-    -------
-    ndarray of bool, shape (n_frequencies, n_samples)
-        True within `Bank.edge_reach_s` of either end: what lies there depends on the padding. Further in, the power
-        that a step at the end leaves has fallen to less than exp(-2) of its largest (Torrence & Compo 1998).
-
-    Raises
-    ------
-    ParameterError
-        When `n_samples` is below 1.
-    """
-    if n_samples < 1:
-        raise ParameterError(f"n_samples is {n_samples}; give at least 1")
-    to_nearest_end = np.minimum(np.arange(n_samples), np.arange(n_samples)[::-1]) / bank.rate_hz
-    return to_nearest_end[None, :] < bank.edge_reach_s[:, None]
-
-
-def longest_reach(bank: Bank, rows: slice, floor: float) -> float:
-    """Samples from its centre beyond which the longest wavelet of `rows` stays below `floor` of its largest value.
-
-    Infinite for a wavelet that has no such end (shan, fbsp).
-    """
-    in_time = reaches(bank.wavelet, floor)[0] if bank.mother.spectrum else math.inf
-    return in_time * float(bank.scales[rows].max())
-
-
-def spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) -> np.ndarray:
-    """What the spectrum of a sweep is multiplied by: the conjugate DFT of the sampled wavelet of each of `rows`.
-
-    The DFT of the SAMPLED wavelet is the analytic spectrum summed over its aliases. Where a wavelet is longer than the
-    sweep, or has no spectrum that ends, it is sampled at the lags that occur (`-max_lag` to `max_lag`) and transformed.
-
-    Parameters
-    ----------
-    n_fft : int
-        Length of the transform, more than twice `max_lag` or longer than `max_lag` and the wavelet's half support.
-    max_lag : int
-        Largest distance in samples between a sample of the sweep and a coefficient.
-    floor : float
-        Of a wavelet's largest value: what may wrap around the transform's ends.
-
-    Returns
-    -------
-    ndarray, shape (n_rows, n_bins)
-        Complex128; `n_bins` is `n_fft // 2 + 1` for a real wavelet, `n_fft` for a complex one.
-    """
-    mother, scales = bank.mother, bank.scales[rows]
-    n_bins = n_fft if mother.is_complex else n_fft // 2 + 1
-    rad = 2 * np.pi * (np.fft.fftfreq(n_fft, 1.0) if mother.is_complex else np.fft.rfftfreq(n_fft, 1.0))
-    result = np.empty((len(scales), n_bins), np.complex128)
-    fits = n_fft - max_lag > longest_reach(bank, rows, floor)
-    for row, scale in enumerate(scales):
-        values = _aliased(mother, scale, rad) if fits else _sampled(mother, scale, n_fft, max_lag)
-        result[row] = np.conj(values) / (math.sqrt(scale) if bank.normalisation == "L2" else scale)
-    return result
-
-
-def _aliased(mother: Wavelet, scale: float, rad: np.ndarray) -> np.ndarray:
-    """DFT of `psi(k / scale)` over all whole k: the analytic spectrum and its copies a sampling rate apart."""
-    assert mother.spectrum is not None
-    n_copies = math.ceil(mother.spectral_reach_rad / (2 * np.pi * scale) + 0.5)
-    total = np.zeros(len(rad), np.complex128)
-    for copy in range(-n_copies, n_copies + 1):
-        total += mother.spectrum(scale * (rad + 2 * np.pi * copy))
-    return scale * total
-
-
-def _sampled(mother: Wavelet, scale: float, n_fft: int, max_lag: int) -> np.ndarray:
-    """The same DFT over the lags that occur, from the wavelet's values in time."""
-    if n_fft <= 2 * max_lag:
-        raise ValueError(f"n_fft {n_fft} is too short for lags up to {max_lag}")
-    lags = np.arange(-max_lag, max_lag + 1)
-    values = np.zeros(n_fft, np.complex128)
-    values[lags % n_fft] = mother.psi(lags / scale)
-    transformed = np.fft.fft(values)
-    return transformed if mother.is_complex else transformed[: n_fft // 2 + 1]
+        Infinite for a wavelet that has no such end (shan, fbsp).
+        """
+        in_time = reaches(self.wavelet, floor)[0] if self.mother.spectrum else math.inf
+        return in_time * float(self.scales[rows].max())

@@ -1,16 +1,15 @@
-"""The pieces that a transform is done in: chunks of sweeps that fit the memory, read, written, and shared among threads."""
+"""Chunks of sweeps that fit the memory: read, written, and shared among threads."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import torch
 
-from stslib.scalograms.bank import Bank
 from stslib.support.errors import ParameterError
 from stslib.support.progress import progress
 
@@ -19,14 +18,19 @@ Array = Any  # np.ndarray or torch.Tensor: what comes in goes out
 _COPIED_BY_TORCH = (np.float16, np.float32, np.float64, np.complex64, np.complex128)
 
 
-def working_type(sweeps: Array) -> torch.dtype:
+def precision(sweeps: Array) -> str:
     """Precision of the work: float64 for float64 sweeps, else float32."""
-    return torch.float64 if sweeps.dtype in (np.dtype(np.float64), torch.float64) else torch.float32
+    return "float64" if sweeps.dtype in (np.dtype(np.float64), torch.float64) else "float32"
 
 
-def result_array(x: Array, sweeps: Array, out: Array | None, shape: tuple[int, int], output: str, bank: Bank) -> Array:
-    """The array to write into, `(n_sweeps, *shape)`: a new one like `x`, or a view of `out`."""
-    whole = (len(sweeps), *shape)
+def device(sweeps: Array) -> str:
+    """Where the work is done."""
+    return str(sweeps.device) if isinstance(sweeps, torch.Tensor) else "cpu"
+
+
+def result_array(x: Array, out: Array | None, shape: tuple[int, int], is_complex: bool) -> Array:
+    """The array to write into, `(n_sweeps, *shape)`: a view of `out`, or a new one like `x`."""
+    whole = (math.prod(x.shape[:-1]), *shape)
     if out is not None:
         if tuple(out.shape) != (*x.shape[:-1], *shape):
             raise ParameterError(f"out has shape {tuple(out.shape)}; the result has {(*x.shape[:-1], *shape)}")
@@ -35,30 +39,26 @@ def result_array(x: Array, sweeps: Array, out: Array | None, shape: tuple[int, i
         if not shared:
             raise ParameterError("out is not contiguous; give an array that was not sliced or transposed")
         return view
-    dtype = working_type(sweeps)
-    if output == "coefficients" and bank.mother.is_complex:
-        dtype = torch.complex128 if dtype == torch.float64 else torch.complex64
+    dtype = {"float32": "complex64", "float64": "complex128"}[precision(x)] if is_complex else precision(x)
     if isinstance(x, torch.Tensor):
-        return torch.empty(whole, dtype=dtype, device=x.device)
-    return np.empty(whole, dtype=str(dtype).removeprefix("torch."))
+        return torch.empty(whole, dtype=getattr(torch, dtype), device=x.device)
+    return np.empty(whole, dtype)
 
 
-def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, label: str = "", n_workers: int = 1) -> Iterator[slice]:
-    """Slices over the sweeps, each of which works in about `chunk_mb` megabytes; as many for each worker as for the next."""
-    step = max(1, int(chunk_mb * 2**20 / (bytes_a_sweep * (2 if working_type(sweeps) == torch.float64 else 1))))
+def chunks(sweeps: Array, bytes_a_sweep: int, chunk_mb: float, n_workers: int = 1) -> list[slice]:
+    """Slices over the sweeps, each of which works in about `chunk_mb` megabytes; the same number for each worker."""
+    step = max(1, int(chunk_mb * 2**20 / (bytes_a_sweep * (2 if precision(sweeps) == "float64" else 1))))
     n_chunks = math.ceil(math.ceil(len(sweeps) / step) / n_workers) * n_workers
     step = math.ceil(len(sweeps) / n_chunks)
-    starts = range(0, len(sweeps), step)
-    for start in progress(starts, label) if label else starts:
-        yield slice(start, start + step)
+    return [slice(start, start + step) for start in range(0, len(sweeps), step)]
 
 
 def load(sweeps: Array, part: slice) -> torch.Tensor:
     """One chunk as a tensor of the working precision."""
     chunk = sweeps[part]
     if isinstance(chunk, np.ndarray):
-        chunk = torch.from_numpy(np.array(chunk, dtype=str(working_type(sweeps)).removeprefix("torch.")))
-    chunk = chunk.to(working_type(sweeps))
+        chunk = torch.from_numpy(np.array(chunk, dtype=precision(sweeps)))
+    chunk = chunk.to(getattr(torch, precision(sweeps)))
     finite = torch.isfinite(chunk).all(dim=-1)
     if not bool(finite.all()):
         first = part.start + int(torch.nonzero(~finite)[0])
@@ -79,13 +79,14 @@ def store(result: Array, part: slice | tuple[slice, slice], values: torch.Tensor
         target[...] = values.cpu().numpy()
 
 
-def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], label: str) -> None:
+def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], on_cpu: bool, label: str = "") -> None:
     """Do each part; as many at a time as torch has threads, each by one thread, which shares less than a part by many."""
-    n_threads = torch.get_num_threads()
-    if min(n_threads, len(parts)) <= 1:
+    n_threads = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
+    if n_threads <= 1:
         for part in progress(parts, label) if label else parts:
             work(part)
         return
+    before = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
         done = pool.map(work, parts)
@@ -93,4 +94,4 @@ def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], label: s
             pass
     finally:
         pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(n_threads)
+        torch.set_num_threads(before)

@@ -1,4 +1,4 @@
-"""The numbers of a scalogram as a network reads it: `ImageSettings`, and `CloseUp` of the first spike.
+"""The numbers of the way from a recording to the image that a network reads: `ImageSettings`, `CloseUp`, `Preprocessing`.
 
 A scalogram of 1.2 s has pixels of tens of milliseconds; the width of an action potential, which sets Pvalb cells apart from
 the others, is lost in them. A close-up is the scalogram of a few milliseconds around the peak of the first spike, with a
@@ -8,19 +8,22 @@ band of its own. It stands to the right of the whole sweep in the same image, so
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, replace
+import warnings
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
 
 import numpy as np
 
 from stslib.scalograms.bank import Bank
 from stslib.support.errors import ParameterError, one_of
+from stslib.support.settings import settings_from
 from stslib.sweeps import SweepSettings, spike_times
 from stslib.sweeps.choice import SPIKE_CROSSING_MV
 
 OUTPUTS = ("coefficients", "magnitude", "energy")
 PADDINGS = ("zero", "edge", "reflect", "symmetric")
 BACKENDS = ("fft", "pywt")
-DTYPES = ("float16", "float32")
 LARGEST_PX = 16384
 
 #: Where the resting potential was subtracted, a first spike crosses this share of the highest value. A fixed voltage would
@@ -47,6 +50,11 @@ class CloseUp:
     ------
     ParameterError
         A value is out of its range.
+
+    Examples
+    --------
+    >>> CloseUp(after_s=0.008).bank(Bank(rate_hz=10000)).frequency_min_hz
+    100.0
     """
 
     before_s: float = 0.005
@@ -58,8 +66,8 @@ class CloseUp:
     def __post_init__(self) -> None:
         for name in ("before_s", "after_s"):
             if not 0 < getattr(self, name) <= 0.5:
-                raise ParameterError(f"close_up: {name} is {getattr(self, name)}; give 0.5 s or less, above 0")
-        one_of("close_up: output", self.output, OUTPUTS)
+                raise ParameterError(f"{name} is {getattr(self, name)}; give 0.5 s or less, above 0")
+        one_of("output", self.output, OUTPUTS)
 
     def bank(self, whole: Bank) -> Bank:
         """The wavelets of the close-up: those of the whole sweep, over its own band."""
@@ -95,12 +103,8 @@ class ImageSettings:
     ----------
     height, width : int
         Rows (frequency, row 0 the lowest) and columns (time) of the image, in pixels.
-    output : str
-        `"coefficients"`, `"magnitude"` (their absolute value) or `"energy"` (its square).
-    padding : str
-        What is taken to lie beyond a sweep's ends, as in `cwt`.
-    backend : str
-        `"fft"` (exact) or `"pywt"` (as the paper's code calls it).
+    output, padding, backend : str
+        As in `cwt`.
     antialias : bool
         Average over all that a pixel covers. Without it a bilinear resize reads two samples a column, and what is narrower
         than a column is met by chance. Use it with magnitudes: coefficients of both signs average to nothing.
@@ -116,8 +120,8 @@ class ImageSettings:
 
     Examples
     --------
-    >>> ImageSettings(height=96, width=96).width
-    96
+    >>> ImageSettings(height=96, width=96, output="magnitude").padding
+    'zero'
     """
 
     height: int = 64
@@ -137,4 +141,98 @@ class ImageSettings:
         one_of("output", self.output, OUTPUTS)
         one_of("padding", self.padding, PADDINGS)
         one_of("backend", self.backend, BACKENDS)
-        one_of("dtype", self.dtype, DTYPES)
+        one_of("dtype", self.dtype, ("float16", "float32"))
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """From a recording to a network's image: which sweeps, which wavelets, which image.
+
+    Attributes
+    ----------
+    sweeps : SweepSettings
+        How sweeps are chosen and brought into one form.
+    bank : Bank
+        The wavelets, at the rate of the sweeps.
+    image : ImageSettings
+        What is drawn.
+    ready_made : bool
+        The scalograms were not made from sweeps here, so that more of them cannot be made.
+
+    Raises
+    ------
+    ParameterError
+        Sweeps and wavelets are of different sampling rates, or the image would hold complex numbers.
+
+    Examples
+    --------
+    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=8, width=16))
+    >>> preprocessing.draw(np.ones((3, 2, 4800))).shape  # cells, sweeps, height, width
+    (3, 2, 8, 16)
+    >>> Preprocessing.from_dict(preprocessing.as_dict()) == preprocessing
+    True
+    """
+
+    sweeps: SweepSettings
+    bank: Bank
+    image: ImageSettings
+    ready_made: bool = False
+
+    def __post_init__(self) -> None:
+        if self.sweeps.rate_hz != self.bank.rate_hz:
+            raise ParameterError(
+                f"rate_hz of the sweeps is {self.sweeps.rate_hz:g} and of the bank {self.bank.rate_hz:g}; give one rate"
+            )
+        for where, image in (("", self.image), ("close_up: ", self.image.close_up)):
+            if self.bank.mother.is_complex and image is not None and image.output == "coefficients":
+                raise ParameterError(
+                    f"{where}output is 'coefficients' and {self.bank.wavelet} is complex; set output to magnitude or energy"
+                )
+
+    def draw(self, sweeps_mv: np.ndarray, label: str = "") -> np.ndarray:
+        """Images of prepared sweeps, `(n, c, n_samples)` in mV to `(n, c, height, width)`, the close-up to the right.
+
+        `label` names a progress bar; none is shown without.
+        """
+        from stslib.scalograms.resized import cwt_resized
+        from stslib.scalograms.transform import ScalogramWarning
+
+        images: np.ndarray = cwt_resized(sweeps_mv, self.bank, self.image, label).astype(self.image.dtype)
+        if (close_up := self.image.close_up) is None:
+            return images
+        spikes_mv, own = close_up.cut(sweeps_mv, self.sweeps), replace(self.image, output=close_up.output)
+        with warnings.catch_warnings():
+            # Its lowest wavelets are longer than the few milliseconds, on purpose: no other spike is to be seen.
+            warnings.simplefilter("ignore", ScalogramWarning)
+            beside = cwt_resized(spikes_mv, close_up.bank(self.bank), own).astype(self.image.dtype)
+        return np.concatenate([images, beside], axis=-1)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values, as `model.json` holds them: `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: object) -> Preprocessing:
+        """The settings from plain values, which may come from a stranger's file.
+
+        Raises
+        ------
+        ParameterError
+            A key is missing or unknown, or a value has another type or is out of its range; the message names it.
+        """
+        # What is optional, files do not name that were written before it existed.
+        return settings_from(cls, "preprocessing", values, {"n_sweeps", "step_s", "close_up", "ready_made"})
+
+
+def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse parameters of notebook 03 that make no sense together, before it runs; `others` are those of all notebooks.
+
+    Raises
+    ------
+    ParameterError
+        They give no bank at the sampling rate of notebook 02, or no numbers that can be saved.
+    """
+    sweeps = SweepSettings(rate_hz=others.get("02_sweeps", {}).get("rate_hz", SweepSettings().rate_hz))
+    fields = ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "normalisation")
+    bank = Bank(**{name: parameters[name] for name in fields}, rate_hz=sweeps.rate_hz)
+    Preprocessing(sweeps, bank, ImageSettings(parameters["height"], parameters["width"], parameters["output"]))

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -13,16 +14,21 @@ import numpy as np
 import pywt
 import torch
 
-from stslib.scalograms.bank import Bank, longest_reach, spectra
-from stslib.scalograms.chunks import Array, chunks, load, result_array, side_by_side, store, working_type
+from stslib.scalograms.bank import Bank
+from stslib.scalograms.chunks import Array, chunks, device, load, precision, result_array, side_by_side, store
 from stslib.scalograms.settings import BACKENDS, OUTPUTS, PADDINGS
+from stslib.scalograms.wavelets import Wavelet
 from stslib.support.errors import ParameterError, one_of
 
 N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
-CHUNK_MB = 32.0  # working memory, about
 CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
+PYWT_MB = 32.0  # working memory of PyWavelets
 #: Of the largest value of a wavelet or a spectrum: what is taken to have ended, by precision.
-NEGLIGIBLE = {torch.complex64: 1e-9, torch.complex128: 1e-16}
+NEGLIGIBLE = {"float32": 1e-9, "float64": 1e-16}
+#: PyWavelets draws a wavelet at 2**10 points, as it did for the paper's code; newer versions would take 2**12.
+_PYWT: dict[str, Any] = {"precision": 10} if "precision" in inspect.signature(pywt.cwt).parameters else {}
+
+Rows = Iterator[tuple[slice, torch.Tensor]]
 
 
 class ScalogramWarning(UserWarning):
@@ -56,14 +62,13 @@ def cwt(
     output: str = "coefficients",
     padding: str = "zero",
     backend: str = "fft",
-    out: Array | None = None,
 ) -> Array:
     """Continuous wavelet transform of sweeps, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
 
     Parameters
     ----------
     x : ndarray or tensor, shape (..., n_samples)
-        Sweeps in mV at `bank.rate_hz`. float32 and float64 are kept, whole numbers and float16 become float32.
+        Sweeps in mV at `bank.rate_hz`. float32 and float64 stay, whole numbers and float16 become float32.
     bank : Bank
         Wavelet and frequencies.
     output : str
@@ -75,8 +80,6 @@ def cwt(
         and at most one sweep's length, then zeros.
     backend : str
         `"fft"`: exact. `"pywt"`: `pywt.cwt` as the paper's code calls it, with its error (on the processor).
-    out : ndarray or tensor, optional
-        Where to write, shape (..., n_frequencies, n_samples): a memory map, or an array of another type such as float16.
 
     Returns
     -------
@@ -92,25 +95,28 @@ def cwt(
     -----
     ScalogramWarning
         When a wavelet is wider than the sweep; the frequencies are named.
+
+    Examples
+    --------
+    >>> bank = Bank()
+    >>> sine = np.sin(2 * np.pi * 60 * np.arange(4800) / bank.rate_hz)
+    >>> coefficients = cwt(sine, bank)
+    >>> coefficients.shape
+    (180, 4800)
+    >>> float(bank.frequencies_hz[np.abs(coefficients).sum(axis=1).argmax()])
+    60.0
     """
     sweeps, plan = check(x, bank, output, padding, backend)
-    result = result_array(x, sweeps, out, (bank.n_frequencies, plan.n_samples), output, bank)
-    on_cpu = not isinstance(sweeps, torch.Tensor) or sweeps.device.type == "cpu"
-    if backend == "fft" and on_cpu:
-        parts, rows_of = _by_fft(sweeps, bank, plan, padding, CHUNK_MB)
+    is_complex = bank.mother.is_complex and output == "coefficients"
+    result = result_array(x, None, (bank.n_frequencies, plan.n_samples), is_complex)
+    parts, rows_of = transformed(sweeps, bank, plan, padding, backend)
 
-        def work(part: slice) -> None:
-            for rows, values in rows_of(part):
-                store(result, (part, rows), measure(values, output))
-
-        side_by_side(work, list(parts), "")
-    else:
-        for part, rows, values in coefficients(sweeps, bank, plan, padding, backend, CHUNK_MB, ""):
+    def work(part: slice) -> None:
+        for rows, values in rows_of(part):
             store(result, (part, rows), measure(values, output))
-    return result.reshape(*x.shape[:-1], *result.shape[1:]) if out is None else out
 
-
-# --- checking and chunking ------------------------------------------------------------------------------------------
+    side_by_side(work, parts, device(x) == "cpu")
+    return result.reshape(*x.shape[:-1], *result.shape[1:])
 
 
 def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tuple[Array, Plan]:
@@ -128,7 +134,7 @@ def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tupl
     if math.prod(x.shape) == 0:
         raise ParameterError(f"the sweeps have shape {tuple(x.shape)}: there are none; give at least one sweep")
     n_samples = int(x.shape[-1])
-    if len(too_long := bank.too_long_hz(n_samples)):
+    if len(too_long := bank.frequencies_hz[bank.mother.support * bank.scales > n_samples]):
         warnings.warn(
             f"a sweep of {n_samples} samples ({n_samples / bank.rate_hz:.3g} s) is shorter than the {bank.wavelet} wavelet "
             f"at {too_long.min():g} to {too_long.max():g} Hz ({len(too_long)} of {bank.n_frequencies} rows): "
@@ -136,39 +142,8 @@ def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tupl
             ScalogramWarning,
             stacklevel=3,
         )
-    reach = longest_reach(bank, slice(None), NEGLIGIBLE[torch.complex128])
-    pad = 0 if padding == "zero" else math.ceil(min(reach, n_samples))
-    return x.reshape(-1, n_samples), Plan(n_samples, pad)
-
-
-def check_output(bank: Bank, output: str) -> None:
-    """Refuse complex coefficients where real numbers are to be saved.
-
-    Raises
-    ------
-    ParameterError
-        When `output` is `"coefficients"` and the bank's wavelet is complex.
-    """
-    if bank.mother.is_complex and output == "coefficients":
-        raise ParameterError(
-            f"output is 'coefficients' and {bank.wavelet} is complex; set output to magnitude or energy"
-        )
-
-
-def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse parameters of notebook 03 that make no sense together, before it runs; `others` are those of all notebooks.
-
-    Raises
-    ------
-    ParameterError
-        They give no bank of filters at the sampling rate of notebook 02, or no numbers that can be saved.
-    """
-    fields = ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "normalisation")
-    bank = Bank(**{name: parameters[name] for name in fields}, rate_hz=others["02_sweeps"]["rate_hz"])
-    check_output(bank, parameters["output"])
-
-
-# --- the transform --------------------------------------------------------------------------------------------------
+    reach = bank.reach(slice(None), NEGLIGIBLE["float64"])
+    return x.reshape(-1, n_samples), Plan(n_samples, 0 if padding == "zero" else math.ceil(min(reach, n_samples)))
 
 
 def extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
@@ -178,73 +153,77 @@ def extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
     return chunk[:, torch.from_numpy(np.pad(np.arange(plan.n_samples), plan.pad, mode=padding)).to(chunk.device)]  # type: ignore[call-overload]
 
 
+def measure(values: torch.Tensor, output: str) -> torch.Tensor:
+    """Coefficients themselves, their magnitude or their energy."""
+    if output == "coefficients":
+        return values
+    magnitude = values.abs()
+    return magnitude if output == "magnitude" else magnitude.square()
+
+
+def transformed(
+    sweeps: Array, bank: Bank, plan: Plan, padding: str, backend: str
+) -> tuple[list[slice], Callable[[slice], Rows]]:
+    """The chunks of the sweeps, and what gives a chunk's coefficients: groups of rows, `(n, n_rows, n_samples)` each.
+
+    Several threads may call it at a time. Only the bins that a group's wavelets see are multiplied; the others stay zero.
+    """
+    inside = slice(plan.pad, plan.pad + plan.n_samples)
+    if backend == "pywt":
+
+        def by_pywt(part: slice) -> Rows:
+            chunk = extend(load(sweeps, part), plan, padding)
+            values = _pywt(chunk.cpu().numpy(), bank)[..., inside]
+            yield slice(0, bank.n_frequencies), torch.from_numpy(values).to(chunk.device)
+
+        return chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), PYWT_MB), by_pywt
+
+    is_complex = bank.mother.is_complex
+    forward, inverse = (torch.fft.fft, torch.fft.ifft) if is_complex else (torch.fft.rfft, torch.fft.irfft)
+    dtype = torch.complex128 if precision(sweeps) == "float64" else torch.complex64
+    bands = _bands(bank, plan, precision(sweeps), device(sweeps))
+    a_sweep = max(band.n_fft * (band.rows.stop - band.rows.start + 2) for band in bands) * (24 if is_complex else 16)
+    own = threading.local()  # the products of each thread, used again for every chunk
+
+    def by_fft(part: slice) -> Rows:
+        chunk = extend(load(sweeps, part), plan, padding)
+        products: list[torch.Tensor] = getattr(own, "products", [])
+        if not products or len(products[0]) != len(chunk):
+            shapes = [(len(band.wavelets), band.n_fft if is_complex else band.n_fft // 2 + 1) for band in bands]
+            products = own.products = [chunk.new_zeros((len(chunk), *shape), dtype=dtype) for shape in shapes]
+        for band, product in zip(bands, products, strict=True):
+            spectrum = forward(chunk, n=band.n_fft)
+            torch.mul(spectrum[:, None, band.bins], band.wavelets, out=product[..., band.bins])
+            yield band.rows, inverse(product, n=band.n_fft)[..., inside]
+
+    return chunks(sweeps, a_sweep, CACHE_MB), by_fft
+
+
+def _pywt(extended: np.ndarray, bank: Bank) -> np.ndarray:
+    values, _ = pywt.cwt(extended, bank.scales, bank.wavelet, **_PYWT)
+    values = np.moveaxis(values, 0, 1)
+    return values if bank.normalisation == "L2" else values / np.sqrt(bank.scales)[:, None].astype(extended.dtype)
+
+
 @lru_cache(maxsize=4)
-def _bands(bank: Bank, plan: Plan, dtype: torch.dtype, device: str) -> tuple[Band, ...]:
-    """All rows in `N_BANDS` bands. `dtype` is the complex type of the spectra."""
+def _bands(bank: Bank, plan: Plan, dtype: str, on: str) -> tuple[Band, ...]:
+    """All rows in `N_BANDS` bands, for a precision and a device."""
     negligible = NEGLIGIBLE[dtype]
     bands = []
     for members in np.array_split(np.arange(bank.n_frequencies), min(N_BANDS, bank.n_frequencies)):
         rows = slice(int(members[0]), int(members[-1]) + 1)
         # Beyond the lags that occur and the wavelet's reach, nothing can wrap around.
-        reach = math.ceil(min(longest_reach(bank, rows, negligible), plan.max_lag))
+        reach = math.ceil(min(bank.reach(rows, negligible), plan.max_lag))
         n_fft = _fast_length(plan.max_lag + reach + 2)
         values = spectra(bank, rows, n_fft, plan.max_lag, negligible)
         size = np.abs(values)
         seen = np.flatnonzero((size > negligible * size.max(axis=1, keepdims=True)).any(axis=0))
         bins = slice(int(seen[0]), int(seen[-1]) + 1)
         is_real = np.abs(values.imag).max() <= 1e-17 * np.abs(values.real).max()
-        kept = torch.from_numpy((values.real if is_real else values)[:, bins].copy())
-        bands.append(Band(rows, n_fft, bins, kept.to(device, dtype.to_real() if is_real else dtype)))
+        seen_values = torch.from_numpy((values.real if is_real else values)[:, bins].copy())
+        kind = getattr(torch, dtype) if is_real else getattr(torch, dtype).to_complex()
+        bands.append(Band(rows, n_fft, bins, seen_values.to(on, kind)))
     return tuple(bands)
-
-
-def coefficients(
-    sweeps: Array, bank: Bank, plan: Plan, padding: str, backend: str, chunk_mb: float, label: str
-) -> Iterator[tuple[slice, slice, torch.Tensor]]:
-    """All coefficients, piece by piece: which sweeps, which rows, and their values `(n, n_rows, n_samples)`.
-
-    The rows of a chunk come one group after another, and all groups before the next chunk. Only the bins that a group's
-    wavelets see are multiplied; the others stay zero in a product that is used again for every chunk.
-    """
-    inside = slice(plan.pad, plan.pad + plan.n_samples)
-    if backend == "pywt":
-        for part in chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), chunk_mb, label):
-            chunk = load(sweeps, part)
-            by_pywt = _pywt(extend(chunk, plan, padding).cpu().numpy(), bank)
-            yield part, slice(0, bank.n_frequencies), torch.from_numpy(by_pywt[..., inside]).to(chunk.device)
-        return
-    parts, rows_of = _by_fft(sweeps, bank, plan, padding, chunk_mb, label)
-    for part in parts:
-        for rows, values in rows_of(part):
-            yield part, rows, values
-
-
-def _by_fft(
-    sweeps: Array, bank: Bank, plan: Plan, padding: str, chunk_mb: float, label: str = ""
-) -> tuple[Iterator[slice], Callable[[slice], Iterator[tuple[slice, torch.Tensor]]]]:
-    """The chunks of the sweeps, and what gives a chunk's rows with their values; several threads may call it at a time."""
-    inside = slice(plan.pad, plan.pad + plan.n_samples)
-    is_complex = bank.mother.is_complex
-    forward, inverse = (torch.fft.fft, torch.fft.ifft) if is_complex else (torch.fft.rfft, torch.fft.irfft)
-    dtype = torch.complex128 if working_type(sweeps) == torch.float64 else torch.complex64
-    device = str(sweeps.device) if isinstance(sweeps, torch.Tensor) else "cpu"
-    bands = _bands(bank, plan, dtype, device)
-    a_sweep = max(band.n_fft * (band.rows.stop - band.rows.start + 2) for band in bands) * (24 if is_complex else 16)
-    own = threading.local()  # the products of each thread, used again for every chunk
-
-    def rows_of(part: slice) -> Iterator[tuple[slice, torch.Tensor]]:
-        extended = extend(load(sweeps, part), plan, padding)
-        products: list[torch.Tensor] = getattr(own, "products", [])
-        if not products or len(products[0]) != len(extended):
-            products = own.products = [
-                extended.new_zeros((len(extended), *_product_shape(band, is_complex)), dtype=dtype) for band in bands
-            ]
-        for band, product in zip(bands, products, strict=True):
-            spectrum = forward(extended, n=band.n_fft)
-            torch.mul(spectrum[:, None, band.bins], band.wavelets, out=product[..., band.bins])
-            yield band.rows, inverse(product, n=band.n_fft)[..., inside]
-
-    return chunks(sweeps, a_sweep, min(chunk_mb, CACHE_MB), label), rows_of
 
 
 def _fast_length(n: int) -> int:
@@ -253,19 +232,37 @@ def _fast_length(n: int) -> int:
     return unit * next(m for m in (1, 2, 4, 8, 16, 18, 20, 21, 24, 25, 27, 28, 30, 32) if unit * m >= n)
 
 
-def _product_shape(band: Band, is_complex: bool) -> tuple[int, int]:
-    return band.rows.stop - band.rows.start, band.n_fft if is_complex else band.n_fft // 2 + 1
+def spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) -> np.ndarray:
+    """What the spectrum of a sweep is multiplied by: the conjugate DFT of the sampled wavelet of each of `rows`.
+
+    The DFT of the SAMPLED wavelet is the analytic spectrum summed over its aliases. Where a wavelet is longer than the
+    sweep, or has no spectrum that ends, it is sampled at the lags that occur (`-max_lag` to `max_lag`) and transformed.
+    Gives complex128 `(n_rows, n_bins)`; `n_bins` is `n_fft // 2 + 1` for a real wavelet, `n_fft` for a complex one.
+    """
+    mother, scales = bank.mother, bank.scales[rows]
+    n_bins = n_fft if mother.is_complex else n_fft // 2 + 1
+    rad = 2 * np.pi * (np.fft.fftfreq(n_fft, 1.0) if mother.is_complex else np.fft.rfftfreq(n_fft, 1.0))
+    result = np.empty((len(scales), n_bins), np.complex128)
+    fits = n_fft - max_lag > bank.reach(rows, floor)  # nothing above `floor` wraps around the transform's ends
+    for row, scale in enumerate(scales):
+        values = _aliased(mother, scale, rad) if fits else _sampled(mother, scale, n_fft, max_lag)[:n_bins]
+        result[row] = np.conj(values) / bank.factor(scale)
+    return result
 
 
-def _pywt(extended: np.ndarray, bank: Bank) -> np.ndarray:
-    values, _ = pywt.cwt(extended, bank.scales, bank.wavelet)
-    values = np.moveaxis(values, 0, 1)
-    return values if bank.normalisation == "L2" else values / np.sqrt(bank.scales)[:, None].astype(extended.dtype)
+def _aliased(mother: Wavelet, scale: float, rad: np.ndarray) -> np.ndarray:
+    """DFT of `psi(k / scale)` over all whole k: the analytic spectrum and its copies a sampling rate apart."""
+    assert mother.spectrum is not None
+    n_copies = math.ceil(mother.spectral_reach_rad / (2 * np.pi * scale) + 0.5)
+    total = np.zeros(len(rad), np.complex128)
+    for copy in range(-n_copies, n_copies + 1):
+        total += mother.spectrum(scale * (rad + 2 * np.pi * copy))
+    return scale * total
 
 
-def measure(values: torch.Tensor, output: str) -> torch.Tensor:
-    """Coefficients as asked for: themselves, their magnitude or their energy."""
-    if output == "coefficients":
-        return values
-    magnitude = values.abs()
-    return magnitude if output == "magnitude" else magnitude.square()
+def _sampled(mother: Wavelet, scale: float, n_fft: int, max_lag: int) -> np.ndarray:
+    """The same DFT over the lags that occur, from the wavelet's values in time; `n_fft` holds all of them."""
+    lags = np.arange(-max_lag, max_lag + 1)
+    values = np.zeros(n_fft, np.complex128)
+    values[lags % n_fft] = mother.psi(lags / scale)
+    return np.fft.fft(values)

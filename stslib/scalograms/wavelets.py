@@ -7,6 +7,7 @@ evaluated at any time and at any scale without that error.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,16 +17,18 @@ import pywt
 
 from stslib.support.errors import ParameterError
 
+_ORDERS = range(1, 9)
 #: How a wavelet may be named. B is the bandwidth, C the centre frequency, M the order of the spline.
 NAMES = (
-    "mexh",
-    "morl",
-    *(f"gaus{order}" for order in range(1, 9)),
-    *(f"cgau{order}" for order in range(1, 9)),
-    "cmorB-C",
-    "shanB-C",
-    "fbspM-B-C",
-)
+    "mexh", "morl", *(f"gaus{n}" for n in _ORDERS), *(f"cgau{n}" for n in _ORDERS), "cmorB-C", "shanB-C", "fbspM-B-C",
+)  # fmt: skip
+#: Families whose names carry numbers: what these look like, and an example.
+_FAMILIES = {
+    "cmor": ("cmorB-C", "cmor1.5-1.0"),
+    "shan": ("shanB-C", "shan1.5-1.0"),
+    "fbsp": ("fbspM-B-C", "fbsp2-1.5-1.0"),
+}
+_LARGEST_CENTRE = 8.0  # PyWavelets, which gives the central frequency, draws 16 points a period of scale 1
 
 _SMALL = 1e-4  # of the largest value: where a wavelet can no longer be seen
 _NEGLIGIBLE = 1e-16  # of the largest value: beyond this a wavelet or a spectrum is taken to have ended
@@ -35,40 +38,22 @@ Function = Callable[[np.ndarray], np.ndarray]
 
 @dataclass(frozen=True)
 class Wavelet:
-    """A mother wavelet.
+    """A mother wavelet. Times are in units of the scale, frequencies at scale 1."""
 
-    Attributes
-    ----------
-    name : str
-        As in PyWavelets, for example `"mexh"` or `"cmor1.5-1.0"`.
-    is_complex : bool
-        Whether the wavelet, and so every coefficient, is complex.
-    psi : callable
-        The wavelet at times `t` (in units of the scale): `(n,) -> (n,)`, float64 or complex128.
-    spectrum : callable or None
-        Its Fourier transform, the integral of `psi(t) exp(-i w t)`, at angular frequencies `w`: `(n,) -> (n,)`. None for the
-        wavelets that die away too slowly to be told by a spectrum (shan, fbsp): these are sampled in time.
-    peak_rad : float
-        Angular frequency at which the spectrum is largest.
-    support : float
-        Width within which the wavelet is above 1e-4 of its largest value (shan, fbsp: 40, as PyWavelets draws them).
-    half_support : float
-        Time from the centre beyond which the wavelet is below 1e-16 of its largest value (infinite for shan and fbsp).
-    spectral_reach_rad : float
-        Angular frequency beyond which the spectrum is below 1e-16 of its largest value.
-    edge_reach : float
-        Distance from a step beyond which the power that the step leaves stays below exp(-2) of its largest: the e-folding
-        time as Torrence & Compo define it (1998, Bull. Am. Meteorol. Soc. 79:61), worked out for each wavelet.
-    """
-
-    name: str
-    is_complex: bool
-    psi: Function
-    spectrum: Function | None
-    peak_rad: float
-    support: float
-    half_support: float
-    spectral_reach_rad: float
+    name: str  # as in PyWavelets, for example "mexh" or "cmor1.5-1.0"
+    is_complex: bool  # whether the wavelet, and so every coefficient, is complex
+    psi: Function  # the wavelet at times t: (n,) -> (n,), float64 or complex128
+    spectrum: Function | None  # the integral of psi(t) exp(-i w t) at angular frequencies w; None: dies away too slowly
+    peak_rad: float  # angular frequency at which the spectrum is largest
+    support: (
+        float  # width within which it is above 1e-4 of its largest value (shan, fbsp: 40, as PyWavelets draws them)
+    )
+    half_support: (
+        float  # time from the centre beyond which it is below 1e-16 of its largest value (shan, fbsp: infinite)
+    )
+    spectral_reach_rad: float  # angular frequency beyond which the spectrum is below 1e-16 of its largest value
+    #: Distance from a step beyond which the power that the step leaves stays below exp(-2) of its largest: the e-folding
+    #: time of Torrence & Compo (1998, Bull. Am. Meteorol. Soc. 79:61), worked out for each wavelet.
     edge_reach: float
 
     @property
@@ -95,20 +80,14 @@ class Wavelet:
 
 @lru_cache(maxsize=64)
 def wavelet(name: str) -> Wavelet:
-    """The wavelet called `name`.
-
-    Raises
-    ------
-    ParameterError
-        When there is no such wavelet, or its bandwidth, centre frequency or order makes no sense.
-    """
+    """The wavelet called `name`, one of `NAMES`; ParameterError where there is none, or its numbers make no sense."""
     if name == "mexh":
         return _mexican_hat()
     if name == "morl":
         return _real_morlet()
-    if name[:4] in ("gaus", "cgau") and name[4:] in {str(order) for order in range(1, 9)}:
+    if name[:4] in ("gaus", "cgau") and name[4:] in map(str, _ORDERS):
         return _gaussian_derivative(name)
-    if name[:4] in ("cmor", "shan", "fbsp"):
+    if name[:4] in _FAMILIES:
         return _with_numbers(name)
     raise ParameterError(f"wavelet is {name!r}; use one of: {', '.join(NAMES)}")
 
@@ -126,6 +105,20 @@ def reaches(name: str, floor: float) -> tuple[float, float]:
     return _reach(mother.psi, times, floor) + times[1], _reach(mother.spectrum, rad, floor) + rad[1] - rad[0]
 
 
+def _reach(function: Function, points: np.ndarray, floor: float = _NEGLIGIBLE) -> float:
+    """Largest distance from zero among `points` where `function` is above `floor` of its largest value."""
+    size = np.abs(function(points))
+    return float(np.abs(points[size > floor * size.max()]).max())
+
+
+def _edge_reach(psi: Function, times: np.ndarray) -> float:
+    """Where the power of what a step leaves, the square of the integral from t on, is last above exp(-2) of its largest."""
+    values = psi(times)
+    areas = (values[1:] + values[:-1]) / 2 * np.diff(times)
+    beyond = np.abs(np.append(np.cumsum(areas[::-1])[::-1], 0)) ** 2
+    return float(times[beyond > np.exp(-2) * beyond.max()].max())
+
+
 def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, peak_rad: float, width: float) -> Wavelet:
     """Fill in the reaches of a wavelet whose envelope is a polynomial times `exp(-(t / width)**2)`."""
     times = np.linspace(0, 12 * width, 12001)
@@ -135,40 +128,23 @@ def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, pe
     return Wavelet(name, is_complex, psi, spectrum, peak_rad, support, half_support, spectral_reach, edge_reach)
 
 
-def _edge_reach(psi: Function, times: np.ndarray) -> float:
-    """Where the power of what a step leaves, the square of the integral from t on, is last above exp(-2) of its largest."""
-    values = psi(times)
-    pieces = (values[1:] + values[:-1]) / 2 * np.diff(times)
-    beyond = np.abs(np.append(np.cumsum(pieces[::-1])[::-1], 0)) ** 2
-    return float(times[beyond > np.exp(-2) * beyond.max()].max())
-
-
-def _reach(function: Function, points: np.ndarray, floor: float = _NEGLIGIBLE) -> float:
-    """Largest distance from zero among `points` where `function` is above `floor` of its largest value."""
-    size = np.abs(function(points))
-    return float(np.abs(points[size > floor * size.max()]).max())
-
-
 def _mexican_hat() -> Wavelet:
-    scale = 2 / (math.sqrt(3) * math.pi**0.25)
-
-    def psi(t: np.ndarray) -> np.ndarray:
-        return scale * (1 - t**2) * np.exp(-(t**2) / 2)
-
-    def spectrum(w: np.ndarray) -> np.ndarray:
-        return scale * math.sqrt(2 * math.pi) * w**2 * np.exp(-(w**2) / 2)
-
-    return _gaussian("mexh", False, psi, spectrum, math.sqrt(2), math.sqrt(2))
+    scale, root_2 = 2 / (math.sqrt(3) * math.pi**0.25), math.sqrt(2)
+    return _gaussian(
+        "mexh", False,
+        lambda t: scale * (1 - t**2) * np.exp(-(t**2) / 2),
+        lambda w: scale * math.sqrt(2 * math.pi) * w**2 * np.exp(-(w**2) / 2),
+        peak_rad=root_2, width=root_2,
+    )  # fmt: skip
 
 
 def _real_morlet() -> Wavelet:
-    def psi(t: np.ndarray) -> np.ndarray:
-        return np.cos(5 * t) * np.exp(-(t**2) / 2)
-
-    def spectrum(w: np.ndarray) -> np.ndarray:
-        return math.sqrt(math.pi / 2) * (np.exp(-((w - 5) ** 2) / 2) + np.exp(-((w + 5) ** 2) / 2))
-
-    return _gaussian("morl", False, psi, spectrum, 5.0, math.sqrt(2))
+    return _gaussian(
+        "morl", False,
+        lambda t: np.cos(5 * t) * np.exp(-(t**2) / 2),
+        lambda w: math.sqrt(math.pi / 2) * (np.exp(-((w - 5) ** 2) / 2) + np.exp(-((w + 5) ** 2) / 2)),
+        peak_rad=5.0, width=math.sqrt(2),
+    )  # fmt: skip
 
 
 def _gaussian_derivative(name: str) -> Wavelet:
@@ -199,38 +175,34 @@ def _gaussian_derivative(name: str) -> Wavelet:
 
 
 def _with_numbers(name: str) -> Wavelet:
-    """The families whose names carry numbers: complex Morlet, Shannon, frequency B-spline."""
-    family = name[:4]
-    form, example, count = {
-        "cmor": ("cmorB-C", "cmor1.5-1.0", 2),
-        "shan": ("shanB-C", "shan1.5-1.0", 2),
-        "fbsp": ("fbspM-B-C", "fbsp2-1.5-1.0", 3),
-    }[family]
-    try:
-        numbers = [float(part) for part in name[4:].split("-")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count or not all(0 < number < math.inf for number in numbers):
+    """Complex Morlet, Shannon and frequency B-spline wavelets, by the numbers in their names."""
+    form, example = _FAMILIES[name[:4]]
+    words = name[4:].split("-")
+    numbers = [float(word) for word in words if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", word)]
+    if len(numbers) != len(words) or len(words) != form.count("-") + 1 or min(numbers) <= 0:
         raise ParameterError(f"wavelet is {name!r}; write it as {form} with numbers above 0, for example {example}")
     bandwidth, centre = numbers[-2:]
-    if family == "cmor":
-        return _complex_morlet(name, bandwidth, centre)
-    order = 1 if family == "shan" else int(numbers[0])
-    if family == "fbsp" and order != numbers[0]:
+    order = numbers[0] if form == "fbspM-B-C" else 1
+    if order % 1:
         raise ParameterError(f"wavelet is {name!r}; the order of a B-spline is a whole number, for example {example}")
-    return _spline(name, order, bandwidth, centre)
+    # What holds as much of the constant as of its own frequency is no wavelet.
+    is_flat = bandwidth * (math.pi * centre) ** 2 < math.log(2) if name[:4] == "cmor" else centre < bandwidth / 2
+    if is_flat or centre > _LARGEST_CENTRE:
+        what = f"at most {_LARGEST_CENTRE:g}" if centre > _LARGEST_CENTRE else "larger, it hardly oscillates"
+        raise ParameterError(f"wavelet is {name!r}; its centre frequency must be {what}, for example {example}")
+    return (
+        _complex_morlet(name, bandwidth, centre) if name[:4] == "cmor" else _spline(name, int(order), bandwidth, centre)
+    )
 
 
 def _complex_morlet(name: str, bandwidth: float, centre: float) -> Wavelet:
     peak_rad = 2 * math.pi * centre
-
-    def psi(t: np.ndarray) -> np.ndarray:
-        return np.exp(1j * peak_rad * t - t**2 / bandwidth) / math.sqrt(math.pi * bandwidth)
-
-    def spectrum(w: np.ndarray) -> np.ndarray:
-        return np.exp(-bandwidth * (w - peak_rad) ** 2 / 4)
-
-    return _gaussian(name, True, psi, spectrum, peak_rad, math.sqrt(bandwidth))
+    return _gaussian(
+        name, True,
+        lambda t: np.exp(1j * peak_rad * t - t**2 / bandwidth) / math.sqrt(math.pi * bandwidth),
+        lambda w: np.exp(-bandwidth * (w - peak_rad) ** 2 / 4),
+        peak_rad, width=math.sqrt(bandwidth),
+    )  # fmt: skip
 
 
 def _spline(name: str, order: int, bandwidth: float, centre: float) -> Wavelet:
@@ -239,6 +211,5 @@ def _spline(name: str, order: int, bandwidth: float, centre: float) -> Wavelet:
     def psi(t: np.ndarray) -> np.ndarray:
         return math.sqrt(bandwidth) * np.sinc(bandwidth * t / order) ** order * np.exp(1j * peak_rad * t)
 
-    times = np.linspace(0, 100 * order / bandwidth, 200001)
-    band = peak_rad + math.pi * bandwidth
-    return Wavelet(name, True, psi, None, peak_rad, 40.0, math.inf, band, _edge_reach(psi, times))
+    edge_reach = _edge_reach(psi, np.linspace(0, 100 * order / bandwidth, 200001))
+    return Wavelet(name, True, psi, None, peak_rad, 40.0, math.inf, peak_rad + math.pi * bandwidth, edge_reach)

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from stslib.support.errors import ParameterError, one_of
+from stslib.support.settings import settings_from
 
 REPEATS = ("first", "average")
 BASELINES = ("subtract", "keep")
@@ -103,16 +104,4 @@ class SweepSettings:
         ParameterError
             A field that is missing, unknown or of another type, or a value that makes no sense.
         """
-        fields = {field.name: type(field.default) for field in dataclasses.fields(cls)}
-        if unknown := sorted(set(values) - set(fields)):
-            raise ParameterError(f"unknown sweep setting {unknown[0]!r}; use some of: {', '.join(fields)}")
-        for name, kind in fields.items():
-            if name not in values:
-                raise ParameterError(f"the sweep settings lack {name!r}; give all of: {', '.join(fields)}")
-            value = values[name]
-            if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else kind):
-                raise ParameterError(f"{name} is {value!r}; give a value of type {kind.__name__}")
-        cleaned: dict[str, Any] = {
-            name: float(values[name]) if kind is float else values[name] for name, kind in fields.items()
-        }
-        return cls(**cleaned)
+        return settings_from(cls, "the sweep settings", values)

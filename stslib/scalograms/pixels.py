@@ -1,10 +1,11 @@
-"""Scalogram pixels from decimated sweeps: a few tens of multiplications each.
+"""The pixels of a resized scalogram alone, from decimated sweeps: a few tens of multiplications each.
 
-A row's wavelet is short in time and narrow in frequency, so a coefficient needs only what the sweep holds in that band, and
-only near its moment. Rows of a similar scale form a group. For a group the sweep is brought to about the lowest rate that
-holds its band (its spectrum, cut off and transformed back at a shorter length); each column then reads one window of that
-grid, and all rows of the column are one small matrix product. The grid's step divides the distance of two columns, so the
-windows lie at equal distances and need not be copied.
+A bilinear resize reads two neighbouring samples a column, so only these are computed. A row's wavelet is short in time and
+narrow in frequency, so a coefficient needs only what the sweep holds in that band, and only near its moment. Rows of a
+similar scale form a group. For a group the sweep is brought to about the lowest rate that holds its band (its spectrum, cut
+off and transformed back at a shorter length); each column then reads one window of that grid, and all rows of the column are
+one small matrix product. The grid's step divides the distance of two columns, so the windows lie at equal distances and need
+not be copied.
 
 The sum over the grid equals the sum over the samples: both bands end below half the grid's rate, so nothing is aliased.
 Rows whose wavelets reach beyond the Nyquist frequency are summed over the samples themselves.
@@ -22,7 +23,6 @@ import torch
 from scipy.fft import next_fast_len
 
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.bilinear import Blend
 from stslib.scalograms.transform import Plan
 from stslib.scalograms.wavelets import reaches
 
@@ -31,8 +31,47 @@ from stslib.scalograms.wavelets import reaches
 GROUP_RATIO = 2.0
 #: Of a wavelet's or a spectrum's largest value: what is left out in time and in frequency.
 LEFT_OUT = {"float32": 5e-7, "float64": 1e-13}
-#: Largest kernels that are kept, in megabytes; wider images are cheaper by FFT anyway.
+#: Largest kernels that are cached, in megabytes; wider images are cheaper by FFT anyway.
 KERNELS_MB = 256
+
+
+class Resize(NamedTuple):
+    """A bilinear resize along one axis as torch does it, from `n_in` to `n_out` samples, in float32 or float64."""
+
+    n_in: int
+    n_out: int
+    dtype: str
+    antialias: bool = False
+
+    def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """`(low, high, weight)`, each `(n_out,)`: output j is `(1 - weight[j]) * x[low[j]] + weight[j] * x[high[j]]`.
+
+        The positions (`align_corners=False`) are rounded as torch rounds them for a tensor of `dtype`: float32 places them
+        to a few ten-thousandths of a sample among 4,800, and exact positions would differ from torch's result by that.
+        """
+        number = np.dtype(self.dtype).type
+        half = number(0.5)
+        scale = number(self.n_in) / number(self.n_out)
+        position = np.maximum(scale * (np.arange(self.n_out).astype(number) + half) - half, number(0))
+        low = np.minimum(position.astype(np.int64), self.n_in - 1)
+        return low, np.minimum(low + 1, self.n_in - 1), np.clip(position - low.astype(number), 0, 1).astype(number)
+
+    def averages(self) -> np.ndarray:
+        """Weights `(n_in, n_out)` with `antialias`: averages over all inputs that an output covers, by a triangle."""
+        scale = self.n_in / self.n_out
+        distance = np.abs(np.arange(self.n_in)[:, None] + 0.5 - scale * (np.arange(self.n_out) + 0.5))
+        triangle = np.maximum(1 - distance / max(scale, 1.0), 0)
+        weights: np.ndarray = triangle / triangle.sum(axis=0)
+        return weights
+
+    def __call__(self, values: torch.Tensor, axis: int) -> torch.Tensor:
+        """Resize along the last axis (-1) or the one before it (-2)."""
+        if self.antialias:
+            matrix = torch.from_numpy(self.averages()).to(values.device, values.dtype)
+            return values @ matrix if axis == -1 else matrix.T @ values
+        low, high, weight = (torch.from_numpy(part).to(values.device) for part in self.pairs())
+        share = (weight if axis == -1 else weight[:, None]).to(values.dtype)
+        return torch.lerp(values.index_select(axis, low), values.index_select(axis, high), share)
 
 
 class Group(NamedTuple):
@@ -55,11 +94,6 @@ class Design(NamedTuple):
     groups: tuple[Group, ...]
 
     @property
-    def products(self) -> int:
-        """Multiplications for one sweep, those of the FFTs left out."""
-        return sum(group.kernel.numel() for group in self.groups)
-
-    @property
     def bytes_a_sweep(self) -> int:
         """Working memory for one sweep in float32."""
         values = [group.kernel[:, 0].numel() for group in self.groups]
@@ -71,31 +105,25 @@ class _Task(NamedTuple):
     """What all groups have in common."""
 
     bank: Bank
-    rows: Blend
-    columns: Blend
+    rows: Resize
+    columns: Resize
     linear: bool
     n_fft: int
     offset: int  # where the sweep's first sample lies in what is transformed
     in_time: float
     in_rad: float
-    dtype: torch.dtype
     device: str
 
 
 @lru_cache(maxsize=4)
-def design(
-    bank: Bank, plan: Plan, rows: Blend, columns: Blend, linear: bool, dtype: torch.dtype, device: str
-) -> Design | None:
+def design(bank: Bank, plan: Plan, rows: Resize, columns: Resize, linear: bool, device: str) -> Design | None:
     """How to compute `columns.n_out` x `rows.n_out` pixels; None where this way does not suit.
 
     It does not suit a wavelet without a spectrum that ends, one longer than the sweep, an average over all samples of a
     pixel (`antialias`), or an image nearly as wide as the sweep is long.
 
-    Parameters
-    ----------
-    linear : bool
-        Whether pixels are the coefficients themselves. Then both resizes are part of the kernels. Otherwise the kernels
-        give the coefficients of every row at both samples of each column's pair.
+    Where pixels are the coefficients themselves (`linear`), both resizes are part of the kernels. Otherwise the kernels
+    give the coefficients of every row at both samples of each column's pair.
     """
     mother, width = bank.mother, columns.n_out
     if mother.spectrum is None or columns.antialias or 2 * width > plan.n_samples:
@@ -103,22 +131,22 @@ def design(
     in_time, in_rad = reaches(bank.wavelet, LEFT_OUT[columns.dtype])
     longest = float(bank.scales.max())
     values = (rows.n_out if linear else 2 * bank.n_frequencies) * (2 if mother.is_complex else 1) * width
-    window = 2 * in_time * in_rad / np.pi * GROUP_RATIO
-    if in_time * longest >= plan.n_samples or values * window * dtype.itemsize > KERNELS_MB * 2**20:
+    kernel_bytes = values * 2 * in_time * in_rad / np.pi * GROUP_RATIO * np.dtype(columns.dtype).itemsize
+    if in_time * longest >= plan.n_samples or kernel_bytes > KERNELS_MB * 2**20:
         return None
     before = 0 if plan.pad else math.ceil(in_time * longest) + 2
     # The period must be a whole number of grid steps, so it is a multiple of the samples after which columns repeat.
     unit = plan.n_samples // math.gcd(plan.n_samples, width)
     shortest_period = plan.n_samples + 2 * max(before, plan.pad) + 2
     n_fft = unit * next_fast_len(math.ceil(shortest_period / unit), real=True)
-    task = _Task(bank, rows, columns, linear, n_fft, plan.pad + before, in_time, in_rad, dtype, device)
+    task = _Task(bank, rows, columns, linear, n_fft, plan.pad + before, in_time, in_rad, device)
     return Design(n_fft, before, tuple(_group(task, part) for part in _parts(task)))
 
 
 def _sources(task: _Task) -> np.ndarray:
     """Rows of the full scalogram that each row of the result is made of: `(n_rows, 2)` or `(n_rows, 1)`."""
     if task.linear:
-        return np.stack(task.rows.arrays()[:2], axis=1)
+        return np.stack(task.rows.pairs()[:2], axis=1)
     return np.arange(task.bank.n_frequencies)[:, None]
 
 
@@ -147,10 +175,10 @@ def _step(task: _Task, scale: float) -> int:
 
 
 def _group(task: _Task, part: slice) -> Group:
-    sources = _sources(task)[part]
-    scales = task.bank.scales[sources]
+    """One group: where its columns' windows lie, and what they are multiplied by."""
+    scales = task.bank.scales[_sources(task)[part]]
     width, spacing = task.columns.n_out, task.columns.n_in / task.columns.n_out
-    low, high, _ = task.columns.arrays()
+    low, high, _ = task.columns.pairs()
     reach = task.in_time * float(scales.max())
     step = _step(task, float(scales.min()))
     if step == 0:
@@ -168,27 +196,22 @@ def _group(task: _Task, part: slice) -> Group:
         samples = None
     kernel = torch.from_numpy(grid * _kernel(task, part, starts, np.arange(window) * grid))
     kernel = torch.view_as_real(kernel).flatten(-2) if kernel.is_complex() else kernel
+    kernel = kernel.to(task.device, getattr(torch, task.columns.dtype)).contiguous()
     last_bin = math.ceil(task.in_rad / scales.min() * task.n_fft / (2 * np.pi)) + 1
     assert task.bank.mother.spectrum is not None
     sees_constant = bool(np.abs(task.bank.mother.spectrum(np.zeros(1)))[0] > 0)
     bins = slice(0 if sees_constant else 1, min(last_bin, n_grid // 2 + 1))
-    return Group(part, n_grid, bins, first, step, samples, kernel.to(task.device, task.dtype).contiguous())
+    return Group(part, n_grid, bins, first, step, samples, kernel)
 
 
 def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> np.ndarray:
     """What the columns' windows are multiplied by.
 
     Linear: `(width, window, n_rows)`, resized in both directions. Otherwise `(width, window, 2 * n_rows)`, the rows at the
-    first samples of the pairs and then at the second ones.
-
-    Parameters
-    ----------
-    starts : ndarray, shape (width,)
-        Where each column's window begins, in samples of the sweep.
-    along : ndarray, shape (window,)
-        Where the points of a window lie, from its beginning on.
+    first samples of the pairs and then at the second ones. Columns' windows begin at `starts` `(width,)`, in samples of the
+    sweep; their points lie at `along` `(window,)` from there on.
     """
-    low, high, weight = task.columns.arrays()
+    low, high, weight = task.columns.pairs()
     sources = _sources(task)[part]
     needed, where = np.unique(sources, return_inverse=True)
     where = where.reshape(sources.shape)
@@ -199,7 +222,7 @@ def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> 
         times = (starts - at)[one][:, None] + along
         psi = np.stack([_wavelet(task.bank, times, scale) for scale in task.bank.scales[needed]], axis=-1)
         if task.linear:
-            share = task.rows.arrays()[2][part].astype(float)
+            share = task.rows.pairs()[2][part].astype(float)
             psi = psi[..., where[:, 0]] * (1 - share) + psi[..., where[:, 1]] * share
         ends.append(psi[which])
     if not task.linear:
@@ -209,7 +232,7 @@ def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> 
 
 
 def _wavelet(bank: Bank, times: np.ndarray, scale: float) -> np.ndarray:
-    return np.conj(bank.mother.psi(times / scale)) / (math.sqrt(scale) if bank.normalisation == "L2" else scale)
+    return np.conj(bank.mother.psi(times / scale)) / bank.factor(scale)
 
 
 def windows(extended: torch.Tensor, plan: Design) -> Iterator[tuple[Group, torch.Tensor]]:
@@ -222,10 +245,10 @@ def windows(extended: torch.Tensor, plan: Design) -> Iterator[tuple[Group, torch
             yield group, padded[:, group.samples].transpose(0, 1)
             continue
         width, window, _ = group.kernel.shape
-        kept = spectrum.new_zeros((count, group.n_grid // 2 + 1))
-        kept[:, group.bins] = spectrum[:, group.bins]
+        band = spectrum.new_zeros((count, group.n_grid // 2 + 1))
+        band[:, group.bins] = spectrum[:, group.bins]
         # irfft divides by its own length, the decimated sweep wants that of the sweep's transform.
-        decimated = torch.fft.irfft(kept, n=group.n_grid) * (group.n_grid / plan.n_fft)
+        decimated = torch.fft.irfft(band, n=group.n_grid) * (group.n_grid / plan.n_fft)
         # The grid is a circle: windows that run over its end go on at its beginning.
         end = group.first + (width - 1) * group.step + window
         around = torch.cat([decimated[:, group.first :], decimated[:, : max(end - group.n_grid, 0)]], dim=1)
