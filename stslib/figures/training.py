@@ -1,10 +1,10 @@
-"""Training as a picture: the paper's Fig. 3."""
+"""Training as a picture: the losses of the paper's Fig. 3, and what each choice is worth."""
 
 from __future__ import annotations
 
-import matplotlib as mpl
 import numpy as np
 import pandas as pd
+import seaborn as sns
 from matplotlib.artist import Artist
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -14,6 +14,7 @@ from stslib.figures import style
 from stslib.support.errors import StsError
 
 
+@style.in_house_style
 def losses(history: pd.DataFrame, kind: str) -> Figure:
     """Mean training and validation loss over the folds, one panel a network, the same axes in all (paper Fig. 3).
 
@@ -31,52 +32,65 @@ def losses(history: pd.DataFrame, kind: str) -> Figure:
     ------
     StsError
         No epoch at all.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stslib import figures
+    >>> epochs = {"model": "resnet18", "fold": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]}
+    >>> loss = {"train_loss": [1.2, 0.8, 1.1, 0.9], "valid_loss": [1.3, 1.0, 1.2, 1.1]}
+    >>> figure = figures.losses(pd.DataFrame({**epochs, **loss}), "simulated")
+    >>> len(figure.axes)
+    1
     """
     if history.empty:
         raise StsError("the training history is empty; nothing to draw")
     known = [model for model in style.MODEL_COLOURS if model in set(history["model"])]
     models = known + sorted(set(history["model"]) - set(known))
     columns = min(len(models), 4)
-    rows = -(-len(models) // columns)
-    with mpl.rc_context(style.RC):
-        figure = style.new_figure(max(2.3 * columns + 0.6, 4.2), 2.6 * rows + 0.7)
-        grid = figure.subplots(rows, columns, sharex=True, sharey=True, squeeze=False)
-        for ax, model in zip(grid.flat, models, strict=False):
-            colour = style.MODEL_COLOURS.get(model, "0.4")
-            runs = history[history["model"] == model]
-            for column, dash in (("train_loss", "-"), ("valid_loss", "--")):
-                by_fold = runs.pivot(index="epoch", columns="fold", values=column).dropna()
-                mean, sd = by_fold.mean(axis=1), by_fold.std(axis=1, ddof=0)
-                ax.fill_between(mean.index, mean - sd, mean + sd, color=colour, alpha=0.18, lw=0)
-                ax.plot(mean.index, mean, color=colour, ls=dash, lw=1.8)
-            ax.axhline(np.log(4), color="0.6", lw=0.9, ls=":")
-            ax.set(title=style.MODEL_NAMES.get(model, model), xlabel="epoch")
-        for ax in grid[:, 0]:
-            ax.set_ylabel("cross-entropy")
-        for ax in list(grid.flat)[len(models) :]:
-            ax.axis("off")
-        # A single wild epoch at a high learning rate must not flatten all curves, so the axis may cut it.
-        values = history[["train_loss", "valid_loss"]].to_numpy()
-        top = max(1.25 * np.log(4), float(np.nanquantile(values, 0.97)))
-        grid[0, 0].set_ylim(0, min(top, 1.05 * float(np.nanmax(values))))
-        grid[0, 0].xaxis.get_major_locator().set_params(integer=True)
-        handles: list[Artist] = [
-            Line2D([], [], color="0.25", lw=1.8, label="training, mean of the folds"),
-            Line2D([], [], color="0.25", lw=1.8, ls="--", label="validation, mean of the folds"),
-            Patch(color="0.25", alpha=0.18, lw=0, label="one SD over the folds"),
-            Line2D([], [], color="0.6", lw=0.9, ls=":", label="chance"),
-        ]
-        figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
+    figure = style.new_figure(max(2.3 * columns + 0.6, 4.2), 2.6 * -(-len(models) // columns) + 0.7)
+    grid = figure.subplots(-(-len(models) // columns), columns, sharex=True, sharey=True, squeeze=False)
+    for ax, model in zip(grid.flat, models, strict=False):
+        own = history[history["model"] == model]
+        whole = own[own.groupby("epoch")["fold"].transform("nunique") == own["fold"].nunique()]
+        for column, dash in (("train_loss", "-"), ("valid_loss", "--")):
+            sns.lineplot(
+                whole, x="epoch", y=column, ax=ax, errorbar=_spread, ls=dash, lw=1.8,
+                color=style.MODEL_COLOURS.get(model, "0.4"), err_kws={"alpha": 0.18, "lw": 0},
+            )  # fmt: skip
+        ax.axhline(np.log(4), color="0.6", lw=0.9, ls=":")
+        ax.set(title=style.MODEL_NAMES.get(model, model), xlabel="epoch", ylabel="cross-entropy")
+        ax.label_outer(remove_inner_ticks=False)
+    for ax in list(grid.flat)[len(models) :]:
+        ax.axis("off")
+    # A single wild epoch at a high learning rate must not flatten all curves, so the axis may cut it.
+    values = history[["train_loss", "valid_loss"]].to_numpy()
+    top = max(1.25 * np.log(4), float(np.nanquantile(values, 0.97)))
+    grid[0, 0].set_ylim(0, min(top, 1.05 * float(np.nanmax(values))))
+    grid[0, 0].xaxis.get_major_locator().set_params(integer=True)
+    handles: list[Artist] = [
+        Line2D([], [], color="0.25", lw=1.8, label="training, mean of the folds"),
+        Line2D([], [], color="0.25", lw=1.8, ls="--", label="validation, mean of the folds"),
+        Patch(color="0.25", alpha=0.18, lw=0, label="one SD over the folds"),
+        Line2D([], [], color="0.6", lw=0.9, ls=":", label="chance"),
+    ]
+    figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
     return style.say_kind(figure, kind)
 
 
+def _spread(values: pd.Series) -> tuple[float, float]:
+    """One SD of the folds below and above their mean."""
+    return values.mean() - values.std(ddof=0), values.mean() + values.std(ddof=0)
+
+
+@style.in_house_style
 def ablations(table: pd.DataFrame, kind: str) -> Figure:
     """Balanced accuracy of each variant of a network, a panel a group; a point is the mean of the folds, a bar one SD.
 
     Parameters
     ----------
     table : DataFrame
-        From `stslib.training.ablations.compare`: group, name, mean, sd.
+        From `stslib.training.compare_variants`: group, name, mean, sd.
     kind : str
         Which data they are about.
 
@@ -84,26 +98,33 @@ def ablations(table: pd.DataFrame, kind: str) -> Figure:
     ------
     StsError
         No variant at all.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stslib import figures
+    >>> table = pd.DataFrame({"group": "sweeps", "name": ["both", "first"], "mean": [0.8, 0.7], "sd": [0.02, 0.03]})
+    >>> figure = figures.ablations(table, "simulated")
+    >>> len(figure.axes)
+    1
     """
     if table.empty:
         raise StsError("there is no variant to draw")
-    groups = list(dict.fromkeys(table["group"]))
-    sizes = [int((table["group"] == group).sum()) for group in groups]
-    with mpl.rc_context(style.RC):
-        figure = style.new_figure(7.2, 0.34 * sum(sizes) + 0.42 * len(groups) + 0.8)
-        panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
-        for ax, group in zip(panels, groups, strict=True):
-            rows = table[table["group"] == group]
-            places = np.arange(len(rows))[::-1]
-            colours = ["#D55E00"] + ["#0072B2"] * (len(rows) - 1)
-            ax.axvline(float(rows["mean"].iloc[0]), color="#D55E00", lw=0.8, ls=":")
-            for place, mean, sd, colour in zip(places, rows["mean"], rows["sd"], colours, strict=True):
-                ax.errorbar(mean, place, xerr=sd, fmt="o", ms=5, color=colour, capsize=2.5, lw=1.2)
-            ax.axvline(0.25, color="0.6", lw=0.9, ls=":")
-            ax.set_yticks(places, list(rows["name"]))
-            ax.set_ylim(-0.6, len(rows) - 0.4)
-            ax.set_title(group, loc="left", fontsize=9.5)
-        panels[-1].set_xlabel(
-            "balanced accuracy in cross-validation, mean and one SD of the folds\n(orange: as in the run; grey: chance)"
-        )
+    groups = {str(group): rows for group, rows in table.groupby("group", sort=False)}
+    sizes = [len(rows) for rows in groups.values()]
+    figure = style.new_figure(7.2, 0.34 * sum(sizes) + 0.42 * len(groups) + 0.8)
+    panels = figure.subplots(len(groups), 1, sharex=True, squeeze=False, height_ratios=sizes)[:, 0]
+    for ax, (group, rows) in zip(panels, groups.items(), strict=True):
+        heights = np.arange(len(rows))[::-1]
+        colours = ["#D55E00"] + ["#0072B2"] * (len(rows) - 1)
+        for height, mean, sd, colour in zip(heights, rows["mean"], rows["sd"], colours, strict=True):
+            ax.errorbar(mean, height, xerr=sd, fmt="o", ms=5, color=colour, capsize=2.5, lw=1.2)
+        ax.axvline(float(rows["mean"].iloc[0]), color="#D55E00", lw=0.8, ls=":")
+        ax.axvline(0.25, color="0.6", lw=0.9, ls=":")
+        ax.set_yticks(heights, list(rows["name"]))
+        ax.set_ylim(-0.6, len(rows) - 0.4)
+        ax.set_title(group, loc="left", fontsize=9.5)
+    panels[-1].set_xlabel(
+        "balanced accuracy in cross-validation, mean and one SD of the folds\n(orange: as in the run; grey: chance)"
+    )
     return style.say_kind(figure, kind)

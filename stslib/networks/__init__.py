@@ -4,18 +4,15 @@ from stslib.networks.architectures import (
     ARCHITECTURES,
     PAPER_ARCHITECTURES,
     Architecture,
-    batch_norms,
     build,
     check_size,
     count_parameters,
-    has_folded_batch_norm,
-    recalibrate_batch_norm,
     with_auxiliary,
 )
-from stslib.networks.compact import Compact
-from stslib.networks.ensemble import Ensemble
+from stslib.networks.compact import Compact, Ensemble
 from stslib.networks.inputs import COMPRESSIONS, NORMALISATIONS, InputTransform
 from stslib.networks.storage import load, save
+from stslib.networks.weights import batch_norms, has_folded_batch_norm, recalibrate_batch_norm
 
 __all__ = [
     "ARCHITECTURES",

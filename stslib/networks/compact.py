@@ -1,27 +1,25 @@
-"""`Compact`: a network of our own for a few hundred cells, small enough to be trained many times on a processor.
-
-The four networks of the paper end in an average over the whole map: what is seen counts, wherever it is. In a scalogram the
-row is a frequency and the column a time, and both mean something. So this one averages over a coarse grid of four bands by
-four stretches of time, and the last layer knows which is which.
-"""
+"""Our own modules: a small network for a few hundred cells, and networks that answer together."""
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
+
+import torch
 from torch import Tensor, nn
 
 #: Filters of each stage; after a stage the map is halved. The first stage is one convolution of 5 x 5, the others two of 3 x 3.
 CHANNELS = (16, 32, 64)
-#: Bands and stretches of time that the last layer tells apart.
+#: Bands and stretches of time that the last layer distinguishes.
 GRID = (4, 4)
 
 
 class Compact(nn.Module):
-    """Five convolutions in three stages, an average over a 4 x 4 grid, and a linear layer.
+    """Five convolutions in three stages, an average over a 4 x 4 grid, and a linear layer of `n_outputs`.
 
-    Parameters
-    ----------
-    n_outputs : int
-        Outputs of the last layer.
+    The paper's networks end in an average over the whole map: what is seen counts, wherever it is. In a scalogram the row is
+    a frequency and the column a time, and both mean something. So this one averages over a coarse grid of four bands by four
+    stretches of time, and is small enough to be trained many times on a processor.
     """
 
     def __init__(self, n_outputs: int = 1000) -> None:
@@ -43,3 +41,16 @@ class Compact(nn.Module):
         """Images `(n, 3, H, W)` of at least 32 x 32 px to scores `(n, n_outputs)`."""
         scores: Tensor = self.fc(self.pool(self.features(x)).flatten(1))
         return scores
+
+
+class Ensemble(nn.Module):
+    """Networks of one architecture that answer as one; averaging takes away part of what is due to a seed."""
+
+    def __init__(self, members: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.members = nn.ModuleList(members)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Images `(n, 3, H, W)` to scores `(n, 4)`: logarithms of the mean probabilities, so that softmax gives these."""
+        logs = torch.stack([torch.log_softmax(member(x), dim=1) for member in self.members])
+        return torch.logsumexp(logs, dim=0) - math.log(len(self.members))

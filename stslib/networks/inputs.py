@@ -46,9 +46,9 @@ class InputTransform:
     antialias : bool
         Whether the resize averages.
     scale, mean, std : tuple of c floats
-        Numbers of the stored channels.
+        Of the stored channels.
     gain, offset : tuple of 3 floats
-        Numbers of the three channels that the network sees.
+        Of the three channels that the network sees.
     """
 
     height: int
@@ -58,8 +58,8 @@ class InputTransform:
     scale: tuple[float, ...]
     mean: tuple[float, ...]
     std: tuple[float, ...]
-    gain: tuple[float, float, float] = (1.0, 1.0, 1.0)
-    offset: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    gain: tuple[float, ...] = (1.0, 1.0, 1.0)
+    offset: tuple[float, ...] = (0.0, 0.0, 0.0)
 
     @classmethod
     def fit(
@@ -72,26 +72,13 @@ class InputTransform:
         antialias: bool = True,
         normalise: str = "own",
     ) -> InputTransform:
-        """Measure the numbers on the cells `indices` of `x`, which must be training cells.
+        """Measure the numbers on the cells `indices` of the stored scalograms `x` `(n_cells, c, h, w)`: training cells.
 
-        Parameters
-        ----------
-        x : array (n_cells, c, h, w)
-            Stored scalograms, also a memory map.
-        indices : int array
-            Training cells. At most 512 of them, evenly chosen, are read.
-        architecture : str
-            Whose size limit and pre-trained normalisation hold.
-        size : (int, int)
-            Height and width of the image in pixels; 0 means as stored.
-        compress : str
-            "asinh": scale is the 90th percentile of the channel's magnitudes. "none": scale is 1.
-        antialias : bool
-            Whether the resize averages (see the class).
-        normalise : str
-            "own": mean 0 and standard deviation 1 over the training cells. "pretrained": after that, three standard
-            deviations to either side become an image from 0 to 1, normalised as the pre-trained network asks. "none":
-            values go in as they are, as in the paper's code.
+        At most 512 of them, evenly chosen, are read. `size` is height and width in pixels, 0 as stored; `antialias` says
+        whether the resize averages. `compress` "asinh" takes the 90th percentile of a channel's magnitudes as its scale,
+        "none" takes 1. `normalise` "own" gives mean 0 and standard deviation 1 over the training cells; "pretrained" makes
+        three standard deviations to either side of that an image from 0 to 1, normalised as the pre-trained network asks;
+        "none" leaves the values as they are, as in the paper's code.
 
         Raises
         ------
@@ -128,17 +115,15 @@ class InputTransform:
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3), unbiased=False)
         gain, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
         if normalise == "pretrained":
-            image_mean, image_std = (
-                np.array(ARCHITECTURES[architecture].mean),
-                np.array(ARCHITECTURES[architecture].std),
-            )
+            known = ARCHITECTURES[architecture]
+            image_mean, image_std = np.array(known.mean), np.array(known.std)
             gain, offset = (1 / (6 * image_std)).tolist(), ((0.5 - image_mean) / image_std).tolist()
         return dataclasses.replace(
             transform,
             mean=tuple(mean.tolist()),
             std=tuple(std.tolist()),
-            gain=(gain[0], gain[1], gain[2]),
-            offset=(offset[0], offset[1], offset[2]),
+            gain=tuple(gain),
+            offset=tuple(offset),
         )
 
     def shrink(self, x: np.ndarray | Tensor) -> Tensor:
@@ -179,13 +164,7 @@ class InputTransform:
 
     @classmethod
     def from_json(cls, fields: Mapping[str, Any]) -> InputTransform:
-        """The transform that `to_json` described.
-
-        Raises
-        ------
-        DamagedFile
-            When a field is missing, unknown, or not what it should be.
-        """
+        """The transform that `to_json` described; a field that is missing, unknown or wrong is a `DamagedFile`."""
         try:
             channels = len(fields["scale"])
             lengths = {"scale": channels, "mean": channels, "std": channels, "gain": 3, "offset": 3}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,11 +11,12 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
-from stslib.networks.architectures import ARCHITECTURES, build, check_size, load_state
-from stslib.networks.ensemble import Ensemble
+from stslib.networks.architectures import ARCHITECTURES, build, check_size
+from stslib.networks.compact import Ensemble
 from stslib.networks.inputs import InputTransform
+from stslib.networks.weights import load_state
 from stslib.support.errors import DamagedFile, MissingInput, one_of
-from stslib.support.files import atomic
+from stslib.support.files import atomic, sha256_of
 
 #: Of `model.json`: another number is another meaning of its fields, and is refused.
 FORMAT = 2
@@ -26,16 +26,8 @@ MAX_MEMBERS = 100
 def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: Mapping[str, Any]) -> None:
     """Write `model.safetensors` (the tensors) and `model.json` (everything else) into `folder`.
 
-    Parameters
-    ----------
-    folder : path
-        Created if needed.
-    model : nn.Module
-        From `build`, or an `Ensemble` of such: all its members go into the one file.
-    transform : InputTransform
-        What makes its input.
-    card : mapping
-        Must hold `architecture`; the rest (dropout, cohort, metrics, versions, ...) is kept as it is, and must be JSON.
+    `model` is one from `build` or an `Ensemble` of such, whose members all go into the one file. `card` must hold its
+    `architecture`; the rest (cohort, metrics, versions, ...) is stored as it is, and must be JSON.
     """
     one_of("architecture", card.get("architecture"), ARCHITECTURES)
     folder = Path(folder)
@@ -43,7 +35,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
     with atomic(folder / "model.safetensors") as path:
         save_file(tensors, path)
-        digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        digest = sha256_of(path)
     description = {
         "format": FORMAT,
         "classes": list(CLASSES),
@@ -59,12 +51,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
 def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]:
     """Read what `save` wrote: the network in evaluation mode, its input transform, and the card.
 
-    Raises
-    ------
-    MissingInput
-        When one of the two files is not there.
-    DamagedFile
-        When a file was cut or altered, or was made for other classes or an unknown architecture.
+    What is missing is a `MissingInput`; what was cut, altered, or made for other classes is a `DamagedFile`.
     """
     folder = Path(folder)
     tensors, description = folder / "model.safetensors", folder / "model.json"
@@ -73,25 +60,25 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
             raise MissingInput(f"there is no model at {folder}: {path.name} is missing; 05_deep_models makes it")
     try:
         fields = json.loads(description.read_text(encoding="utf-8"))
-        found = (fields["format"], fields["classes"], fields["card"]["architecture"], fields["tensors_sha256"])
+        described = (fields["format"], fields["classes"], fields["card"]["architecture"], fields["tensors_sha256"])
         transform_fields, members = dict(fields["transform"]), int(fields.get("members", 1))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{description} is damaged ({error!r}); make the model again (05_deep_models)") from error
     if not 1 <= members <= MAX_MEMBERS:
-        raise DamagedFile(f"{description} speaks of {members} networks; make the model again (05_deep_models)")
-    if found[0] != FORMAT or found[1] != list(CLASSES) or found[2] not in ARCHITECTURES:
+        raise DamagedFile(f"{description} says that it holds {members} networks; make the model again (05_deep_models)")
+    if described[0] != FORMAT or described[1] != list(CLASSES) or described[2] not in ARCHITECTURES:
         raise DamagedFile(
-            f"{description} is of another kind of model {found[:3]}; use one of format {FORMAT} for {CLASSES}"
+            f"{description} is of another kind of model {described[:3]}; use one of format {FORMAT} for {CLASSES}"
         )
-    if hashlib.sha256(tensors.read_bytes()).hexdigest() != found[3]:
+    if sha256_of(tensors) != described[3]:
         raise DamagedFile(
             f"{tensors} is not the file that {description.name} describes; make the model again (05_deep_models)"
         )
     transform = InputTransform.from_json(transform_fields)
-    check_size(found[2], transform.height, transform.width)
+    check_size(described[2], transform.height, transform.width)
     if members == 1:
-        model = build(found[2], weights=tensors)
+        model = build(described[2], weights=tensors)
     else:
-        model = Ensemble(build(found[2]) for _ in range(members))
+        model = Ensemble(build(described[2]) for _ in range(members))
         load_state(model, load_file(tensors), str(tensors))
     return model.eval(), transform, dict(fields["card"])

@@ -125,7 +125,7 @@ def tune(run_name: str, architecture: str, storage: str, study: str, folder: Pat
     """Search hyperparameters of a network. Start it as often as you like on one --storage: the workers share the search.
 
     All end when --n-trials trials are finished, over all workers. A worker that was killed loses nothing but the fold
-    it was in; the others take its trial over. Notebook 05 takes over the best trial: -p 05_deep_models.storage=...
+    it was in; the others take its trial over. Notebook 05 takes over the best trial: -p 05_deep_models.search={"storage": ...}
     """
     from stslib import training
     from stslib.press.tuning import tune_network

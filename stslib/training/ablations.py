@@ -6,7 +6,7 @@ or pre-trained weights; and the corrections of the published code's quirks, one 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ import pandas as pd
 from joblib import Parallel, delayed
 
 from stslib import cohort, evaluation
-from stslib.scalograms import Bank, Preprocessing
+from stslib.scalograms import Preprocessing
 from stslib.support.errors import ParameterError, one_of
 from stslib.training.cells import TrainingSet
 from stslib.training.crossval import fit_fold
@@ -39,24 +39,24 @@ class Variant:
     recipe: Recipe
 
 
-def variants(
+def ablation_variants(
     groups: Sequence[str],
+    cells: TrainingSet,
     sweeps_mv: np.ndarray,
-    images: np.ndarray,
     preprocessing: Preprocessing,
     base: Recipe,
     pretrained: str = "",
 ) -> list[Variant]:
-    """The variants of some groups; the first one of each group is the run's own choice.
+    """The variants of some groups of choices; the first one of each group is the run's own choice.
 
     Parameters
     ----------
     groups : sequence of str
-        Of `GROUPS`.
+        Of "sweeps", "wavelet", "band", "sign", "size", "weights", "corrections".
+    cells : TrainingSet
+        The run's own scalograms.
     sweeps_mv : (n, 2, n_samples) array
         Prepared sweeps in mV, from which scalograms of another wavelet or band are made.
-    images : (n, 2, h, w) array
-        The run's own scalograms.
     preprocessing : Preprocessing
         How the run made its scalograms.
     base : Recipe
@@ -68,49 +68,56 @@ def variants(
     ------
     ParameterError
         An unknown group, or "weights" without any.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import training
+    >>> from stslib.scalograms import Bank, ImageSettings, Preprocessing
+    >>> from stslib.sweeps import SweepSettings
+    >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(32, 32))
+    >>> variants = training.ablation_variants(["sweeps"], cells, np.zeros((8, 2, 4800)), made, training.recipe("compact"))
+    >>> [variant.name for variant in variants]
+    ['both', 'rheobase only', '+40 pA only']
     """
     for group in groups:
         one_of("ablations", group, GROUPS)
-    bank = preprocessing.bank
+    if "weights" in groups and pretrained in ("", "none"):
+        raise ParameterError('ablations holds "weights", and there are none to compare with; set ablation_weights')
+    bank, images = preprocessing.bank, cells.images
 
-    def drawn(changed: Bank = bank, **other: Any) -> np.ndarray:
-        own = replace(preprocessing, bank=changed, image=replace(preprocessing.image, **other))
-        return own.draw(np.asarray(sweeps_mv))
+    def drawn(**changes: Any) -> np.ndarray:
+        image = replace(preprocessing.image, output=changes.pop("output", preprocessing.image.output))
+        return replace(preprocessing, bank=replace(bank, **changes), image=image).draw(np.asarray(sweeps_mv))
 
-    found: list[Variant] = []
-    if "sweeps" in groups:
-        found += [
-            Variant("sweeps", "both", images, base),
-            Variant("sweeps", "rheobase only", images[:, :1], base),
-            Variant("sweeps", "+40 pA only", images[:, 1:], base),
-        ]
-    if "wavelet" in groups:
-        names = [bank.wavelet, *(name for name in WAVELETS if name != bank.wavelet)]
-        found += [Variant("wavelet", name, drawn(replace(bank, wavelet=name)), base) for name in names]
-    if "band" in groups:
-        own = (bank.frequency_min_hz, bank.frequency_max_hz)
-        for low, high in (own, *(band for band in BANDS_HZ if band != own)):
-            changed = replace(bank, frequency_min_hz=low, frequency_max_hz=high)
-            found.append(Variant("band", f"{low:g} to {high:g} Hz", drawn(changed), base))
-    if "sign" in groups:
-        for name in ("coefficients", "magnitude"):
-            found.append(Variant("sign", {"coefficients": "signed"}.get(name, name), drawn(output=name), base))
-    if "size" in groups:
-        for factor in (1.0, 0.75, 1.5):
-            size = (round(base.height * factor), round(base.width * factor))
-            if min(size) >= 32:
-                changed_size = base.with_changes({"height": size[0], "width": size[1]})
-                found.append(Variant("size", f"{size[0]} x {size[1]} px", images, changed_size))
-    if "weights" in groups:
-        if not pretrained or pretrained == "none":
-            raise ParameterError('ablations holds "weights", and there are none to compare with; set ablation_weights')
-        found += [
-            Variant("weights", "random", images, base.with_changes({"weights": "none"})),
-            Variant("weights", "pre-trained", images, base.with_changes({"weights": pretrained})),
-        ]
-    if "corrections" in groups:
-        found += [Variant("corrections", name, images, recipe) for name, recipe in corrections(base).items()]
-    return found
+    def choices(group: str) -> Iterator[tuple[str, np.ndarray, Recipe]]:
+        if group == "sweeps":
+            for name, part in (("both", images), ("rheobase only", images[:, :1]), ("+40 pA only", images[:, 1:])):
+                yield name, part, base
+        elif group == "wavelet":
+            for name in dict.fromkeys((bank.wavelet, *WAVELETS)):
+                yield name, drawn(wavelet=name), base
+        elif group == "band":
+            for low, high in dict.fromkeys(((bank.frequency_min_hz, bank.frequency_max_hz), *BANDS_HZ)):
+                yield f"{low:g} to {high:g} Hz", drawn(frequency_min_hz=low, frequency_max_hz=high), base
+        elif group == "sign":
+            yield "signed", drawn(output="coefficients"), base
+            yield "magnitude", drawn(output="magnitude"), base
+        elif group == "size":
+            for factor in (1.0, 0.75, 1.5):
+                height, width = round(base.height * factor), round(base.width * factor)
+                if min(height, width) >= 32:
+                    changed = base.with_changes({"height": height, "width": width})
+                    yield f"{height} x {width} px", images, changed
+        elif group == "weights":
+            yield "random", images, base.with_changes({"weights": "none"})
+            yield "pre-trained", images, base.with_changes({"weights": pretrained})
+        else:
+            for name, recipe in corrections(base).items():
+                yield name, images, recipe
+
+    return [Variant(group, *choice) for group in GROUPS if group in groups for choice in choices(group)]
 
 
 def corrections(base: Recipe) -> dict[str, Recipe]:
@@ -129,8 +136,8 @@ def corrections(base: Recipe) -> dict[str, Recipe]:
     }
 
 
-def compare(
-    chosen: Sequence[Variant],
+def compare_variants(
+    variants: Sequence[Variant],
     cells: TrainingSet,
     settings: SearchSettings,
     folder: str | Path,
@@ -141,8 +148,8 @@ def compare(
 
     Parameters
     ----------
-    chosen : sequence of Variant
-        From `variants`.
+    variants : sequence of Variant
+        From `ablation_variants`.
     cells : TrainingSet
         The training cells; no other is read. Each variant has its own images of them.
     settings : SearchSettings
@@ -161,32 +168,48 @@ def compare(
         (mean over folds, paired) and `difference_sd`.
     records : list of dict
         Metric records; the model is `<architecture>:<group>=<name>`.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import numpy as np
+    >>> from stslib import training
+    >>> from stslib.training.ablations import Variant
+    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
+    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
+    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
+    >>> variants = [Variant("sweeps", "both", images, recipe), Variant("sweeps", "first", images[:, :1], recipe)]
+    >>> settings = training.SearchSettings(n_folds=2)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     table, records = training.compare_variants(variants, cells, settings, folder, "made_up")
+    >>> table["name"].tolist(), records[0]["model"]
+    (['both', 'first'], 'compact:sweeps=both')
     """
     labels = cells.labels[cells.train]
     parts = cohort.folds(labels, settings.n_folds, settings.seed)
     done = Parallel(n_jobs=n_jobs)(
-        delayed(_out_of_fold)(one, cells, parts, settings.seed, Path(folder) / f"{index:02d}")
-        for index, one in enumerate(chosen)
+        delayed(_out_of_fold)(variant, cells, parts, settings.seed, Path(folder) / f"{index:02d}")
+        for index, variant in enumerate(variants)
     )
     rows: list[tuple[Any, ...]] = []
     records: list[dict[str, Any]] = []
     first: dict[str, np.ndarray] = {}
-    for one, proba in zip(chosen, done, strict=True):
+    for variant, proba in zip(variants, done, strict=True):
         values = np.array(evaluation.by_fold(labels, proba, parts)["balanced_accuracy"])
-        gap = values - first.setdefault(one.group, values)
-        rows.append((one.group, one.name, values.mean(), values.std(), gap.mean(), gap.std()))
-        model = f"{one.recipe.architecture}:{one.group}={one.name}"
+        gap = values - first.setdefault(variant.group, values)
+        rows.append((variant.group, variant.name, values.mean(), values.std(), gap.mean(), gap.std()))
+        model = f"{variant.recipe.architecture}:{variant.group}={variant.name}"
         records += evaluation.cv_scores(labels, proba, parts, model, data)
     columns = ["group", "name", "mean", "sd", "difference", "difference_sd"]
     return pd.DataFrame(rows, columns=columns), records
 
 
 def _out_of_fold(
-    one: Variant, cells: TrainingSet, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, folder: Path
+    variant: Variant, cells: TrainingSet, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, folder: Path
 ) -> np.ndarray:
-    own = TrainingSet(one.images, cells.labels, cells.train)
+    own = TrainingSet(variant.images, cells.labels, cells.train)
     proba = np.zeros((len(own.train), len(cohort.CLASSES)))
     for fold, (fit_part, held_out) in enumerate(parts):
-        part, label = (own.train[fit_part], own.train[held_out]), f"{one.name}, fold {fold + 1}/{len(parts)}"
-        proba[held_out] = fit_fold(one.recipe, own, part, seed + fold, folder / f"fold-{fold}.json", label).proba
+        part, label = (own.train[fit_part], own.train[held_out]), f"{variant.name}, fold {fold + 1}/{len(parts)}"
+        proba[held_out] = fit_fold(variant.recipe, own, part, seed + fold, folder / f"fold-{fold}.json", label).proba
     return proba

@@ -32,6 +32,17 @@ _AT_LEAST = {
 }  # fmt: skip
 
 
+def replaced(settings: Any, changes: Mapping[str, Any], what: str) -> Any:
+    """A copy of a frozen dataclass with other values; an unknown name or a value of another type is a ParameterError."""
+    for name, value in changes.items():
+        if name not in settings.__dataclass_fields__:
+            raise ParameterError(f"{what} has no {name!r}; it has: {', '.join(settings.__dataclass_fields__)}")
+        kind = type(getattr(settings, name))
+        if not isinstance(value, (int, float) if kind is float else kind) or isinstance(value, bool) != (kind is bool):
+            raise ParameterError(f"{name} is {value!r}; it must be of type {kind.__name__}")
+    return dataclasses.replace(settings, **changes)
+
+
 @dataclass(frozen=True)
 class FitConfig:
     """How one network is fitted. The defaults follow the paper's code where it fixes a value.
@@ -161,8 +172,24 @@ class Recipe:
         of_fit = {name: value for name, value in changes.items() if name in FitConfig.__dataclass_fields__}
         own = {name: value for name, value in changes.items() if name not in of_fit}
         if unknown := sorted(set(own) - (set(Recipe.__dataclass_fields__) - {"fit"})):
-            raise ParameterError(f"a recipe has no {unknown[0]!r}; see training.Recipe and training.FitConfig")
-        return dataclasses.replace(self, fit=dataclasses.replace(self.fit, **of_fit), **own)
+            names = [*Recipe.__dataclass_fields__, *FitConfig.__dataclass_fields__]
+            raise ParameterError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(names)}")
+        fit = replaced(self.fit, of_fit, "a fit")
+        return dataclasses.replace(replaced(self, own, "a recipe"), fit=fit)
+
+    def overview(self) -> dict[str, Any]:
+        """The network's size and the most important settings, as a row of a table."""
+        network = networks.build(self.architecture, self.dropout, freeze=self.freeze)
+        weights, trained = networks.count_parameters(network)
+        return {
+            "network": self.architecture,
+            "weights (million)": weights / 1e6,
+            "trained (million)": trained / 1e6,
+            "image (px)": f"{self.height} x {self.width}",
+            "epochs at most": self.fit.max_epochs,
+            "batch": self.fit.batch_size,
+            "learning rate": self.fit.learning_rate,
+        }
 
 
 # Found by trial on simulated cells: from random weights a few hundred scalograms are enough for small images when the
@@ -204,7 +231,7 @@ _PRETRAINED = {
 _OWN_IF_ZERO = ("height", "width", "max_epochs", "batch_size", "learning_rate", "n_seeds")
 
 
-def recipe(architecture: str, protocol: str = "small", **changes: Any) -> Recipe:
+def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Recipe:
     """The recipe of a network in one of the `PROTOCOLS`, with other values where `changes` gives them.
 
     Parameters

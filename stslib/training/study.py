@@ -25,6 +25,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from stslib.support.errors import DamagedFile, ParameterError, StsError
 from stslib.support.progress import progress
+from stslib.training.recipes import replaced
 from stslib.training.storage import backend_of
 
 Objective = Callable[[optuna.Trial, int], float]
@@ -76,6 +77,11 @@ class SearchSettings:
         for name in ("n_trials", "n_folds"):
             if getattr(self, name) < 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    def with_changes(self, changes: Mapping[str, Any]) -> SearchSettings:
+        """A copy with other values; an unknown name is a ParameterError."""
+        changed: SearchSettings = replaced(self, changes, "a search")
+        return changed
 
 
 def run_study(
@@ -133,7 +139,7 @@ def run_study(
     ...     return 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     study = training.run_study(score, training.SearchSettings(3, 2, seed=1, storage=folder), "example")
-    >>> training.trial_table(study)[["slot", "state"]].to_numpy().tolist()
+    ...     training.trial_table(study)[["slot", "state"]].to_numpy().tolist()
     [[0, 'complete'], [1, 'complete'], [2, 'complete']]
     """
     with _quiet_optuna(), _Worker(settings, name, dict(first_params or {}), dict(setup or {})) as worker:
