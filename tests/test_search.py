@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+import multiprocessing
+import multiprocessing.process
 import os
 import pwd
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -46,37 +47,52 @@ def states(study: optuna.Study) -> dict[str, int]:
     return Counter(trial.state.name for trial in study.trials)
 
 
-# A worker as a process of its own. It waits a while in every fold, and kills itself with SIGKILL where it is told to.
-WORKER = """
-import os, signal, sys, time
-from pathlib import Path
-sys.path.insert(0, sys.argv[1])
-from test_search import N_TRIALS, objective, run
-from stslib.training import slot_of, trial_table
+# Workers are processes of their own, from a server that has imported all of this once.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload([__name__])
 
-folder, wait, die_at = Path(sys.argv[2]), float(sys.argv[3]), sys.argv[4]
 
-def slow(trial, fold):
-    value = objective(trial, fold)
-    with (folder / "calls.txt").open("a") as calls:
-        calls.write(f"{slot_of(trial)}.{fold}\\n")
-    time.sleep(wait)
-    if die_at == f"{slot_of(trial)}.{fold}":
-        os.kill(os.getpid(), signal.SIGKILL)
-    return value
+def work(folder: Path, wait: float, die_at: str, storage: str | Path, prune: bool) -> None:
+    """A worker that waits a while in every fold, and kills itself with SIGKILL where it is told to."""
 
-study = run(slow, N_TRIALS, sys.argv[5], prune=len(sys.argv) > 6)
-print(trial_table(study).to_json())
-"""
+    def slow(trial: optuna.Trial, fold: int) -> float:
+        value = objective(trial, fold)
+        with (folder / "calls.txt").open("a") as calls:
+            calls.write(f"{slot_of(trial)}.{fold}\n")
+        time.sleep(wait)
+        if die_at == f"{slot_of(trial)}.{fold}":
+            os.kill(os.getpid(), signal.SIGKILL)
+        return value
+
+    study = run(slow, N_TRIALS, storage, prune=prune)
+    (folder / f"table-{os.getpid()}.json").write_text(trial_table(study).to_json())
 
 
 def start(
     folder: Path, wait: float = 0.0, die_at: str = "-", storage: str | Path = "", prune: bool = False
-) -> subprocess.Popen[str]:
+) -> multiprocessing.process.BaseProcess:
     folder.mkdir(exist_ok=True)
-    command = [sys.executable, "-c", WORKER, str(Path(__file__).parent), str(folder), str(wait), die_at]
-    command += [str(storage or folder), *(["prune"] if prune else [])]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    worker = PROCESSES.Process(target=work, args=(folder, wait, die_at, storage or folder, prune))
+    worker.start()
+    return worker
+
+
+def ended(*workers: multiprocessing.process.BaseProcess) -> list[int | None]:
+    """Exit codes, once all have ended."""
+    for worker in workers:
+        worker.join(120)
+    return [worker.exitcode for worker in workers]
+
+
+def tables(folder: Path) -> list[str]:
+    """What the workers that ended well found."""
+    return [path.read_text() for path in sorted(folder.glob("table-*.json"))]
+
+
+def until_the_first_fold(folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not (folder / "calls.txt").exists() and time.monotonic() < deadline:
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="module")
@@ -97,8 +113,7 @@ def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
     tmp_path: Path, uninterrupted: optuna.Study
 ) -> None:
     for die_at in ("0.0", "5.1", "12.2"):
-        worker = start(tmp_path, die_at=die_at)
-        assert worker.wait(60) == -signal.SIGKILL
+        assert ended(start(tmp_path, die_at=die_at)) == [-signal.SIGKILL]
     study = run(objective, N_TRIALS, tmp_path)
     assert trial_table(study).equals(trial_table(uninterrupted))
     assert sum(t.state == TrialState.FAIL for t in study.trials) == 3
@@ -112,12 +127,10 @@ def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
 def test_killed_from_outside_at_any_moment(tmp_path: Path, uninterrupted: optuna.Study) -> None:
     for seconds in (0.35, 0.6):
         worker = start(tmp_path, wait=0.02)
-        deadline = time.monotonic() + 60
-        while not (tmp_path / "calls.txt").exists() and time.monotonic() < deadline:
-            time.sleep(0.02)
+        until_the_first_fold(tmp_path)
         time.sleep(seconds)
-        os.kill(worker.pid, signal.SIGKILL)
-        worker.wait(60)
+        worker.kill()
+        worker.join(60)
     study = run(objective, N_TRIALS, tmp_path)
     assert trial_table(study).equals(trial_table(uninterrupted))
 
@@ -133,10 +146,9 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path, uninterrupted: optuna.Study
 
 def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(tmp_path: Path) -> None:
     workers = [start(tmp_path, wait=0.03, die_at="2.1"), start(tmp_path, wait=0.03), start(tmp_path, wait=0.03)]
-    outputs = [w.communicate(timeout=90)[0] for w in workers]
     # Whoever takes slot 2 first dies in it when it is the first worker; the others end well and agree.
-    assert [w.returncode for w in workers[1:]] == [0, 0]
-    assert outputs[1] == outputs[2]
+    assert ended(*workers)[1:] == [0, 0]
+    assert len(set(tables(tmp_path))) == 1
     study = run(objective, N_TRIALS, tmp_path)
     done = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
     assert done == list(range(N_TRIALS))
@@ -266,17 +278,13 @@ def database(server: str, name: str) -> str:
 def test_postgres_two_workers_and_one_that_is_killed_fill_every_slot_once(tmp_path: Path, postgres: str) -> None:
     address = database(postgres, "shared")
     doomed = start(tmp_path, wait=0.05, die_at="1.1", storage=address)
-    deadline = time.monotonic() + 60
-    while not (tmp_path / "calls.txt").exists() and time.monotonic() < deadline:
-        time.sleep(0.02)  # it takes slots 0 and 1, and no one else does
-    workers = [start(tmp_path, wait=0.05, storage=address) for _ in range(2)]
-    outputs = [worker.communicate(timeout=120)[0] for worker in workers]
-    assert [worker.returncode for worker in workers] == [0, 0]
-    assert outputs[0] == outputs[1]
+    until_the_first_fold(tmp_path)  # it takes slots 0 and 1, and no one else does
+    assert ended(*(start(tmp_path, wait=0.05, storage=address) for _ in range(2))) == [0, 0]
+    assert len(tables(tmp_path)) >= 2 and len(set(tables(tmp_path))) == 1
     study = run(objective, N_TRIALS, address)
     complete = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
     assert complete == list(range(N_TRIALS))
-    if doomed.wait(60) == -signal.SIGKILL:  # else another worker was first at slot 1
+    if ended(doomed) == [-signal.SIGKILL]:  # else another worker was first at slot 1
         assert states(study) == {"COMPLETE": N_TRIALS, "FAIL": 1}
         assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
 
@@ -286,7 +294,7 @@ def test_postgres_killed_in_mid_trial_and_resumed_equals_uninterrupted(
 ) -> None:
     address = database(postgres, "resumed")
     for die_at in ("0.0", "5.1", "12.2"):
-        assert start(tmp_path, die_at=die_at, storage=address).wait(60) == -signal.SIGKILL
+        assert ended(start(tmp_path, die_at=die_at, storage=address)) == [-signal.SIGKILL]
     study = run(objective, N_TRIALS, address)
     assert trial_table(study).equals(trial_table(uninterrupted))
     assert states(study)["FAIL"] == 3

@@ -15,21 +15,7 @@ from stslib.networks.storage import load, save
 from stslib.networks.weights import batch_norms, has_folded_batch_norm, recalibrate_batch_norm
 
 __all__ = [
-    "ARCHITECTURES",
-    "COMPRESSIONS",
-    "NORMALISATIONS",
-    "PAPER_ARCHITECTURES",
-    "Architecture",
-    "Compact",
-    "Ensemble",
-    "InputTransform",
-    "batch_norms",
-    "build",
-    "check_size",
-    "count_parameters",
-    "has_folded_batch_norm",
-    "load",
-    "recalibrate_batch_norm",
-    "save",
-    "with_auxiliary",
-]
+    "ARCHITECTURES", "COMPRESSIONS", "NORMALISATIONS", "PAPER_ARCHITECTURES", "Architecture", "Compact", "Ensemble",
+    "InputTransform", "batch_norms", "build", "check_size", "count_parameters", "has_folded_batch_norm", "load",
+    "recalibrate_batch_norm", "save", "with_auxiliary",
+]  # fmt: skip

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from stslib.training.ablations import Variant, ablation_variants, compare_variants
+from stslib.training.ablations import ablation_variants, compare_variants
 from stslib.training.cells import TrainingSet
 from stslib.training.crossval import Fitted, FoldFit, cross_validate, history_table, refit, refit_epochs, train
 from stslib.training.loop import History, fit, predict_proba
@@ -28,36 +28,8 @@ def check_parameters(parameters: Mapping[str, Any], _: Mapping[str, Any]) -> Non
 
 
 __all__ = [
-    "PROTOCOLS",
-    "REGULARISATIONS",
-    "FitConfig",
-    "Fitted",
-    "FoldFit",
-    "History",
-    "Outcome",
-    "Recipe",
-    "SearchSettings",
-    "TrainingSet",
-    "Variant",
-    "ablation_variants",
-    "best_trial",
-    "check_parameters",
-    "compare_variants",
-    "cross_validate",
-    "first_params",
-    "fit",
-    "fold_scores",
-    "history_table",
-    "predict_proba",
-    "recipe",
-    "refit",
-    "refit_epochs",
-    "run_search",
-    "run_study",
-    "search_and_refit",
-    "search_networks",
-    "search_space",
-    "slot_of",
-    "train",
-    "trial_table",
-]
+    "PROTOCOLS", "REGULARISATIONS", "FitConfig", "Fitted", "FoldFit", "History", "Outcome", "Recipe", "SearchSettings",
+    "TrainingSet", "ablation_variants", "best_trial", "check_parameters", "compare_variants", "cross_validate", "first_params",
+    "fit", "fold_scores", "history_table", "predict_proba", "recipe", "refit", "refit_epochs", "run_search", "run_study",
+    "search_and_refit", "search_networks", "search_space", "slot_of", "train", "trial_table",
+]  # fmt: skip

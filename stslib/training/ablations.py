@@ -149,17 +149,15 @@ def compare_variants(
     Parameters
     ----------
     variants : sequence of Variant
-        From `ablation_variants`.
+        From `ablation_variants`; each has its own images of the cells.
     cells : TrainingSet
-        The training cells; no other is read. Each variant has its own images of them.
+        The training cells; no other is read.
     settings : SearchSettings
         Folds, and the seed of the folds, the weights and the order.
     folder : path
         Where finished folds are kept.
-    data : str
-        What the records say the cells are.
-    n_jobs : int
-        Variants at a time.
+    data, n_jobs : str, int
+        What the records say the cells are, and variants at a time.
 
     Returns
     -------

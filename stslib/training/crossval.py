@@ -53,9 +53,8 @@ def train(recipe: Recipe, cells: TrainingSet, seed: int, label: str = "", n_jobs
     """Build a network by its recipe and fit it; see `loop.fit` for the errors.
 
     Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
-    the model is a `networks.Ensemble`; the history is that of its first member, which is fitted as a single network would
-    be. `n_jobs` of them are fitted at a time, each in a process of its own; with `threads` set the result does not depend
-    on it.
+    the model is a `networks.Ensemble`, with the history of its first member, which is fitted as a single network would be.
+    `n_jobs` are fitted at a time, each in a process of its own; with `threads` set the result does not depend on it.
     """
     seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(recipe.n_seeds - 1))]
     jobs = (delayed(_train_one)(recipe, cells, own, label) for own in seeds)
@@ -92,45 +91,10 @@ def cross_validate(
 ) -> tuple[np.ndarray, list[FoldFit]]:
     """Fit a network on each fold and predict the cells that the fold holds out.
 
-    Parameters
-    ----------
-    recipe : Recipe
-        How each network is made and fitted.
-    cells : TrainingSet
-        The cells; its training cells are those of all folds.
-    folds : list of (fit_idx, held_out_idx)
-        Positions in `cells.images`; for example from `cohort.folds`.
-    seed : int
-        Fold k is seeded by `(seed, k)` alone.
-    folder : path
-        Where finished folds are kept. A fold that is there with the same recipe, cells and seed is not fitted again.
-    n_jobs : int
-        Folds at a time, each in a process of its own; with `threads` set the result does not depend on it.
-
-    Returns
-    -------
-    proba : (n_cells, 4) array
-        Probabilities of each cell while it was held out; NaN for a cell that no fold holds out.
-    fits : list of FoldFit
-        The folds, in order.
-
-    Raises
-    ------
-    DamagedFile
-        A kept fold that cannot be read.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from stslib import cohort, training
-    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
-    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
-    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2, valid_fraction=0.0)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     proba, fits = training.cross_validate(recipe, cells, cohort.folds(cells.labels, 2, 1), 1, folder)
-    >>> proba.shape, fits[0].history.n_epochs
-    ((8, 4), 2)
+    `folds` are pairs `(fit_idx, held_out_idx)` of positions in `cells.images`; fold k is seeded by `(seed, k)` alone. A
+    fold that `folder` holds, made with the same recipe, cells and seed, is not fitted again. `n_jobs` folds are fitted at a
+    time, each in a process of its own. Gives the probabilities `(n_cells, 4)` of each cell while it was held out (NaN for
+    one that no fold holds out), and the folds.
     """
     folder = Path(folder)
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
@@ -209,49 +173,10 @@ def refit(
     card: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> Fitted:
-    """Fit the winner on all training cells, without validation, and save it in `folder`.
+    """Fit the winner on all training cells for `n_epochs`, without validation, and save it in `folder` (`networks.save`).
 
-    A model that is there, made with the same recipe, cells, epochs and seed, is loaded instead.
-
-    Parameters
-    ----------
-    recipe : Recipe
-        How the network is made and fitted.
-    n_epochs : int
-        Number of epochs; see `refit_epochs`.
-    cells : TrainingSet
-        The cells to learn from.
-    seed : int
-        Fixes weights and order.
-    folder : path
-        For `networks.save`.
-    card : mapping, optional
-        More for the model card (cohort, kind of data, ...), JSON types.
-    n_jobs : int
-        Seeds at a time, as for `train`.
-
-    Returns
-    -------
-    Fitted
-        With the model card as `card`.
-
-    Raises
-    ------
-    StsError
-        When the training diverged.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import numpy as np
-    >>> from stslib import training
-    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
-    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
-    >>> recipe = training.recipe("compact", height=32, width=32, batch_size=4)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     fitted = training.refit(recipe, 2, cells, 1, folder, {"data": "made up"})
-    >>> fitted.card["data"], fitted.card["n_cells"]
-    ('made up', {'Pvalb': 4, 'Sst': 4})
+    A model that is there, made with the same recipe, cells, epochs and seed, is loaded instead. `card` (JSON types) is added
+    to its model card, which comes back as `Fitted.card`. A training that diverges is an `StsError`.
     """
     settings = recipe.with_changes({"max_epochs": n_epochs, "patience": 0, "keep": "last"})
     cells = cells.only(cells.train)

@@ -27,16 +27,10 @@ from stslib.training.recipes import FitConfig
 class History:
     """What happened in a fit, one entry an epoch.
 
-    Attributes
-    ----------
-    train_loss : list of float
-        Mean cross-entropy over the epoch's batches, while the weights were changing (dropout and augmentation on).
-    valid_loss, valid_accuracy : list of float
-        Cross-entropy and accuracy on the validation cells after the epoch; empty without any.
-    learning_rate : list of float
-        Of the epoch's last step.
-    stopped : str
-        Why it ended: "max_epochs", "patience" or "diverged" (the loss was no number any more).
+    `train_loss` is the mean cross-entropy over the epoch's batches, while the weights were changing (dropout and
+    augmentation on); `valid_loss` and `valid_accuracy` are those of the validation cells after the epoch, empty without
+    any; `learning_rate` is that of the epoch's last step. `stopped` says why it ended: "max_epochs", "patience" or
+    "diverged" (the loss was no number any more).
     """
 
     train_loss: list[float] = field(default_factory=list)
@@ -75,22 +69,11 @@ class EarlyStopping:
 def fit(
     model: nn.Module, transform: InputTransform, cells: TrainingSet, config: FitConfig, seed: int, label: str = ""
 ) -> History:
-    """Train `model`, in place.
+    """Train `model` (from `networks.build`), in place, on the training cells of `cells`, watching its validation cells.
 
-    Parameters
-    ----------
-    model : nn.Module
-        From `networks.build`. Layers that `freeze` holds fast also keep their batch-norm statistics.
-    transform : InputTransform
-        Fitted on these training cells.
-    cells : TrainingSet
-        Cells to learn from and to validate on; without the latter nothing stops early and "last" is kept.
-    config : FitConfig
-        How.
-    seed : int
-        Fixes the order of the cells, dropout and augmentation.
-    label : str
-        Label of a progress bar over the epochs; none is shown without.
+    Without validation cells nothing stops early and the last weights stay. Layers that `freeze` holds fast also keep their
+    batch-norm statistics. `transform` was fitted on these training cells; `seed` fixes the order of the cells, dropout and
+    augmentation; `label` is that of a progress bar over the epochs, if one is wanted.
 
     Raises
     ------
@@ -173,16 +156,9 @@ def fit(
 def predict_proba(
     model: nn.Module, transform: InputTransform, images: np.ndarray, indices: np.ndarray | None = None
 ) -> np.ndarray:
-    """Class probabilities of cells: `(n, 4)` float64, columns in the order of `cohort.CLASSES`, rows adding up to 1.
+    """Class probabilities `(n, 4)` float64 of stored scalograms, columns in the order of `cohort.CLASSES`.
 
-    Parameters
-    ----------
-    model, transform
-        A fitted network and its input transform.
-    images : array (n_cells, c, h, w)
-        Stored scalograms.
-    indices : int array, optional
-        Which cells, in this order; all by default.
+    `indices` says which cells, in this order; all by default.
     """
     chosen = np.arange(len(images)) if indices is None else np.asarray(indices)
     with memory_errors():

@@ -43,22 +43,10 @@ from stslib.training.study import SearchSettings, fold_scores, run_study, slot_o
 class Outcome:
     """A network after its search and refit.
 
-    Attributes
-    ----------
-    trials : DataFrame
-        One row a trial (`trial_table`).
-    params : dict
-        The winner's parameters.
-    n_epochs : int
-        Epochs of the refit.
-    history : DataFrame
-        Losses of the winner's folds (`history_table`).
-    cv_proba : ndarray, (n_train, 4)
-        Probabilities of each training cell from the fold that held it out, in the order of the training cells.
-    folds : list of (fit, held_out)
-        Positions within the training cells.
-    fitted : Fitted
-        The network fitted on all training cells, with its model card. It has seen no test cell.
+    `trials` has a row a trial (`trial_table`), `params` are the winner's, `n_epochs` those of the refit, `history` has the
+    losses of the winner's folds. `cv_proba` `(n_train, 4)` are the probabilities of each training cell from the fold that
+    held it out; `folds` are positions within the training cells. `fitted` is the network fitted on all training cells, with
+    its model card; it has seen no test cell.
     """
 
     trials: pd.DataFrame
@@ -201,13 +189,25 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 
 
 def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """Finished trials, one row a slot.
+    """Finished trials of a search, one row a slot.
+
+    Parameters
+    ----------
+    study : optuna.Study
+        From `run_study`.
 
     Returns
     -------
     DataFrame
         `slot`, `state` ("complete" or "pruned"), `mean` and `sd` (over folds, divisor n; missing for a pruned trial),
         `fold:0`..., the parameters.
+
+    Examples
+    --------
+    >>> import optuna
+    >>> from stslib import training
+    >>> training.trial_table(optuna.create_study()).columns.tolist()
+    ['slot', 'state', 'mean', 'sd']
     """
     rows = []
     for trial in study.trials:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import torch
 
@@ -14,6 +14,8 @@ from stslib.support.errors import ParameterError, one_of
 
 if TYPE_CHECKING:
     import optuna
+
+Settings = TypeVar("Settings", bound="Any")
 
 #: "small": from random weights on a few hundred cells, minutes on two cores (ours). "published": the paper's code, quirks
 #: included. "corrected": the same with square images, normalisation and the best weights. "signals": ours for a few hundred
@@ -32,7 +34,7 @@ _AT_LEAST = {
 }  # fmt: skip
 
 
-def replaced(settings: Any, changes: Mapping[str, Any], what: str) -> Any:
+def replaced(settings: Settings, changes: Mapping[str, Any], what: str) -> Settings:
     """A copy of a frozen dataclass with other values; an unknown name or a value of another type is a ParameterError."""
     for name, value in changes.items():
         if name not in settings.__dataclass_fields__:
@@ -49,27 +51,21 @@ class FitConfig:
 
     Attributes
     ----------
-    learning_rate : float
-        Of Adam at the start ("step") or at its peak ("one_cycle").
-    batch_size : int
-        Cells a step, at most; an epoch is cut into even batches, so that none is left with a single cell.
-    max_epochs : int
-        Passes over the training cells, at most.
-    schedule : str
-        "step": the learning rate is multiplied by `decay_factor` (0: never) after every `decay_every` epochs (the paper's).
+    learning_rate, batch_size, max_epochs
+        Of Adam at the start ("step") or at its peak ("one_cycle"); cells a step and passes over them, at most. An epoch is
+        cut into even batches, so that none is left with a single cell.
+    schedule, decay_factor, decay_every
+        "step": the learning rate is multiplied by the factor (0: never) after so many epochs (the paper's decay).
         "one_cycle": it rises over the first 30 % of all steps and falls to nearly 0 at the last [1]_; for random weights.
-    patience : int
-        Stop after so many epochs in a row without a validation loss at least `min_improvement` (a fraction) below the
-        lowest one before; 0 means never.
+    patience, min_improvement
+        Stop after so many epochs in a row without a validation loss at least this fraction below the lowest one before;
+        patience 0 means never.
     keep : str
         Weights at the end: "best", those of the lowest validation loss, or "last", as in the paper's code.
-    weight_decay : float
-        Decoupled weight decay (AdamW); 0 is plain Adam.
-    label_smoothing : float
-        Share of the target that is spread over all classes.
-    class_weights : bool
-        Weigh the loss of a class by the inverse of its share.
-    jitter_columns, gain_sd, noise_sd : int, float, float
+    weight_decay, label_smoothing, class_weights
+        Decoupled weight decay (AdamW; 0 is plain Adam), share of the target that is spread over all classes, and whether
+        the loss of a class is weighed by the inverse of its share.
+    jitter_columns, gain_sd, noise_sd
         Light augmentation of training images: a shift in time by up to so many pixel columns (both sweeps alike), a factor
         of standard deviation `gain_sd`, and noise of `noise_sd` times the images' own standard deviation.
     mixup : float
@@ -83,10 +79,8 @@ class FitConfig:
         or "fp16" (needs a GPU; the loss is scaled so that small gradients survive).
     compile : bool
         Let torch.compile fuse the network's steps, for a GPU; it takes a minute or more and needs a C++ compiler.
-    threads : int
-        Of torch while this fits; 0 leaves them as they are. Results are identical for the same number only.
-    device : str
-        "cpu" or "cuda".
+    threads, device
+        Threads of torch while this fits (0 leaves them; results are identical for the same number only); "cpu" or "cuda".
 
     References
     ----------
@@ -182,14 +176,10 @@ class Recipe:
         network = networks.build(self.architecture, self.dropout, freeze=self.freeze)
         weights, trained = networks.count_parameters(network)
         return {
-            "network": self.architecture,
-            "weights (million)": weights / 1e6,
-            "trained (million)": trained / 1e6,
-            "image (px)": f"{self.height} x {self.width}",
-            "epochs at most": self.fit.max_epochs,
-            "batch": self.fit.batch_size,
-            "learning rate": self.fit.learning_rate,
-        }
+            "network": self.architecture, "weights (million)": weights / 1e6, "trained (million)": trained / 1e6,
+            "image (px)": f"{self.height} x {self.width}", "epochs at most": self.fit.max_epochs,
+            "batch": self.fit.batch_size, "learning rate": self.fit.learning_rate,
+        }  # fmt: skip
 
 
 # Found by trial on simulated cells: from random weights a few hundred scalograms are enough for small images when the
@@ -285,12 +275,9 @@ def search_space(trial: optuna.Trial, base: Recipe) -> Recipe:
     """
     if base.protocol in ("small", "signals"):
         rate = base.fit.learning_rate
-        return base.with_changes(
-            {
-                "learning_rate": trial.suggest_float("learning_rate", rate / 3, rate * 3, log=True),
-                "dropout": trial.suggest_categorical("dropout", [0.0, 0.3]),
-            }
-        )
+        own_rate = trial.suggest_float("learning_rate", rate / 3, rate * 3, log=True)
+        dropout = trial.suggest_categorical("dropout", [0.0, 0.3])
+        return base.with_changes({"learning_rate": own_rate, "dropout": dropout})
     return base.with_changes(
         {
             "batch_size": trial.suggest_categorical("batch_size", [32, 64]),

@@ -29,7 +29,6 @@ from stslib.training.recipes import replaced
 from stslib.training.storage import backend_of
 
 Objective = Callable[[optuna.Trial, int], float]
-_SECONDS_BETWEEN_LOOKS = 0.2
 _FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
 #: So many complete trials must be there before one is given up.
 _COMPLETE_BEFORE_PRUNING = 5
@@ -51,14 +50,8 @@ class SearchSettings:
         Where the trials are stored, for any number of workers: the path of a `.journal` file or a folder for one,
         `postgresql://user@host/database`, or "" for a journal in the folder of the search.
     prune : bool
-        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score that a
-        complete trial has on it, its mean would stay below the best one. So no trial is given up that could have won by
-        what is known. Starts after 5 complete trials.
-
-    Raises
-    ------
-    ParameterError
-        A number below 1.
+        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score of a complete
+        trial on it, its mean would stay below the best one. Starts after 5 complete trials.
 
     Examples
     --------
@@ -80,8 +73,7 @@ class SearchSettings:
 
     def with_changes(self, changes: Mapping[str, Any]) -> SearchSettings:
         """A copy with other values; an unknown name is a ParameterError."""
-        changed: SearchSettings = replaced(self, changes, "a search")
-        return changed
+        return replaced(self, changes, "a search")
 
 
 def run_study(
@@ -97,8 +89,7 @@ def run_study(
     ----------
     objective : callable `(trial, fold) -> score`
         Called for fold 0..n_folds-1; suggests its parameters from `trial` (the same ones in every fold) and returns a
-        score to maximise. Its own randomness must follow from `slot_of(trial)`, never from `trial.number`: after a kill
-        the number of a slot's trial is another one.
+        score to maximise. Its own randomness must follow from `slot_of(trial)`: `trial.number` changes with a kill.
     settings : SearchSettings
         Trials, folds, seed and storage (which must be named here).
     name : str
@@ -117,19 +108,13 @@ def run_study(
     ------
     ParameterError
         A search of another setup, or one that holds more trials.
-    DamagedFile
-        The journal cannot be read.
     StsError
-        The storage cannot be reached, or a score is not a finite number. What the objective itself raises is passed on;
-        its slot stays open.
+        A storage that is damaged or cannot be reached, or a score that is not a finite number. What the objective itself
+        raises is passed on; its slot stays open.
 
     Notes
     -----
-    Sampler: tree-structured Parzen estimator [1]_; the authors used Gaussian processes (scikit-optimize).
-
-    References
-    ----------
-    .. [1] Bergstra et al. 2011, Algorithms for hyper-parameter optimization, NeurIPS 24.
+    Sampler: tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24); the authors used Gaussian processes.
 
     Examples
     --------
@@ -189,9 +174,8 @@ class _Worker:
 
     def __init__(self, settings: SearchSettings, name: str, first: dict[str, Any], setup: dict[str, Any]) -> None:
         self.settings, self.name, self.first = settings, name, first
-        self.setup = {"seed": settings.seed, "n_folds": settings.n_folds, "first_params": first, **setup}
-        if settings.prune:
-            self.setup["prune"] = True
+        own = {"seed": settings.seed, "n_folds": settings.n_folds, "prune": settings.prune}
+        self.setup = {**own, "first_params": first, **setup}
         self.token = uuid.uuid4().hex[:12]
         self.backend = backend_of(settings.storage, name)
 
@@ -238,14 +222,16 @@ class _Worker:
             if n_finished >= self.settings.n_trials:
                 return
             if trial is None:  # the rest is in the hands of other workers: wait, one of them may die
-                time.sleep(_SECONDS_BETWEEN_LOOKS)
+                time.sleep(0.2)
             else:
                 self._score(objective, trial)
 
     def _take(self) -> tuple[optuna.Trial | None, int]:
         """Under the claim lock: fail dead workers' trials and take the first free slot, if there is one."""
         for known in self.study.get_trials(deepcopy=False, states=(TrialState.RUNNING,)):
-            if not self._alive(known):
+            # A trial gets its worker's name under the claim lock, which we hold: without one, its worker died right there.
+            token = known.user_attrs.get("worker")
+            if token != self.token and not (token and self.backend.alive(token)):
                 self.study.tell(known.number, state=TrialState.FAIL, skip_if_finished=True)
         finished: set[int] = set()
         running: set[int] = set()
@@ -259,7 +245,7 @@ class _Worker:
                 running.add(slot_of(known))
             elif fold_scores(known):
                 left_over[slot_of(known)] = known
-        n_trials, seed = self.settings.n_trials, self.settings.seed
+        n_trials = self.settings.n_trials
         if any(slot >= n_trials for slot in finished):
             raise ParameterError(
                 f"{self.backend.shown} holds {len(finished)} finished trials of study {self.name}; ask for at least that many"
@@ -268,20 +254,15 @@ class _Worker:
         if free is None:
             return None, len(finished)
         old = left_over.get(free)
-        own_seed = int(np.random.SeedSequence([abs(int(seed)), free]).generate_state(1)[0] >> 1)
+        own_seed = int(np.random.SeedSequence([abs(self.settings.seed), free]).generate_state(1)[0] >> 1)
         first = self.first if free == 0 else {}
         self.study.sampler = _SlotSampler(own_seed, first if old is None else old.params)
         # The distributions are handed over too: where every fold was scored, nobody will suggest the parameters again.
         trial = self.study.ask(fixed_distributions=None if old is None else old.distributions)
         carried = {} if old is None else old.user_attrs
-        for key, value in {**carried, "slot": free, "seed": seed, "worker": self.token}.items():
+        for key, value in {**carried, "slot": free, "worker": self.token}.items():
             trial.set_user_attr(key, value)
         return trial, len(finished)
-
-    def _alive(self, trial: FrozenTrial) -> bool:
-        token = trial.user_attrs.get("worker")
-        # A trial gets its worker's name under the claim lock, which we hold: without one, its worker died right there.
-        return token == self.token or bool(token and self.backend.alive(token))
 
     def _score(self, objective: Objective, trial: optuna.Trial) -> None:
         n_folds = self.settings.n_folds
