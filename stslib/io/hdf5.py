@@ -37,7 +37,7 @@ from stslib.recordings import KINDS, Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.support.files import mirror_path
 
-#: Layout: names of the sweep datasets; whatever else lies beside them is ignored.
+#: Layout: names of the sweep datasets; other entries are ignored.
 SWEEP_NAME = re.compile(r"rheobase(_plus_\d+)?")
 MAX_SWEEPS = 3
 SWEEP_ATTRIBUTES = ("rate_hz", "stimulus_pa", "stimulus_onset_s", "stimulus_duration_s")
@@ -100,7 +100,7 @@ class Hdf5Cells(Source):
                     "label": label or UNSURE,
                     "dataset": dataset,
                     "donor": str(entry.attrs.get("donor", "")),
-                    "split": "",  # the attribute `split` is of another cohort: it says only which cells are not test cells
+                    "split": "",  # the attribute `split` is of another cohort: it marks training cells only
                     "published_split": str(entry.attrs.get("split", "")),
                 }
             )
@@ -146,7 +146,7 @@ class Hdf5Cells(Source):
         return self._cells.copy()
 
     def recording(self, cell_id: str) -> Recording:
-        """The sweeps of one cell; a voltage is read when it is asked for."""
+        """The sweeps of one cell; voltages are read on demand."""
         if cell_id not in self._recordings:
             example = self._cells["cell_id"].iloc[0]
             raise ParameterError(

@@ -2,8 +2,7 @@
 
 The tables come from a mirror folder when the environment variable `STS_DATA_MIRROR` names one (its layout is
 `<mirror>/published/<file>`), else from the authors' repositories by pooch. Either way each file must have the recorded
-sha256. The repositories could not be reached when this was written, so the addresses have been tried with the mirror's
-files only; a wrong one ends in one clear line, never in wrong data.
+sha256. The addresses are tested with the mirror's files only; a wrong one ends in one clear line, never in wrong data.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pandas as pd
 from stslib.recordings import Recording
 from stslib.support.errors import ParameterError, StsError, one_of
 
-#: Name of each source, the module that holds it and its class. The modules are imported when asked for.
+#: Name of each source, the module that holds it and its class. The modules are imported when a source is opened.
 SOURCES = {
     "simulated": ("stslib.io.simulated.source", "Simulated"),
     "published": ("stslib.io.published", "Published"),

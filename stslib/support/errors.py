@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class StsError(Exception):
-    """Something a user can mend: bad input, a missing file, a damaged result.
+    """Something a user can correct: bad input, a missing file, a damaged result.
 
     The message is one line: what was wrong, with the value, and what to do about it. The command line prints it
     without a traceback and exits with a status other than 0.

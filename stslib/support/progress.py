@@ -31,7 +31,7 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
     label : str
         Two or three words: what is being done.
     total : int, optional
-        Number of items, where `len(iterable)` does not tell.
+        Number of items, where the iterable has no length.
     """
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)

@@ -82,7 +82,7 @@ class Archive(Source):
         return in_order(pd.DataFrame(whole, columns=[*COLUMNS, decided_by]))
 
     def kept_json(self, name: str, ask: Callable[[], Any]) -> Any:
-        """An answer of the archive: kept in a file from the first time on; asked again where that is damaged."""
+        """An answer of the archive: stored in a file at the first request; requested again where that is damaged."""
         path = self.folder / f"{self.name}_{name}.json"
         try:
             return json.loads(path.read_text())

@@ -42,7 +42,7 @@ class Plan:
     Attributes
     ----------
     cells : DataFrame
-        All cells of the folder: those of the archive's table that were asked for, and those that the table excludes.
+        All cells of the folder: the requested ones of the archive's table, and those that the table excludes.
     todo : list of str
         Cells to fetch.
     n_bytes, whole_bytes : int

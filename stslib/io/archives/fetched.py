@@ -77,7 +77,7 @@ def cell_path(folder: Path, cell_id: str) -> Path:
 
 
 def read_about(folder: Path) -> dict[str, Any]:
-    """What a folder holds: archive, settings, format; MissingInput or DamagedFile where it does not say so."""
+    """What a folder holds: archive, settings, format; MissingInput or DamagedFile where there is no such description."""
     path = folder / ABOUT
     try:
         about = json.loads(path.read_text())
@@ -157,7 +157,7 @@ class Fetched(Source):
         self._folders = {cell_id: folder for folder, table in tables.items() for cell_id in table["cell_id"]}
 
     def cells(self) -> pd.DataFrame:
-        """The account: every cell of the archives' tables that was asked for, `reason` empty for those that are kept."""
+        """The account: every requested cell of the archives' tables, `reason` empty for those that are kept."""
         return self._cells.drop(columns="status")
 
     def readable(self) -> list[str]:
@@ -229,9 +229,9 @@ class Fetched(Source):
 def _with_published_split(cells: pd.DataFrame) -> pd.DataFrame:
     known = Published().cells().set_index("cell_id")["split"]
     cells = cells.assign(split=cells["cell_id"].map(known).fillna(""))
-    stranger = (cells["split"] == "") & (cells["reason"] == "")
-    cells.loc[stranger, ["reason", "detail"]] = ["not_in_split", "the authors' split does not have it"]
-    cells.loc[stranger, "status"] = "excluded"
+    unknown = (cells["split"] == "") & (cells["reason"] == "")
+    cells.loc[unknown, ["reason", "detail"]] = ["not_in_split", "the authors' split does not have it"]
+    cells.loc[unknown, "status"] = "excluded"
     return cells
 
 

@@ -31,7 +31,7 @@ _DISK = {28, 122, 30, 13}  # no space, quota, read-only, no permission: another 
 
 
 class NotThere(BadRecording):
-    """The archive does not have what was asked for."""
+    """The archive does not have the requested file or table."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(reason, message)

@@ -29,7 +29,7 @@ class RangeFile(io.RawIOBase):
     def __init__(self, size: int) -> None:
         super().__init__()
         self.size = size
-        self.wanted: list[tuple[int, int]] = []
+        self.needed: list[tuple[int, int]] = []
         self._pages: dict[int, bytes] = {}
         self._position = 0
 
@@ -57,7 +57,7 @@ class RangeFile(io.RawIOBase):
         start, stop = self._position, min(self._position + len(view), self.size)
         pages = range(start // self.PAGE, -(-stop // self.PAGE))
         if any(page not in self._pages for page in pages):
-            self.wanted.append((start, stop))
+            self.needed.append((start, stop))
             raise OSError("these bytes are still to be fetched")
         data = b"".join(self._pages[page] for page in pages)
         begin = start - pages.start * self.PAGE if pages else 0
@@ -66,15 +66,15 @@ class RangeFile(io.RawIOBase):
         return stop - start
 
     def missing(self, ahead: int) -> list[tuple[int, int]]:
-        """Byte ranges to fetch for what is wanted, without what is there.
+        """Byte ranges to fetch for the needed reads, without what is here.
 
         Each read is made at least `ahead` bytes long, and reads that lie closer than that become one.
         """
         pages: set[int] = set()
-        for start, stop in self.wanted:
+        for start, stop in self.needed:
             first, needed = start // self.PAGE, -(-stop // self.PAGE)
             pages.update(p for p in range(first, needed) if p not in self._pages)
-            # Metadata lie together: what comes next in the file is often asked for next.
+            # Metadata lie together: what comes next in the file is often read next.
             for page in range(needed, -(-min(start + ahead, self.size) // self.PAGE)):
                 if page in self._pages:
                     break
@@ -93,14 +93,14 @@ class RangeFile(io.RawIOBase):
             s for s in spans if any(p not in self._pages for p in range(s[0] // self.PAGE, -(-s[1] // self.PAGE)))
         ]
         if absent:
-            self.wanted += absent
+            self.needed += absent
             raise OSError("these bytes are still to be fetched")
 
     def put(self, start: int, data: bytes) -> None:
         """Add fetched bytes that begin at a page."""
         for offset in range(0, len(data), self.PAGE):
             self._pages[(start + offset) // self.PAGE] = data[offset : offset + self.PAGE]
-        self.wanted.clear()
+        self.needed.clear()
 
 
 class RemoteHdf5:
@@ -138,7 +138,7 @@ class RemoteHdf5:
             `fetch_failed`, or what `task` raises.
         """
         while True:
-            self._bytes.wanted.clear()
+            self._bytes.needed.clear()
             try:
                 return task()
             except Exception:

@@ -89,7 +89,7 @@ def choose_unread(recording: Recording, settings: SweepSettings) -> tuple[SweepP
     """The pair of sweeps, reading as few traces as can be.
 
     A file's list of spike times says which sweeps are silent; the others are read by rising current until one holds a
-    spike. That is the rheobase, whatever the list says. Sweeps that cannot be read are passed over.
+    spike. That is the rheobase, also where the list disagrees. Sweeps that cannot be read are passed over.
 
     Returns
     -------

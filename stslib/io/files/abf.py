@@ -95,7 +95,7 @@ def _open(path: Path) -> Any:
         return _load(str(path), status.st_mtime_ns, status.st_size)
     except ImportError as error:
         raise BadRecording("unreadable_file", f"{path.name} needs pyabf; install it with: pip install pyabf") from error
-    except Exception as error:  # pyabf raises whatever the damaged bytes lead it to
+    except Exception as error:  # pyabf raises many errors over damaged bytes
         why = " ".join(str(error).split()) or type(error).__name__
         raise BadRecording("unreadable_file", f"{path.name} cannot be read as ABF: {why[:160]}") from error
 

@@ -81,7 +81,7 @@ class Files(Source):
         return self._labels.unused(set(self._paths)) if self._labels else []
 
     def recording(self, cell_id: str) -> Recording:
-        """The long-square sweeps of one file, read when asked for; BadRecording when it cannot be used."""
+        """The long-square sweeps of one file, read on demand; BadRecording when it cannot be used."""
         if cell_id not in self._paths:
             raise ParameterError(
                 f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells such as {next(iter(self._paths))!r}"

@@ -1,7 +1,7 @@
 """NWB 2 (the MIES layout of the Patch-seq files, and plain pynwb) and NWB 1 (the Cell Types Database) as `Recording`s.
 
-The files are read with h5py alone: a file of 30 MB holds a hundred sweeps, and only what is asked for may be read, from
-a disk as from the network. Layouts: Rübel et al. 2022, eLife 11:e78362 (NWB 2); AllenSDK 2.16, `core.nwb_data_set` (NWB 1).
+The files are read with h5py alone: a file of 30 MB holds a hundred sweeps, and only what is needed is read, from a disk as
+from the network. Layouts: Rübel et al. 2022, eLife 11:e78362 (NWB 2); AllenSDK 2.16, `core.nwb_data_set` (NWB 1).
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ SEARCH = "search"
 
 @runtime_checkable
 class Ahead(Protocol):
-    """An opener of a remote file: it is told which data will be read, and reading is repeated until all of them are here."""
+    """An opener of a remote file: it learns which data will be read, and reading is repeated until all of them are here."""
 
     #: Results of earlier rounds.
     memo: dict[object, Any]
@@ -95,18 +95,18 @@ def read_recording(
     return Recording(cell_id, dataset, kind, tuple(sorted(sweeps, key=lambda s: s.number)), label)
 
 
-def _once(memo: dict[object, Any], key: object, ask: Callable[[], Any]) -> Any:
-    """What `ask` gives, from `memo` if it was asked before."""
+def _once(memo: dict[object, Any], key: object, read: Callable[[], Any]) -> Any:
+    """The result of `read`, from `memo` where it was read before."""
     if key not in memo:
-        memo[key] = ask()
+        memo[key] = read()
     return memo[key]
 
 
 def long_squares(found: list[Series]) -> list[Series]:
     """The sweeps that may be long squares, by their description (see `read_recording`)."""
-    settled = [s for s in found if SEARCH not in s.description.lower()]
-    named = [s for s in settled if any(code.lower() in s.description.lower() for code in LONG_SQUARE_CODES)]
-    return named or settled
+    others = [s for s in found if SEARCH not in s.description.lower()]
+    named = [s for s in others if any(code.lower() in s.description.lower() for code in LONG_SQUARE_CODES)]
+    return named or others
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""A smooth action potential with given threshold, peak, trough, half width, slopes and trough delay.
+"""A smooth action potential of known threshold, peak, trough, half width, slopes and trough delay.
 
 The seven numbers are those of `population.json`. Half width is the time above half height, halfway between
 threshold and peak; the trough delay is counted from the peak.

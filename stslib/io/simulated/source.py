@@ -1,7 +1,7 @@
 """The simulated cohort: cells drawn from published population statistics, recorded as an experimenter would record them.
 
 Nothing in it was recorded from a cell. Each cell has its own stream of random numbers, made from the cohort's seed, its
-class and its number within the class, so that a cell is the same whatever the size of the cohort and the order of asking.
+class and its number within the class, so that a cell depends neither on the size of the cohort nor on the order of reading.
 """
 
 from __future__ import annotations
