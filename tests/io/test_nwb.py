@@ -51,6 +51,8 @@ def test_patch_seq_file_gives_its_long_squares_and_nothing_else(mies):
         assert sweep.stimulus_pa == pytest.approx(written.stimulus_pa, abs=0.01)
         assert (sweep.onset_s, sweep.duration_s) == pytest.approx((0.6, 1.0), abs=1 / written.rate_hz)
         assert sweep.n_spikes is None
+    sent = pickle.loads(pickle.dumps(recording.sweeps[0]))  # to worker processes
+    np.testing.assert_array_equal(sent.load()[0], recording.sweeps[0].load()[0])
 
 
 def test_values_equal_those_of_pynwb(mies):
@@ -165,11 +167,6 @@ def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path):
     for a, b in ((pair.rheobase, again.rheobase), (pair.partner, again.partner)):
         assert (a.number, a.stimulus_pa, a.onset_s, a.rate_hz) == (b.number, b.stimulus_pa, b.onset_s, b.rate_hz)
         np.testing.assert_allclose(prepare(a), prepare(b), atol=1e-4)
-
-
-def test_sweeps_can_be_sent_to_worker_processes(mies):
-    sweep = read(mies).sweeps[0]
-    np.testing.assert_array_equal(pickle.loads(pickle.dumps(sweep)).load()[0], sweep.load()[0])
 
 
 def test_reading_the_table_of_sweeps_reads_no_voltage(mies):

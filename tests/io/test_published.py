@@ -34,23 +34,13 @@ def test_5590_cells_with_the_papers_split_and_classes(cells):
     test = kept[kept["split"] == "test"]["label"].value_counts().to_dict()
     assert test == {"Sst": 386, "Vip/Lamp5": 359, "Pvalb": 213, "Excitatory": 160}
     assert (kept["donor"] != "").all()
-
-
-@pytest.mark.mirror
-def test_every_other_cell_has_one_reason(cells):
-    done = cohort.account(cells)
-    assert len(done) == 6768
+    # Every other cell has one reason.
+    assert len(done) == 6768 == cohort.count_table(done).loc["all cells", "total"]
     assert done["reason"].value_counts().to_dict() == {
         "": 5590, "not_in_split": 615, "not_mouse": 413, "unsure_label": 150,
     }  # fmt: skip
-    assert cohort.count_table(done).loc["all cells", "total"] == 6768
-
-
-@pytest.mark.mirror
-def test_87_percent_of_the_test_cells_share_a_donor_with_a_training_cell(cells):
-    """The figure of the protocol, from donors of both metadata tables."""
-    train, test = (set(cells.loc[cells["split"] == s, "donor"]) for s in ("train", "test"))
-    shared = cells.loc[cells["split"] == "test", "donor"].isin(train & test).mean()
+    # The figure of the protocol: 87 % of the test cells share a donor with a training cell.
+    shared = kept.loc[kept["split"] == "test", "donor"].isin(kept.loc[kept["split"] == "train", "donor"]).mean()
     assert shared == pytest.approx(0.87, abs=0.01)
 
 
@@ -86,19 +76,7 @@ def test_it_has_no_recordings_and_says_so(mirror):
 
 
 @pytest.mark.mirror
-def test_a_mirror_without_a_file_is_named_with_the_file(mirror, tmp_path, monkeypatch):
-    copy = tmp_path / "mirror" / "published"
-    shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
-    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
-    (copy / "Test_split.csv").unlink()
-    with pytest.raises(MissingInput, match=r"published/Test_split\.csv") as caught:
-        open_source("published").cells()
-    assert str(tmp_path / "mirror") in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.mirror
-def test_a_changed_file_is_refused(mirror, tmp_path, monkeypatch):
+def test_a_mirror_that_lacks_a_file_or_holds_another_is_one_line(mirror, tmp_path, monkeypatch):
     copy = tmp_path / "mirror" / "published"
     shutil.copytree(mirror / "published", copy, copy_function=shutil.copyfile)
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
@@ -106,6 +84,10 @@ def test_a_changed_file_is_refused(mirror, tmp_path, monkeypatch):
     (copy / "Train_split.csv").write_text("\n".join(lines[:-1]))
     with pytest.raises(DamagedFile, match=r"Train_split\.csv is not the published file \(sha256 "):
         open_source("published").cells()
+    (copy / "Train_split.csv").unlink()
+    with pytest.raises(MissingInput, match=r"published/Train_split\.csv") as caught:
+        open_source("published").cells()
+    assert str(tmp_path / "mirror") in str(caught.value) and "\n" not in str(caught.value)
 
 
 # --- download, from a server of our own ---------------------------------------------------------------------------------

@@ -208,17 +208,14 @@ def test_class_counts_are_the_papers_shares():
         assert all(abs(k - n * class_counts(4472)[c] / 4472) < 1 for c, k in class_counts(n).items())
 
 
-def test_rigs_have_the_class_mix_of_the_published_data():
+def test_rigs_and_donors_are_as_in_the_published_data():
     cells = Simulated(8000, seed=3).cells()
     assert set(cells["dataset"]) == set(RIGS)
     for label, rigs in ((c, population.statistics()[c].rig_cells) for c in CLASSES):
         chosen = cells[cells["label"] == label]
         low, high = binom.interval(0.999, len(chosen), rigs["Clamp"] / sum(rigs.values()))
         assert low <= (chosen["dataset"] == "Clamp").sum() <= high, label
-
-
-def test_donors_have_several_cells_on_one_rig():
-    cells = Simulated(400).cells()
+    # Donors have several cells of several classes, on one rig.
     assert 2 < len(cells) / cells["donor"].nunique() < 12
     assert (cells.groupby("donor")["dataset"].nunique() == 1).all()
     assert (cells.groupby("donor")["label"].nunique() > 1).any()
@@ -227,7 +224,7 @@ def test_donors_have_several_cells_on_one_rig():
 # --- determinism ------------------------------------------------------------------------------------------------
 
 
-def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_asking():
+def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_reading_but_on_the_seed():
     small, large = Simulated(12), Simulated(40)
     columns = ["cell_id", "label", "dataset", "donor"]
     both = small.cells().merge(large.cells(), on=columns)
@@ -241,9 +238,6 @@ def test_a_cell_depends_neither_on_the_size_of_the_cohort_nor_on_the_order_of_as
     first_read, second_read = last.load()[0], pickle.loads(pickle.dumps(last)).load()[0]
     assert np.array_equal(first_read, second_read)
     assert np.array_equal(first_read, Simulated(12).recording(both["cell_id"][0]).sweeps[-1].load()[0])
-
-
-def test_another_seed_gives_other_cells():
     a, b = (Simulated(12, seed=seed).recording("sst-00001").sweeps[0].load()[0] for seed in (1, 2))
     assert a.shape != b.shape or np.abs(a - b).max() > 0.5
 
