@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 
 from stslib import cohort
 from stslib.io import open_source
@@ -259,7 +260,7 @@ def test_server_without_ranges_is_said_so(dandiset, tmp_path):
 
 
 @pytest.mark.parametrize("which", ["allen", "dandi"])
-def test_faults_lose_nothing_and_are_all_counted(which, database, dandiset, tmp_path):
+def test_faults_and_the_number_of_workers_change_nothing_and_faults_are_counted(which, database, dandiset, tmp_path):
     archives, url = database if which == "allen" else dandiset[:2]
 
     def archive(folder: str) -> Allen | Dandi:
@@ -267,10 +268,10 @@ def test_faults_lose_nothing_and_are_all_counted(which, database, dandiset, tmp_
             return allen(url, tmp_path / folder, tries=12, timeout_s=0.2)
         return dandi(url, tmp_path / folder, dandiset[2], tries=12, timeout_s=0.2)
 
-    fetch(archive("good"), tmp_path / "good")
+    fetch(archive("good"), tmp_path / "good", workers=1)
     archives.misbehaviour = Misbehaviour(share=0.4, stall_s=0.25)
     bad = archive("bad")
-    account = fetch(bad, tmp_path / "bad")
+    account = fetch(bad, tmp_path / "bad", workers=6)
     same(tmp_path / "good", tmp_path / "bad")
     assert "fetch_failed" not in set(account["reason"])
     assert (
@@ -319,19 +320,13 @@ def test_a_download_goes_on_where_it_was_cut(recordings, tmp_path):
     assert archives.log[0][1] == "" and len(archives.log) == 4
 
 
-def test_what_is_not_there_is_not_asked_for_twice(tmp_path):
-    archives = Archives()
-    url = archives.start()
-    with pytest.raises(NotThere, match="answer 404"):
-        Http(**QUICK).json(f"{url}/nothing")
-    archives.stop()
-    assert len(archives.log) == 1
-
-
-def test_requests_keep_to_the_polite_rate():
+def test_missing_answers_are_not_requested_twice_and_requests_keep_to_the_polite_rate():
     archives = Archives(cells=[{}])
     url = archives.start()
-    http = Http(per_second=50)
+    http = Http(**(QUICK | {"per_second": 50}))
+    with pytest.raises(NotThere, match="answer 404"):
+        http.json(f"{url}/nothing")
+    assert len(archives.log) == 1
     begun = time.monotonic()
     for _ in range(16):
         http.json(f"{url}/api/v2/data/query.json?q=model::ApiCellTypesSpecimenDetail")
@@ -365,7 +360,7 @@ def test_cells_come_side_by_side(recordings, tmp_path):
 # --- stopping and going on ------------------------------------------------------------------------------------------
 
 
-def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(database, tmp_path):
+def test_a_fetch_survives_kill_9_and_goes_on_without_fetching_anything_twice(database, tmp_path):
     archives, url = database
     fetch(allen(url, tmp_path / "whole"), tmp_path / "whole")
     archives.log.clear()
@@ -399,12 +394,6 @@ def test_store_survives_kill_9_and_goes_on_without_fetching_anything_twice(datab
     assert not list(killed.rglob(".part-*"))
 
 
-def test_result_does_not_depend_on_the_number_of_workers(dandiset, tmp_path):
-    for workers in (1, 6):
-        fetch(dandi(dandiset[1], tmp_path / str(workers), dandiset[2]), tmp_path / str(workers), workers)
-    same(tmp_path / "1", tmp_path / "6")
-
-
 def test_a_damaged_cell_is_one_line_and_is_fetched_again(database, tmp_path):
     archive = allen(database[1], tmp_path)
     fetch(archive, tmp_path)
@@ -418,53 +407,42 @@ def test_a_damaged_cell_is_one_line_and_is_fetched_again(database, tmp_path):
     assert path.read_bytes() == whole
 
 
-def test_plan_draws_a_part_that_a_larger_one_contains(database, tmp_path):
+def test_plan_draws_a_part_that_a_larger_one_contains(database, dandiset, tmp_path):
     archive = allen(database[1], tmp_path)
-    store = Fetcher(tmp_path)
-    small, large = store.plan(archive, 3), store.plan(archive, 6)
+    fetcher = Fetcher(tmp_path)
+    small, large = fetcher.plan(archive, 3), fetcher.plan(archive, 6)
     assert len(small.todo) == 3 and len(large.todo) == 6 and set(small.todo) < set(large.todo)
-    assert store.plan(archive, 3).todo == small.todo
+    assert fetcher.plan(archive, 3).todo == small.todo
     fetch(archive, tmp_path, n_cells=3)
-    assert len(store.plan(archive, 6).todo) == 3
+    assert len(fetcher.plan(archive, 6).todo) == 3
     assert "3 to fetch, about 60 MB" in str(small) and "2 excluded by their table" in str(small)
     with pytest.raises(ParameterError, match="cells is -1"):
-        store.plan(archive, -1)
+        fetcher.plan(archive, -1)
     with pytest.raises(ParameterError, match="workers is 0"):
-        store.plan(archive, workers=0)
+        fetcher.plan(archive, workers=0)
+    # The estimate for the dandiset follows the sizes of its files.
+    plan = Fetcher(tmp_path / "seq").plan(dandi(dandiset[1], tmp_path / "seq", dandiset[2]))
+    assets = [dandiset[0].assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"] for n in (1, 2, 3, 4, 5, 6, 9)]
+    assert plan.whole_bytes == sum(path.stat().st_size for path in assets)
+    assert plan.n_bytes < plan.whole_bytes and plan.seconds > 0
 
 
-def test_estimate_for_the_dandiset_follows_the_sizes_of_its_files(dandiset, tmp_path):
-    archive = dandi(dandiset[1], tmp_path, dandiset[2])
-    plan = Fetcher(tmp_path).plan(archive)
-    sizes = [
-        dandiset[0].assets[f"sub-{n}/sub-{n}_ses-{500 + n}_icephys.nwb"].stat().st_size for n in (1, 2, 3, 4, 5, 6, 9)
-    ]
-    assert plan.whole_bytes == sum(sizes) and plan.n_bytes < plan.whole_bytes and plan.seconds > 0
-
-
-def test_a_store_of_another_kind_is_not_mixed_in(database, dandiset, tmp_path):
+def test_another_fetch_at_once_or_with_other_settings_is_refused(database, dandiset, tmp_path):
     archive = allen(database[1], tmp_path)
     fetch(archive, tmp_path, n_cells=1)
-    store = Fetcher(tmp_path)
+    fetcher = Fetcher(tmp_path)
+    with FileLock(tmp_path / ".lock"), pytest.raises(StsError, match="another fetch is writing"):
+        fetcher.fetch(archive, fetcher.plan(archive))
     with pytest.raises(ParameterError, match="use another folder"):
-        store.fetch(archive, store.plan(archive, 1), SweepSettings(offset_pa=60))
+        fetcher.fetch(archive, fetcher.plan(archive, 1), SweepSettings(offset_pa=60))
     other = dandi(dandiset[1], tmp_path, dandiset[2])
     with pytest.raises(ParameterError, match="holds sweeps of allen"):
-        store.fetch(other, store.plan(other))
+        fetcher.fetch(other, fetcher.plan(other))
     with pytest.raises(MissingInput, match="sts data fetch"):
         Fetched(tmp_path / "nowhere")
 
 
-def test_two_fetches_at_once_are_refused(database, tmp_path):
-    from filelock import FileLock
-
-    archive = allen(database[1], tmp_path)
-    plan = Fetcher(tmp_path).plan(archive)
-    with FileLock(tmp_path / ".lock"), pytest.raises(StsError, match="another fetch is writing"):
-        Fetcher(tmp_path).fetch(archive, plan)
-
-
-def test_two_stores_are_one_cohort(database, dandiset, tmp_path):
+def test_two_folders_are_one_cohort(database, dandiset, tmp_path):
     fetch(allen(database[1], tmp_path / "a"), tmp_path / "a")
     fetch(dandi(dandiset[1], tmp_path / "b", dandiset[2]), tmp_path / "b")
     source = Fetched(os.pathsep.join([str(tmp_path / "a"), str(tmp_path / "b")]))
@@ -475,7 +453,7 @@ def test_two_stores_are_one_cohort(database, dandiset, tmp_path):
 
 
 @pytest.mark.mirror
-def test_the_authors_split_can_be_laid_over_a_store(database, tmp_path, mirror, monkeypatch):
+def test_the_authors_split_can_be_laid_over_fetched_cells(database, tmp_path, mirror, monkeypatch):
     archives, url = database
     trained = 589764355  # a patch-clamp cell of the training split
     archives.cells[0]["specimen__id"] = trained
