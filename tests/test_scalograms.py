@@ -475,8 +475,6 @@ def words(figure):
 def figures_of(pair, kind):
     bank = Bank(n_frequencies=30)
     return {
-        "pipeline": signals.pipeline(pair, kind, "Pvalb", bank),
-        "spike_trains": signals.spike_trains(pair, ["Pvalb", "Sst"], kind),
         "sweep_and_scalogram": signals.sweep_and_scalogram(pair, bank, kind, "Pvalb"),
         "compare_wavelets": signals.compare_wavelets(pair[1], [bank, Bank("cmor1.5-1.0", n_frequencies=30)], kind),
         "normalisations": signals.normalisations(pair[1], bank, kind),

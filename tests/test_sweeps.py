@@ -8,34 +8,34 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stslib import figures as signals
+from stslib import figures
 from stslib.cohort import REASONS as COHORT_REASONS
-from stslib.io import open_source
+from stslib.io import mirrored, open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import (
     REASONS,
-    Judged,
     NoPair,
+    SweepQuality,
     SweepSettings,
+    band_power,
     band_share,
     choose_pair,
     count_partners,
-    count_spikes,
+    counted,
     extract,
     firing,
-    judge,
-    judged_tables,
     power_spectrum,
     prepare,
     reconstruction_error,
     resample,
-    resampled_spike,
-    share_above,
+    resampling_quality,
+    round_trip,
     spike_times,
+    summary,
     survey,
-    there_and_back,
+    sweep_quality,
     typical_cells,
     with_counts,
 )
@@ -159,27 +159,24 @@ def test_settings_that_make_no_sense_are_refused(options):
         SweepSettings(**options)
 
 
-def test_settings_come_back_from_a_dict_and_every_key_and_type_is_checked():
+def test_settings_come_back_from_a_dict():
     settings = SweepSettings(offset_pa=60, before_s=0.05, baseline="keep")
     fields = settings.as_dict()
     assert SweepSettings.from_dict(json.loads(json.dumps(fields))) == settings
     for bad in ({"n_sweeps": 2.5}, {"rate_hz": "4000"}, {"offset_pa": True}, {"offset": 40.0}, {"repeats": "last"}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
             SweepSettings.from_dict(fields | bad)
-    with pytest.raises(ParameterError, match="step_s"):
-        SweepSettings.from_dict({name: value for name, value in fields.items() if name != "step_s"})
 
 
 @pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 4000.0])
 def test_spike_counting(rate_hz):
     times = (0.0125, 0.02, 0.3, 0.99)
     v, _ = trace(rate_hz, 0.5, 1.0, (*times, 1.2, -0.3))  # two outside the step
-    assert count_spikes(v, rate_hz, 0.5, 1.0) == 4
     np.testing.assert_allclose(spike_times(v, rate_hz, 0.5, 1.0), times, atol=0.001)
     slow = -70 + 60 * np.sin(
         np.pi * np.arange(round(1.5 * rate_hz)) / (0.2 * rate_hz)
     )  # crosses, too slowly for a spike
-    assert count_spikes(slow, rate_hz, 0.1, 1.0) == 0
+    assert len(spike_times(slow, rate_hz, 0.1, 1.0)) == 0
 
 
 def cohort_of(*families):
@@ -263,12 +260,12 @@ def test_resampling_up_or_to_nothing_is_refused():
             resample(np.zeros(100), 4000.0, to_hz)
 
 
-def test_there_and_back():
+def test_round_trip():
     t = np.arange(60_000) / 50_000
     slow, fast = np.sin(2 * np.pi * 100 * t), np.sin(2 * np.pi * 3000 * t)
-    np.testing.assert_allclose(there_and_back(slow, 50_000, 4000)[3000:-3000], slow[3000:-3000], atol=1e-3)
+    np.testing.assert_allclose(round_trip(slow, 50_000, 4000)[3000:-3000], slow[3000:-3000], atol=1e-3)
     assert reconstruction_error(fast, 50_000, 4000)[0] == pytest.approx(1, abs=0.01)  # nothing of it is left
-    np.testing.assert_allclose(there_and_back(np.full(60_000, -70.0), 50_000, 4000), -70, atol=1e-9)
+    np.testing.assert_allclose(round_trip(np.full(60_000, -70.0), 50_000, 4000), -70, atol=1e-9)
     v, _ = trace(50_000.0, 0.5, 1.0, (0.2, 0.4))
     errors = [reconstruction_error(v, 50_000, rate)[0] for rate in (1000, 2000, 4000, 8000)]
     assert (np.diff(errors) < 0).all()
@@ -292,7 +289,7 @@ def test_cropped_on_the_own_onset_whatever_the_rig(onset_s, rate_hz):
     np.testing.assert_allclose(kept - found, -70, atol=1e-3)
 
 
-def test_the_resting_potential_is_told():
+def test_the_resting_potential_is_in_the_table():
     _, table = extract([cell(sweep(0, 70, 1), sweep(1, 110, 4, rest_mv=-66.0))])
     assert table.rest_mv[0] == pytest.approx(-70, abs=0.01)
     assert table.partner_rest_mv[0] == pytest.approx(-66, abs=0.01)
@@ -305,7 +302,7 @@ def test_other_windows():
     np.testing.assert_allclose(prepare(s, SweepSettings(before_s=0.05))[:4000], prepare(s)[200:4200], atol=0.01)
 
 
-def test_a_recording_that_ends_early_is_held_and_said():
+def test_a_recording_that_ends_early_is_held_and_reported():
     short = sweep(0, 110, 3, onset_s=0.06, total_s=1.09)
     assert np.ptp(prepare(short, SweepSettings(baseline="keep"))[:140]) < 0.1
     array, table = extract([cell(sweep(1, 70, 1), short)])
@@ -377,31 +374,45 @@ def test_firing_and_typical_cells():
     assert typical_cells(["Sst", "Pvalb", "Sst", "Sst"], [1, 9, 5, 4]) == {"Sst": 3, "Pvalb": 1}
 
 
-def test_a_resampled_spike_is_lower_the_lower_the_rate():
-    s = sweep(0, 50, spike_s=(0.3,))
-    spike = resampled_spike(s, (1000.0, 4000.0, 60_000.0))
-    assert list(spike.columns) == ["time_ms", "raw", "1000.0", "4000.0"]  # not above the sweep's own rate
-    assert spike["1000.0"].max() < spike["4000.0"].max() <= spike.raw.max() + 3
-    assert spike.time_ms[spike.raw.idxmax()] == 0
-    errors, _ = judged_tables([judge(s)], ["Sst"])
-    assert errors.relative[0] > errors.relative[1]
-
-
-def test_a_judged_sweep_has_its_power_in_the_right_band_and_counts_what_is_lost():
+def test_resampling_quality_finds_the_power_and_counts_what_is_lost():
     """Two sines of known power: Parseval's sum, and the error of reconstruction is the one that cannot be held."""
     rate_hz, t = 50_000.0, np.arange(60_000) / 50_000.0
     low, high = 3 * np.sin(2 * np.pi * 101 * t), 0.5 * np.sin(2 * np.pi * 3003 * t)
-    one = Sweep(0, 50.0, 0.1, 1.0, rate_hz, lambda: (low + high, np.zeros_like(t)), 0)
-    judged = Judged.unpacked(judge(one).packed())
-    errors, spectra = judged_tables([judged, judged], ["Sst", "Sst"])
-    power = (spectra.density * spectra.width_hz).to_numpy()
-    by_hz = spectra.frequency_hz.to_numpy()
+    one = cell(Sweep(0, 50.0, 0.1, 1.0, rate_hz, lambda: (low + high, np.zeros_like(t)), 1))
+    stored = SweepQuality.unpacked(sweep_quality(one.sweeps[0]).packed())
+    quality = resampling_quality([one, one], SweepSettings(n_sweeps=1), [stored, stored])
+    power, by_hz = quality.spectra.density * quality.spectra.width_hz, quality.spectra.frequency_hz
     assert power[(by_hz > 80) & (by_hz < 130)].sum() == pytest.approx(4.5, rel=0.15)
-    assert share_above(spectra, 2000.0)["Sst"] == pytest.approx(0.125 / (4.5 + 0.125), rel=0.2)
-    at = errors.groupby("rate_hz").relative.first()
+    assert quality.share_above(2000.0)["Sst"] == pytest.approx(0.125 / (4.5 + 0.125), rel=0.2)
+    at = quality.errors.groupby("rate_hz").relative.first()
     assert at[4000.0] == pytest.approx(0.5 / np.sqrt(9.25), rel=0.05)  # the 3 kHz sine is gone, the other is whole
     assert at[8000.0] < 0.01
-    assert spectra.frequency_hz.max() < rate_hz / 2
+    assert quality.spectra.frequency_hz.max() < rate_hz / 2
+    assert f"Sst {100 * at[4000.0]:.1f} %" in quality.text(4000.0)
+
+
+def test_a_resampled_spike_is_lower_the_lower_the_rate_and_is_that_of_the_narrowest_class():
+    wide, narrow = cell(sweep(0, 50, 1, spike_s=(0.3,))), cell(sweep(0, 90, 1, rate_hz=3000.0, spike_s=(0.3,)))
+    quality = resampling_quality([wide] * 9, SweepSettings(n_sweeps=1, rate_hz=3000.0), n_each=2)
+    spike = quality.spike
+    assert list(spike.columns) == ["time_ms", "raw", "1000.0", "2000.0", "4000.0"]
+    assert spike["1000.0"].max() < spike["4000.0"].max() <= spike.raw.max() + 3
+    assert spike.time_ms[spike.raw.idxmax()] == 0
+    assert len(quality.errors) == 2 * 4
+    mixed = resampling_quality([wide, replace(narrow, label="Pvalb")], SweepSettings(n_sweeps=1, rate_hz=3000.0))
+    assert list(mixed.spike.columns) == ["time_ms", "raw", "1000.0", "2000.0"]  # not above the sweep's own rate
+
+
+def test_extracted_sweeps_in_numbers():
+    cells = [cell(sweep(0, 70, 1), sweep(1, 110, n)) for n in (3, 5, 4)]
+    array, table = extract(cells)
+    assert table.n_spikes.tolist() == firing(array[:, -1]).n_spikes.tolist() == [3, 5, 4]
+    np.testing.assert_allclose(table.last_spike_s, firing(array[:, -1]).last_s)
+    row = summary(table.assign(label=["Sst", "Sst", "Pvalb"])).set_index("label")
+    assert list(row.index) == ["Pvalb", "Sst"]
+    assert row.loc["Sst", ["cells", "current_pa", "spikes"]].tolist() == [2, 110, 4]
+    with pytest.raises(StsError, match=r"1 of 2 cells have no such sweeps.*rheobase 70 pA"):
+        extract([cells[0], cell(sweep(0, 70, 1))], complete=True)
 
 
 # --- real recordings ------------------------------------------------------------------------------------------------
@@ -412,15 +423,15 @@ def test_hybrid_counts_and_pairs(mirror):
     """The spike criterion finds the counts that the file states, and every cell has its +40 pA partner."""
     source = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
     recordings = list(source.recordings(source.cells().cell_id[::13]))
-    stated, counted = [], []
+    stated, recounted = [], []
     for recording in recordings:
         pair = choose_pair(recording)
         assert pair.partner.stimulus_pa - pair.rheobase.stimulus_pa == pytest.approx(40)
         for s in (pair.rheobase, pair.partner):
             stated.append(s.n_spikes)
-            counted.append(count_spikes(s.load()[0], s.rate_hz, s.onset_s, s.duration_s))
-    assert np.mean(np.array(stated) == np.array(counted)) >= 0.95
-    assert np.abs(np.array(stated) - np.array(counted)).max() <= 1
+            recounted.append(counted(replace(s, n_spikes=None)).n_spikes)
+    assert np.mean(np.array(stated) == np.array(recounted)) >= 0.95
+    assert np.abs(np.array(stated) - np.array(recounted)).max() <= 1
     array, table = extract(recordings)
     assert array.shape == (len(recordings), 2, 4800)
     assert (table.padded_s == 0).all()
@@ -435,7 +446,7 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
     traces = np.stack([prepare(r.sweeps[0]) for r in recordings])
     for recording, found in zip(recordings, traces, strict=True):
         s = recording.sweeps[0]
-        raw = count_spikes(s.load()[0], s.rate_hz, s.onset_s, s.duration_s)
+        raw = counted(replace(s, n_spikes=None)).n_spikes
         assert raw >= 10
         assert len(spike_times(found, 4000.0, 0.1, 1.0, crossing_mv=40)) == raw  # resampling loses no spike
         error, peak_mv = reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
@@ -444,12 +455,36 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
     images = cwt_resized(traces[:, None], Bank(), ImageSettings(64, 64))
     assert images.shape == (6, 1, 64, 64)
     assert np.isfinite(images).all()
-    figures = [
-        signals.real_sweeps(recordings, traces),
-        signals.raw_sweep(recordings[0].sweeps[0], "real"),
-        signals.spike_trains(traces[:2], [r.label for r in recordings[:2]], "real"),
-        signals.spectrum_and_share(traces, [r.label for r in recordings], "real"),
-        signals.compare_wavelets(traces[5], [Bank(), Bank("morl")], "real", "Sst"),
+    single = SweepSettings(n_sweeps=1)
+    _, table = extract(recordings, single)
+    table["label"] = [r.label for r in recordings]
+    drawn = [
+        figures.raw_sweep(recordings[0], "real", single),
+        figures.rheobase_search(recordings[0], "real", single),
+        figures.spike_trains(traces[:, None], table, "real", single),
+        figures.spectrum_and_share(traces, table.label.tolist(), "real"),
+        figures.compare_wavelets(traces[5], [Bank(), Bank("morl")], "real", "Sst"),
     ]
-    for figure in figures:
+    assert [len(figure.axes) for figure in drawn[:3]] == [2, 2, 6]
+    for figure in drawn:
         assert "real recordings" in figure.get_supxlabel()
+
+
+@pytest.mark.mirror
+def test_real_and_hybrid_sweeps_keep_about_half_of_their_power_in_the_band(mirror, monkeypatch):
+    monkeypatch.setenv("STS_DATA_MIRROR", str(mirror))
+    cells = mirrored(n_hybrid=20)
+    table = band_power(cells, 20, 200)
+    assert dict(zip(table.data, table.n_sweeps, strict=True)) == {"real": 6, "hybrid": 20}
+    assert (table.low <= table["median"]).all()
+    assert (table["median"] <= table.high).all()
+    # What counts as power shrinks, so the share grows.
+    assert table.groupby("data")["median"].apply(lambda shares: shares.is_monotonic_increasing).all()
+    assert table["median"].between(0.3, 0.8).all()
+    assert band_power({"real": cells["real"]}, 0, 2001, floors_hz=(0.0,))["median"].tolist() == pytest.approx([1])
+
+
+def test_without_a_mirror_there_is_nothing_to_compare_with(monkeypatch):
+    monkeypatch.delenv("STS_DATA_MIRROR", raising=False)
+    table = band_power(mirrored(), 20, 200)
+    assert table.empty and list(table.columns) == ["data", "n_sweeps", "above_hz", "median", "low", "high"]

@@ -1,4 +1,4 @@
-"""The cell table, and the account: every cell is kept, or left out for one of a fixed list of reasons."""
+"""The cell table, and the account: every cell is included, or excluded for one of a fixed list of reasons."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import pandas as pd
 from stslib.cohort.labels import CLASSES, UNSURE
 from stslib.support.errors import StsError
 
-#: Why a cell is left out. Every excluded cell has one of these codes, and no other.
+#: Why a cell is excluded. Every excluded cell has one of these codes, and no other.
 REASONS = {
     "unsure_label": "its class is not clear",
     "not_mouse": "not a mouse cell",
@@ -30,14 +30,7 @@ REASONS = {
 
 
 def check_cells(cells: pd.DataFrame) -> None:
-    """Refuse a cell table that cannot be right.
-
-    Raises
-    ------
-    StsError
-        A missing column, an empty table, an id that occurs twice, ids that are not text, an unknown class, an unknown
-        split; one line each, naming the first culprit.
-    """
+    """Refuse a cell table that cannot be right: `StsError`, one line that names the first culprit."""
     missing = [c for c in ("cell_id", "label") if c not in cells.columns]
     if missing:
         raise StsError(f"the cell table has no column {missing[0]!r}; it has: {', '.join(map(str, cells.columns))}")
@@ -49,85 +42,99 @@ def check_cells(cells: pd.DataFrame) -> None:
     doubled = cells["cell_id"][cells["cell_id"].duplicated()]
     if len(doubled):
         raise StsError(f"cell id {doubled.iloc[0]} occurs twice ({len(doubled)} doubled ids); keep one row a cell")
-    known = (*CLASSES, UNSURE, "")
-    unknown = cells.loc[~cells["label"].fillna("").isin(known), "label"]
+    unknown = cells.loc[~_text(cells, "label").isin((*CLASSES, UNSURE, "")), "label"]
     if len(unknown):
         raise StsError(f"class {unknown.iloc[0]!r} is unknown ({len(unknown)} cells); use one of: {', '.join(CLASSES)}")
-    if "split" in cells.columns:
-        bad = cells.loc[~cells["split"].fillna("").isin(("train", "test", "")), "split"]
-        if len(bad):
-            raise StsError(f"split {bad.iloc[0]!r} is unknown; use train, test or nothing")
+    unknown = _text(cells, "split")[lambda split: ~split.isin(("train", "test", ""))]
+    if len(unknown):
+        raise StsError(f"split {unknown.iloc[0]!r} is unknown; use train, test or nothing")
+
+
+def _text(cells: pd.DataFrame, column: str) -> pd.Series:
+    """A column of text, empty where there is none."""
+    return cells[column].fillna("") if column in cells.columns else pd.Series("", index=cells.index)
 
 
 def account(
     cells: pd.DataFrame, reasons: Mapping[str, str] | None = None, details: Mapping[str, str] | None = None
 ) -> pd.DataFrame:
-    """Say for every cell whether it is kept, and if not, why. No row is lost.
+    """State for every cell whether it is included, and if not, why. No row is lost.
 
     Parameters
     ----------
     cells : DataFrame
-        Columns `cell_id`, `label`; a column `reason` (text, empty where there is none), if present, holds what the
-        source itself knows.
+        Columns `cell_id`, `label`; the columns `reason` and `detail` (text, empty where there is none), if present, hold what
+        the source itself knows.
     reasons : mapping of cell_id to code, optional
-        Further exclusions, with codes of `REASONS`. A reason that the source gave comes first, then an unclear label,
-        then these.
+        Further exclusions, with codes of `REASONS`. A reason of the source comes first, then an unclear label, then these.
     details : mapping of cell_id to text, optional
-        A line that says more of those exclusions.
+        A line that explains more of those exclusions.
 
     Returns
     -------
     DataFrame
-        A copy with the columns `status` (`"kept"` or `"excluded"`), `reason` and `detail` (empty when kept), rows in the same
-        order.
+        A copy with the columns `status` (`"kept"` or `"excluded"`), `reason` and `detail` (empty when included), rows in the
+        same order.
 
     Raises
     ------
     StsError
-        A faulty table (see `check_cells`), a reason for an unknown cell, or a code that is not in `REASONS`.
+        A faulty table (a missing column, a doubled id, an unknown class or split), a reason for an unknown cell, or a code
+        that is not in `REASONS`.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
+    >>> account(cells, {"3": "no_partner_sweep"})[["status", "reason"]].values.tolist()
+    [['kept', ''], ['excluded', 'unsure_label'], ['excluded', 'no_partner_sweep']]
     """
     check_cells(cells)
-    given = dict(reasons or {})
-    strangers = sorted(set(given) - set(cells["cell_id"]))
+    strangers = sorted(set(reasons or {}) - set(cells["cell_id"]))
     if strangers:
         raise StsError(f"a reason is given for cell {strangers[0]}, which is not in the cell table")
-    out = cells.copy()
-    by_source = cells["reason"].fillna("") if "reason" in cells.columns else pd.Series("", index=cells.index)
-    by_label = np.where(cells["label"].fillna("").isin(CLASSES), "", "unsure_label")
-    by_caller = cells["cell_id"].map(lambda c: given.get(c, ""))
-    reason = by_source.where(by_source != "", pd.Series(by_label, index=cells.index))
-    reason = reason.where(reason != "", by_caller)
+    reason = _text(cells, "reason")
+    reason = reason.mask((reason == "") & ~cells["label"].isin(CLASSES), "unsure_label")
+    reason = reason.mask(reason == "", cells["cell_id"].map(dict(reasons or {})).fillna(""))
     unknown = [r for r in reason if r and r not in REASONS]
     if unknown:
         raise StsError(f"exclusion reason {unknown[0]!r} is unknown; use one of: {', '.join(REASONS)}")
-    out["status"] = np.where(reason == "", "kept", "excluded")
-    out["reason"] = reason.to_numpy()
-    said = cells["detail"].fillna("") if "detail" in cells.columns else pd.Series("", index=cells.index)
-    out["detail"] = said.where(said != "", cells["cell_id"].map(lambda c: (details or {}).get(c, ""))).to_numpy()
-    out.loc[out["status"] == "kept", "detail"] = ""
-    return out
+    detail = _text(cells, "detail")
+    detail = detail.mask(detail == "", cells["cell_id"].map(dict(details or {})).fillna(""))
+    status = np.where(reason == "", "kept", "excluded")
+    return cells.assign(status=status, reason=reason, detail=detail.mask(reason == "", ""))
 
 
 def kept(cells: pd.DataFrame) -> pd.DataFrame:
-    """The kept cells of an accounted table (see `account`), in the same order, with a fresh index 0..n-1."""
+    """The included cells of an accounted table (see `account`), in the same order, with a fresh index 0..n-1."""
     if "status" not in cells.columns:
         raise StsError("the cell table has no column 'status'; call cohort.account on it first")
     return cells[cells["status"] == "kept"].reset_index(drop=True)
 
 
 def count_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """How many cells were kept and excluded, by reason and class; the numbers add up to the table's length.
+    """How many cells are included and excluded, by reason and class; the numbers add up to the table's length.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        See `account`.
 
     Returns
     -------
     DataFrame
-        One row a reason (first `kept`, then the reasons that occur, in the order of `REASONS`, last `all cells`);
-        columns: the classes, `other` (no clear class) and `total`.
+        One row a reason (first `kept`, then the reasons that occur, in the order of `REASONS`, last `all cells`); columns: the
+        classes, `other` (no clear class), `total` and `meaning`.
 
     Raises
     ------
     StsError
         When a cell is in no row.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
+    >>> count_table(account(cells))["total"].to_dict()
+    {'kept': 2, 'unsure_label': 1, 'all cells': 3}
     """
     labels = cells["label"].where(cells["label"].isin(CLASSES), "other")
     what = cells["reason"].where(cells["status"] == "excluded", "kept")
@@ -135,35 +142,74 @@ def count_table(cells: pd.DataFrame) -> pd.DataFrame:
     table = pd.crosstab(what, labels).reindex(index=rows, columns=[*CLASSES, "other"], fill_value=0)
     table["total"] = table.sum(axis=1)
     table.loc["all cells"] = table.sum(axis=0)
-    table.index.name, table.columns.name = "reason", None
     if table.loc["all cells", "total"] != len(cells):
         raise StsError(
             f"the account does not add up: {table.loc['all cells', 'total']} of {len(cells)} cells are in it"
         )
-    return table.astype(int)
+    table.index.name, table.columns.name = "reason", None
+    return table.astype(int).assign(meaning=[REASONS.get(row, "") for row in table.index])
 
 
-def require_classes(cells: pd.DataFrame, hint: str = "") -> None:
-    """Refuse an accounted cohort that nothing can be learnt from.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        See `account`.
-    hint : str
-        What else can be done with these cells; added to the message.
-
-    Raises
-    ------
-    StsError
-        No cell is kept, or all kept cells are of one class: one line with the reasons and how often each occurs.
-    """
+def require_classes(cells: pd.DataFrame) -> None:
+    """Refuse an accounted cohort of fewer than two classes: `StsError` with the reasons and how often each occurs."""
     present = [c for c in CLASSES if (kept(cells)["label"] == c).any()]
     if len(present) > 1:
         return
     why = cells.loc[cells["status"] == "excluded", "reason"].value_counts()
-    lost = "; ".join(f"{n} left out: {REASONS[reason]} ({reason})" for reason, n in why.items())
-    found = f"all kept cells are {present[0]}" if present else f"none of {len(cells)} cells can be used"
+    lost = "".join(f"; {n} excluded: {REASONS[reason]} ({reason})" for reason, n in why.items())
+    state = f"all included cells are {present[0]}" if present else f"none of {len(cells)} cells can be used"
     raise StsError(
-        f"{found}, so nothing can be learnt from them{': ' + lost if lost else ''}{'; ' + hint if hint else ''}"
+        f"{state}, so nothing can be learnt from them{lost}; a trained model classifies them: "
+        "sts predict RECORDINGS --model FOLDER"
     )
+
+
+def describe(cells: pd.DataFrame) -> str:
+    """What the account and the split mean, as a Markdown list.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Of `account` and `holdout_split`; with the columns `donor` and `rheobase_agrees`, donors that are on both sides and
+        cells whose rheobase sweep is not the archive's are counted too.
+
+    Returns
+    -------
+    str
+        Shares of included and test cells, the imbalance of the classes and what it does to the accuracy of guessing.
+
+    Raises
+    ------
+    StsError
+        The cells are not accounted for.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Sst", "Pvalb"]})
+    >>> print(describe(account(cells.assign(split=["train", "test", "train"]))).splitlines()[0])
+    - 3 of 3 cells are included (100.0 %), 2 to train and 1 to test.
+    """
+    included = kept(cells)
+    n, n_test, by_label = len(included), int((included["split"] == "test").sum()), included["label"].value_counts()
+    largest, smallest = by_label.index[0], by_label.index[-1]
+    lines = [
+        f"{n:,} of {len(cells):,} cells are included ({100 * n / len(cells):.1f} %), {n - n_test:,} to train and "
+        f"{n_test:,} to test.",
+        f"The largest class ({largest}) has {by_label.iloc[0] / by_label.iloc[-1]:.1f} times the cells of the smallest "
+        f"({smallest}). A model that always answers {largest} is right {100 * by_label.iloc[0] / n:.0f} % of the time, and "
+        f"has a balanced accuracy of {100 / len(by_label):.0f} %. That is why this book reports balanced accuracy.",
+    ]
+    mice = included.assign(donor=_text(included, "donor"))[lambda table: table["donor"] != ""]
+    shared = mice.loc[mice["split"] == "test", "donor"].isin(mice.loc[mice["split"] == "train", "donor"])
+    if len(shared):
+        lines.append(
+            f"{100 * shared.mean():.0f} % of the test cells share a donor with a training cell. A split by cell, such as "
+            "the paper's, does not keep donors apart."
+        )
+    if "rheobase_agrees" in cells:
+        known = cells["rheobase_agrees"].dropna().astype(bool)
+        lines.append(
+            f"In {int((~known).sum())} of {len(known)} cells the smallest current that fires is not in the sweep that the "
+            "archive names."
+        )
+    return "\n".join(f"- {line}" for line in lines)

@@ -15,9 +15,6 @@ CLASSES = ("Pvalb", "Sst", "Vip/Lamp5", "Excitatory")
 #: Label of a cell whose class is not clear; such cells are left out.
 UNSURE = "Unsure"
 
-#: The two data sets of the paper (section III.A): patch-clamp (Gouwens 2019) and Patch-seq (Gouwens 2020).
-DATASETS = ("Clamp", "Seq")
-
 # Patch-clamp labels by transgenic driver line. Keys are the whole `line_name`; lines that were crossed are joined by "|".
 _LINES: dict[str, str] = {
     line: label
@@ -49,52 +46,46 @@ _T_TYPES = {
 }
 
 
-def label_patch_clamp(line_name: str) -> str:
-    """Class of a patch-clamp cell, from its transgenic line.
+def label_cell(
+    line_name: str | None = None, t_type: str | float | None = None, dendrite_type: str | None = None
+) -> str:
+    """Class of a cell by the authors' rules: from its transgenic line (patch-clamp), else from its genes (Patch-seq).
 
     Parameters
     ----------
-    line_name : str
+    line_name : str, optional
         `line_name` of the Cell Types Database, such as `"Pvalb-IRES-Cre"`; crossed lines are joined by `"|"`.
-
-    Returns
-    -------
-    str
-        One of `CLASSES`, or `UNSURE` where the line marks several classes.
-
-    Raises
-    ------
-    StsError
-        When the line is not known: a new line needs a decision, not a guess.
-    """
-    name = str(line_name).strip()
-    if any(part in _PVALB_CROSSES for part in name.split("|")) and "|" in name:
-        return "Pvalb"
-    if name not in _LINES:
-        raise StsError(f"transgenic line {line_name!r} has no class; add it to the label rules of stslib.cohort")
-    return _LINES[name]
-
-
-def label_patch_seq(t_type: str | None, dendrite_type: str | None = None) -> str:
-    """Class of a Patch-seq cell, from its transcriptomic type, or from its dendrites where it has none.
-
-    Parameters
-    ----------
-    t_type : str or None
-        `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"`; empty or None where it is not known.
-    dendrite_type : str or None
+    t_type : str, optional
+        `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"`: its first word decides. May be empty.
+    dendrite_type : str, optional
         `"spiny"` (then Excitatory), `"aspiny"` or `"sparsely spiny"` (then `UNSURE`); used only without a T-type.
 
     Returns
     -------
     str
-        One of `CLASSES`, or `UNSURE`.
+        One of `CLASSES`, or `UNSURE` where the class is not clear.
 
     Raises
     ------
     StsError
-        When the first word of the T-type is not known.
+        When the line or T-type is not known: a new one needs a decision, not a guess.
+
+    Examples
+    --------
+    >>> label_cell(line_name="Rorb-IRES2-Cre")
+    'Excitatory'
+    >>> label_cell(t_type="Sncg Gpr50")
+    'Vip/Lamp5'
+    >>> label_cell(dendrite_type="aspiny")
+    'Unsure'
     """
+    if line_name is not None:
+        name = str(line_name).strip()
+        if any(part in _PVALB_CROSSES for part in name.split("|")) and "|" in name:
+            return "Pvalb"
+        if name not in _LINES:
+            raise StsError(f"transgenic line {line_name!r} has no class; add it to the label rules of stslib.cohort")
+        return _LINES[name]
     words = [] if pd.isna(t_type) else str(t_type).split()
     if not words:
         return "Excitatory" if dendrite_type == "spiny" else UNSURE
@@ -106,17 +97,7 @@ def label_patch_seq(t_type: str | None, dendrite_type: str | None = None) -> str
 def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "class") -> np.ndarray:
     """Index of each label in `CLASSES`, the order of all columns of probabilities: `(n,)` int64.
 
-    Parameters
-    ----------
-    labels : (n,) of str
-        Classes of cells.
-    name : str
-        What they are, for the message.
-
-    Raises
-    ------
-    StsError
-        A label that is not one of the classes.
+    A label that is not one of the classes is an error, whose message calls it `name`.
 
     Examples
     --------

@@ -8,19 +8,13 @@ import numpy as np
 import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-from stslib.cohort.accounting import check_cells
-from stslib.cohort.labels import CLASSES
+from stslib.cohort.accounting import check_cells, require_classes
+from stslib.cohort.labels import CLASSES, class_index
 from stslib.support.errors import ParameterError, StsError
 
 
 def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
-    """Refuse a split whose two parts share a cell, or that names a cell twice.
-
-    Raises
-    ------
-    StsError
-        One line with the first shared or doubled id.
-    """
+    """Refuse a split whose two parts share a cell, or that names a cell twice: `StsError` with the first such id."""
     for name, ids in (("train", train_ids), ("test", test_ids)):
         series = pd.Series(list(ids), dtype=object)
         doubled = series[series.duplicated()]
@@ -32,12 +26,14 @@ def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
 
 
 def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2026) -> pd.DataFrame:
-    """Split the kept cells into train and test, stratified by label (paper section III.C: 80 % and 20 %).
+    """Split the included cells into train and test, stratified by label (paper section III.C: 80 % and 20 %).
+
+    A split that the table brings along (included cells in both parts) is kept.
 
     Parameters
     ----------
     cells : DataFrame
-        Columns `cell_id`, `label`; with a column `status`, only kept cells take part.
+        Columns `cell_id`, `label`; with a column `status` (see `account`), only included cells take part.
     test_fraction : float
         Share of the test cells, above 0 and below 1. The classes keep their shares as nearly as whole cells allow, with
         at least one cell in either part.
@@ -54,27 +50,35 @@ def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2
     ParameterError
         `test_fraction` out of range.
     StsError
-        A class with a single cell, which cannot be in both parts.
+        Fewer than two classes are included, or a class has a single cell, which cannot be in both parts.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"cell_id": [str(k) for k in range(20)], "label": ["Sst", "Pvalb"] * 10})
+    >>> holdout_split(cells, 0.2).groupby(["label", "split"]).size().to_dict()
+    {('Pvalb', 'test'): 2, ('Pvalb', 'train'): 8, ('Sst', 'test'): 2, ('Sst', 'train'): 8}
     """
     check_cells(cells)
     if not 0 < test_fraction < 1:
         raise ParameterError(f"test_fraction is {test_fraction}; it must be above 0 and below 1")
-    active = (cells["status"] == "kept") if "status" in cells.columns else pd.Series(True, index=cells.index)
+    active = np.ones(len(cells), bool)
+    if "status" in cells.columns:
+        require_classes(cells)
+        active = (cells["status"] == "kept").to_numpy()
+    if "split" in cells.columns and {"train", "test"} <= set(cells.loc[active, "split"]):
+        return cells.copy()
     rng = np.random.default_rng(seed)
-    split = np.full(len(cells), "", dtype=object)
-    split[active.to_numpy()] = "train"
-    rows_of = {c: np.flatnonzero((active & (cells["label"] == c)).to_numpy()) for c in CLASSES}
-    wanted = _shares({c: len(rows) for c, rows in rows_of.items()}, test_fraction)
+    split = np.where(active, "train", "").astype(object)
+    rows_of = {c: np.flatnonzero(active & (cells["label"] == c).to_numpy()) for c in CLASSES}
+    wanted = _n_test({c: len(rows) for c, rows in rows_of.items()}, test_fraction)
     for label, rows in rows_of.items():
         if len(rows) == 1:
             raise StsError(f"class {label} has a single cell; a holdout split needs at least 2 of each class")
         split[rng.permutation(rows)[: wanted[label]]] = "test"
-    out = cells.copy()
-    out["split"] = split
-    return out
+    return cells.assign(split=split)
 
 
-def _shares(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
+def _n_test(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
     """Test cells of each class: whole numbers that add up to the wanted total (largest remainders, ties to the rarer)."""
     exact = {c: n * fraction for c, n in counts.items()}
     whole = {c: int(x) for c, x in exact.items()}
@@ -115,16 +119,19 @@ def folds(
         Fewer than 2 folds.
     StsError
         An unknown class, or a class that is absent from the fitted or the held-out part of a fold.
+
+    Examples
+    --------
+    >>> parts = folds(["Sst", "Pvalb"] * 6, n_folds=3)
+    >>> [len(held_out) for _, held_out in parts]
+    [4, 4, 4]
     """
     y = np.asarray(labels, dtype=object)
     if n_folds < 2:
         raise ParameterError(f"n_folds is {n_folds}; it must be at least 2")
-    present = [c for c in CLASSES if (y == c).any()]
-    unknown = sorted({str(v) for v in y} - set(CLASSES))
-    if unknown:
-        raise StsError(f"class {unknown[0]!r} is unknown; use one of: {', '.join(CLASSES)}")
-    for label in present:
-        n = int((y == label).sum())
+    counts = np.bincount(class_index(y), minlength=len(CLASSES))
+    present = {label: int(n) for label, n in zip(CLASSES, counts, strict=True) if n}
+    for label, n in present.items():
         if n < n_folds:
             raise StsError(f"class {label} has {n} cells, fewer than {n_folds} folds: it would be absent from a fold")
     text = y.astype(str)
@@ -139,7 +146,6 @@ def folds(
         parts = list(StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(text, text, donors))
     for number, (fit_idx, held_out_idx) in enumerate(parts):
         for name, idx in (("fitted", fit_idx), ("held-out", held_out_idx)):
-            absent = [c for c in present if not (y[idx] == c).any()]
-            if absent:
+            if absent := [c for c in present if not (y[idx] == c).any()]:
                 raise StsError(f"class {absent[0]} is absent from the {name} part of fold {number}; use fewer folds")
     return [(np.asarray(fit), np.asarray(out)) for fit, out in parts]

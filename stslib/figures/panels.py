@@ -15,11 +15,11 @@ from matplotlib.figure import Figure
 
 from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
 from stslib.scalograms import Bank, ScalogramWarning, cwt
+from stslib.sweeps import STEP_S
 
 FREQUENCY_LABEL = "Pseudo-frequency (Hz)"
 TIME_LABEL = "Time from step onset (s)"
-STEP_S = 1.0
-_COLUMNS = 300  # of a drawn scalogram: no more than it has pixels
+_COLUMNS = 400  # of a drawn scalogram: no more than it has pixels
 
 P = ParamSpec("P")
 
@@ -39,25 +39,15 @@ def house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     return styled
 
 
-def times_s(n_samples: int, rate_hz: float, before_s: float) -> np.ndarray:
-    """Time of each sample from the onset of the step, in s."""
-    return np.arange(n_samples) / rate_hz - before_s
-
-
 def sweep_panel(
     ax: Axes, v_mv: np.ndarray, rate_hz: float = 4000.0, before_s: float = 0.1, colour: str = "0.15", step: bool = True
 ) -> None:
     """A sweep in mV against s; a grey bar under it marks the step."""
-    t = times_s(len(v_mv), rate_hz, before_s)
+    t = np.arange(len(v_mv)) / rate_hz - before_s
     ax.plot(t, v_mv, color=colour, lw=0.7)
     ax.set_xlim(t[0], t[-1])
     if step:
-        mark_step(ax)
-
-
-def mark_step(ax: Axes) -> None:
-    """A grey bar along the bottom while the current is on."""
-    ax.axvspan(0, STEP_S, ymin=0, ymax=0.025, color="0.6", lw=0)
+        ax.axvspan(0, STEP_S, ymin=0, ymax=0.025, color="0.6", lw=0)
 
 
 def limit_of(values: np.ndarray) -> float:
@@ -65,12 +55,12 @@ def limit_of(values: np.ndarray) -> float:
     return float(np.quantile(np.abs(values), 0.995)) or 1.0
 
 
-def columns_of(values: np.ndarray, n_columns: int = _COLUMNS) -> np.ndarray:
-    """The value furthest from zero in each of `n_columns` stretches of time: `(n_frequencies, n_columns)`.
+def columns_of(values: np.ndarray) -> np.ndarray:
+    """The value furthest from zero in each of some 400 stretches of time: `(n_frequencies, n_columns)`.
 
     A picture must show every spike; picking single samples would lose some of them (see `model_resolution`).
     """
-    block = max(1, values.shape[-1] // n_columns)
+    block = max(1, values.shape[-1] // _COLUMNS)
     kept = values[..., : values.shape[-1] // block * block].reshape(*values.shape[:-1], -1, block)
     at = np.abs(kept).argmax(axis=-1)
     return np.take_along_axis(kept, at[..., None], axis=-1)[..., 0]
@@ -84,18 +74,15 @@ def scalogram_panel(
     output: str = "coefficients",
     padding: str = "zero",
     limit: float = 0.0,
-    cone: bool = False,
-    n_columns: int = _COLUMNS,
 ) -> QuadMesh:
     """Scalogram of one sweep, frequency upwards.
 
     Coefficients of a real wavelet are drawn from blue (below 0) over white to red, magnitudes and complex ones from black to
-    yellow. `limit` is where the colours end (0: from the data); `cone` draws the cone of influence; `n_columns`
-    is how finely time is drawn.
+    yellow. `limit` is where the colours end (0: from the data).
     """
     n_samples = len(v_mv)
     signed = output == "coefficients" and not bank.mother.is_complex
-    values = columns_of(cwt(np.asarray(v_mv, np.float32), bank, output, padding), n_columns)
+    values = columns_of(cwt(np.asarray(v_mv, np.float32), bank, output, padding))
     values = values if signed else np.abs(values)
     limit = limit or limit_of(values)
     step_s = n_samples / bank.rate_hz / values.shape[-1]
@@ -107,10 +94,13 @@ def scalogram_panel(
     ax.set_yscale("log" if bank.spacing == "log" else "linear")
     ax.set_xlim(-before_s, n_samples / bank.rate_hz - before_s)
     ax.set_ylim(bank.frequencies_hz[0], bank.frequencies_hz[-1])
-    if cone:
-        for reach_s in (bank.edge_reach_s, n_samples / bank.rate_hz - bank.edge_reach_s):
-            ax.plot(reach_s - before_s, bank.frequencies_hz, color="0.25", lw=1, ls="--")
     return mesh
+
+
+def cone_of_influence(ax: Axes, bank: Bank, n_samples: int, before_s: float = 0.1) -> None:
+    """Dashed lines: between them no wavelet reaches beyond the ends of the sweep."""
+    for reach_s in (bank.edge_reach_s, n_samples / bank.rate_hz - bank.edge_reach_s):
+        ax.plot(reach_s - before_s, bank.frequencies_hz, color="0.25", lw=1, ls="--")
 
 
 def amplitude_label(bank: Bank, output: str = "coefficients") -> str:
@@ -158,7 +148,8 @@ def sweep_and_scalogram(
         sweep_panel(above, pair_mv[column], bank.rate_hz, before_s, CLASS_COLOURS.get(label, "0.15"))
         above.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
         above.set_title(f"{label} cell, {title[0].lower()}{title[1:]}" if label else title)
-        mesh = scalogram_panel(below, pair_mv[column], bank, before_s, output, limit=limit, cone=True, n_columns=400)
+        mesh = scalogram_panel(below, pair_mv[column], bank, before_s, output, limit=limit)
+        cone_of_influence(below, bank, pair_mv.shape[-1], before_s)
         below.set_xlabel(TIME_LABEL)
     axes[0, 0].set_ylabel("Voltage from rest (mV)")
     axes[1, 0].set_ylabel(FREQUENCY_LABEL)

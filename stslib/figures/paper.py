@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
@@ -12,70 +11,80 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 from stslib.cohort import CLASSES
 from stslib.figures.panels import house_style, limit_of, scalogram_panel, sweep_panel
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.recordings import Recording
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
+from stslib.sweeps import SweepSettings, choose_sweeps, prepare, typical_cells
 
 _SIZE = 224  # of the drawn network input
 
 
 @house_style
 def pipeline(
-    pair_mv: np.ndarray,
-    kind: str,
-    label: str = "",
-    bank: Bank | None = None,
-    before_s: float = 0.1,
-    offset_pa: float = 40.0,
+    recording: Recording, kind: str, settings: SweepSettings = SweepSettings(), bank: Bank | None = None
 ) -> Figure:
     """The paper's Fig. 1: two sweeps, their scalograms, the three-channel image, the network, the four probabilities.
 
-    Sweeps, scalograms and image are those of the cell that is given; network and probabilities are a drawing.
+    Sweeps, scalograms and image are those of the cell; network and probabilities are a drawing.
 
     Parameters
     ----------
-    pair_mv : ndarray, shape (2, n_samples)
-        Rheobase and partner sweep of one cell in mV at `bank.rate_hz`, baseline taken away.
+    recording : Recording
+        The cell.
     kind : str
         What the data are (`stslib.recordings.KINDS`).
-    label : str
-        Class of the cell.
+    settings : SweepSettings
+        Which two sweeps.
     bank : Bank, optional
         Wavelet and frequencies; the paper's by default.
-    before_s : float
-        Time before the step, in s.
-    offset_pa : float
-        Current of the partner above the rheobase.
+
+    Returns
+    -------
+    Figure
+        Seven panels.
+
+    Raises
+    ------
+    StsError
+        When the cell has no such sweeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import figures
+    >>> from stslib.recordings import Recording, Sweep
+    >>> v_mv = np.random.default_rng(0).normal(-70, 1, 6000)
+    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0))]
+    >>> figure = figures.pipeline(Recording("a", "Clamp", "simulated", tuple(steps), "Sst"), "simulated")
+    >>> len(figure.axes)
+    7
     """
-    bank = bank or Bank()
+    bank, label = bank or Bank(rate_hz=settings.rate_hz), recording.label or ""
+    pair_mv = np.stack([prepare(sweep, settings) for sweep in choose_sweeps(recording, settings)])
     figure = new_figure(11.5, 3.9)
     figure.set_layout_engine("none")  # a drawing: every part has its place
-    names = ("rheobase", f"rheobase + {offset_pa:g} pA")
-    for row, name in enumerate(names):
+    for row, name in enumerate(("rheobase", f"rheobase + {settings.offset_pa:g} pA")):
         bottom = (0.545, 0.165)[row]
         sweep, picture = figure.add_axes((0.052, bottom, 0.165, 0.265)), figure.add_axes((0.29, bottom, 0.165, 0.265))
-        sweep_panel(sweep, pair_mv[row], bank.rate_hz, before_s, CLASS_COLOURS.get(label, "0.15"))
+        sweep_panel(sweep, pair_mv[row], bank.rate_hz, settings.before_s, CLASS_COLOURS.get(label, "0.15"))
         sweep.set_ylim(float(pair_mv.min()) - 8, float(pair_mv.max()) + 8)
-        sweep.set_ylabel("Voltage (mV)", fontsize=8)
-        scalogram_panel(picture, pair_mv[row], bank, before_s)
-        picture.set_ylabel("Pseudo-freq. (Hz)", fontsize=8)
-        for ax in (sweep, picture):
+        scalogram_panel(picture, pair_mv[row], bank, settings.before_s)
+        for ax, words in ((sweep, "Voltage (mV)"), (picture, "Pseudo-freq. (Hz)")):
+            ax.set_ylabel(words, fontsize=8)
             ax.tick_params(labelsize=7.5, labelbottom=row == 1)
             ax.set_title(name, fontsize=8.5, loc="left", color="0.35")
-            if row == 1:
-                ax.set_xlabel("Time from step onset (s)", fontsize=8)
+            ax.set_xlabel("Time from step onset (s)" if row else "", fontsize=8)
     _draw_image(figure.add_axes((0.487, 0.13, 0.165, 0.70)), pair_mv, bank)
     _draw_network(figure.add_axes((0.682, 0.13, 0.155, 0.70)))
     _draw_probabilities(figure.add_axes((0.878, 0.20, 0.105, 0.60)), label)
-    for left in (0.222, 0.458, 0.655, 0.842):
-        _draw_arrow(figure.add_axes((left, 0.40, 0.028, 0.16)))
-    for left, letter, title in (
-        (0.052, "A", f"two sweeps, {bank.rate_hz / 1000:g} kHz"),
-        (0.29, "B", "scalograms"),
-        (0.487, "C", "3-channel image"),
-        (0.682, "D", "convolutional network"),
-        (0.878, "E", "cell type"),
-    ):
-        figure.text(left, 0.945, letter, fontsize=11, fontweight="bold", va="center")
-        figure.text(left + 0.017, 0.945, title, fontsize=10, va="center")
+    for x in (0.222, 0.458, 0.655, 0.842):
+        arrow = FancyArrowPatch((x, 0.48), (x + 0.028, 0.48), arrowstyle="-|>", mutation_scale=14, color="0.35", lw=1.4)
+        arrow.set_transform(figure.transFigure)
+        figure.add_artist(arrow)
+    titles = ((0.052, "A", f"two sweeps, {bank.rate_hz / 1000:g} kHz"), (0.29, "B", "scalograms"),
+              (0.487, "C", "3-channel image"), (0.682, "D", "convolutional network"), (0.878, "E", "cell type"))  # fmt: skip
+    for x, letter, title in titles:
+        figure.text(x, 0.945, letter, fontsize=11, fontweight="bold", va="center")
+        figure.text(x + 0.017, 0.945, title, fontsize=10, va="center")
     say_kind(figure, kind)
     cell = f"; one {label} cell" if label else ""
     figure.supxlabel(f"{figure.get_supxlabel()}{cell}. Network and probabilities are drawings.",
@@ -87,47 +96,36 @@ def _draw_image(ax: Axes, pair_mv: np.ndarray, bank: Bank) -> None:
     """The channels (rheobase, partner, rheobase again) as three cards one behind the other."""
     values = cwt_resized(np.asarray(pair_mv, np.float32), bank, ImageSettings(_SIZE, _SIZE))
     values = np.abs(values) if bank.mother.is_complex else values
-    shift = 0.30 * _SIZE
-    for depth, (channel, name) in enumerate(((0, "3: rheobase again"), (1, "2: + 40 pA"), (0, "1: rheobase"))):
-        x, y = (2 - depth) * shift, (2 - depth) * shift
-        ax.imshow(values[channel], cmap="RdBu_r", vmin=-limit_of(values), vmax=limit_of(values), origin="lower",
-                  extent=(x, x + _SIZE, y, y + _SIZE), zorder=2 * depth, interpolation="bilinear")  # fmt: skip
-        ax.add_patch(Rectangle((x, y), _SIZE, _SIZE, fill=False, lw=0.9, ec="0.2", zorder=2 * depth + 1))
-        ax.text(x + 4, y + _SIZE - 6, name, fontsize=6.5, va="top", zorder=2 * depth + 1)
-    ax.set_xlim(-2, _SIZE + 2 * shift + 2)
-    ax.set_ylim(-40, _SIZE + 2 * shift + 2)
+    limit, shift = limit_of(values), 0.30 * _SIZE
+    for depth, (channel, name) in enumerate(((0, "3: rheobase again"), (1, "2: partner"), (0, "1: rheobase"))):
+        at = (2 - depth) * shift
+        ax.imshow(values[channel], cmap="RdBu_r", vmin=-limit, vmax=limit, origin="lower",
+                  extent=(at, at + _SIZE, at, at + _SIZE), zorder=2 * depth, interpolation="bilinear")  # fmt: skip
+        ax.add_patch(Rectangle((at, at), _SIZE, _SIZE, fill=False, lw=0.9, ec="0.2", zorder=2 * depth + 1))
+        ax.text(at + 4, at + _SIZE - 6, name, fontsize=6.5, va="top", zorder=2 * depth + 1)
     ax.text(_SIZE / 2, -12, f"{_SIZE} x {_SIZE} pixels", ha="center", va="top", fontsize=7.5)
-    ax.set_aspect("equal")
+    ax.set(xlim=(-2, _SIZE + 2 * shift + 2), ylim=(-40, _SIZE + 2 * shift + 2), aspect="equal")
     ax.set_axis_off()
 
 
 def _draw_network(ax: Axes) -> None:
     """Feature maps that shrink and grow deeper, then the fully connected layer."""
     x = 0.0
-    for side, depth, shade in (
-        (1.0, 0.10, "#D9E6F2"),
-        (0.74, 0.16, "#B7CFE5"),
-        (0.5, 0.24, "#8FB3D5"),
-        (0.3, 0.34, "#6797C4"),
-    ):
-        slant = 0.28 * side
-        front = [(x, -side / 2), (x + depth, -side / 2), (x + depth, side / 2), (x, side / 2)]
-        top = [(x, side / 2), (x + slant * 0.6, side / 2 + slant * 0.5),
-               (x + depth + slant * 0.6, side / 2 + slant * 0.5), (x + depth, side / 2)]  # fmt: skip
-        edge = [(x + depth, -side / 2), (x + depth + slant * 0.6, -side / 2 + slant * 0.5),
-                (x + depth + slant * 0.6, side / 2 + slant * 0.5), (x + depth, side / 2)]  # fmt: skip
-        for face in (front, top, edge):
+    layers = ((1.0, 0.10, "#D9E6F2"), (0.74, 0.16, "#B7CFE5"), (0.5, 0.24, "#8FB3D5"), (0.3, 0.34, "#6797C4"))
+    for side, depth, shade in layers:
+        dx, dy = 0.17 * side, 0.14 * side  # the block's slant, to the right and upwards
+        front = np.array([(x, -side / 2), (x + depth, -side / 2), (x + depth, side / 2), (x, side / 2)])
+        back = front + np.array([dx, dy])
+        faces = front, [front[3], front[2], back[2], back[3]], [front[1], front[2], back[2], back[1]]
+        for face in faces:
             ax.add_patch(Polygon(face, closed=True, fc=shade, ec="0.25", lw=0.8))
-        x += depth + 0.6 * slant + 0.10
-    nodes = np.linspace(-0.36, 0.36, 4)
-    for y in nodes:
+        x += depth + dx + 0.10
+    for y, name in zip(np.linspace(0.36, -0.36, 4), CLASSES, strict=True):
         ax.plot([x - 0.10, x + 0.18], [0, y], color="0.6", lw=0.6, zorder=0)
-    for y, name in zip(nodes[::-1], CLASSES, strict=True):
         ax.plot(x + 0.18, y, "o", ms=7, mfc=CLASS_COLOURS[name], mec="0.25", mew=0.7)
     ax.text(0.45, -0.74, "feature extractor", ha="center", va="top", fontsize=7.5)
     ax.text(x + 0.14, -0.74, "dropout,\n4 neurons", ha="center", va="top", fontsize=7.5)
-    ax.set_xlim(-0.05, x + 0.32)
-    ax.set_ylim(-1.05, 0.85)
+    ax.set(xlim=(-0.05, x + 0.32), ylim=(-1.05, 0.85))
     ax.set_axis_off()
 
 
@@ -136,62 +134,69 @@ def _draw_probabilities(ax: Axes, label: str) -> None:
     for row, name in enumerate(CLASSES):
         ax.barh(row, 0.82 if name == label else 0.06, color=CLASS_COLOURS[name], height=0.55)
         ax.text(0, row - 0.36, name, fontsize=8, va="bottom")
-    ax.set_xlim(0, 1)
-    ax.set_ylim(4.1, -1.1)
-    ax.set_yticks([])
-    ax.set_xticks([0, 1])
+    ax.set(xlim=(0, 1), ylim=(4.1, -1.1), yticks=[], xticks=[0, 1])
     ax.tick_params(labelsize=7.5)
     ax.set_xlabel("Probability (drawn)", fontsize=8)
     ax.spines["left"].set_visible(False)
 
 
-def _draw_arrow(ax: Axes) -> None:
-    ax.add_patch(FancyArrowPatch((0.02, 0.5), (0.98, 0.5), arrowstyle="-|>", mutation_scale=14, color="0.35", lw=1.4))
-    ax.set_xlim(0, 1)
-    ax.set_ylim(0, 1)
-    ax.set_axis_off()
-
-
 @house_style
 def spike_trains(
-    traces_mv: np.ndarray,
-    labels: Sequence[str],
-    kind: str,
-    rate_hz: float = 4000.0,
-    before_s: float = 0.1,
-    offset_pa: float | None = 40.0,
-    notes: Sequence[str] = (),
+    sweeps_mv: np.ndarray, table: pd.DataFrame, kind: str, settings: SweepSettings = SweepSettings()
 ) -> Figure:
-    """The paper's Fig. 2: one spike train of each class at the partner current.
+    """The paper's Fig. 2: the last sweep of a typical cell of each class; of up to eight cells, all are shown.
+
+    Typical is the cell whose number of spikes is nearest to the median of its class.
 
     Parameters
     ----------
-    traces_mv : ndarray, shape (n, n_samples)
-        Sweeps in mV, baseline taken away.
-    labels : sequence of str
-        Class of each.
+    sweeps_mv : ndarray, shape (n_cells, n_sweeps, n_samples)
+        Of `stslib.sweeps.extract`, in mV.
+    table : DataFrame
+        Of `extract`, with the column label: cell_id, rheobase_pa, partner_pa, n_spikes.
     kind : str
         What the data are (`stslib.recordings.KINDS`).
-    rate_hz, before_s : float
-        Sampling rate in Hz, time before the step in s.
-    offset_pa : float or None
-        Current above the rheobase, in pA; None where it is not known.
-    notes : sequence of str, optional
-        A line for each panel: the cell, its current, its spikes.
+    settings : SweepSettings
+        With which the sweeps were extracted.
+
+    Returns
+    -------
+    Figure
+        A panel a cell.
+
+    Raises
+    ------
+    AttributeError
+        When a column is missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from stslib import figures
+    >>> table = pd.DataFrame({"cell_id": ["a", "b"], "label": ["Sst", "Pvalb"], "rheobase_pa": 50.0, "n_spikes": [9, 40]})
+    >>> figure = figures.spike_trains(np.zeros((2, 2, 4800)), table.assign(partner_pa=90.0), "simulated")
+    >>> len(figure.axes)
+    2
     """
-    rows = -(-len(labels) // 2)
+    typical = typical_cells(table.label, table.n_spikes)
+    shown = [typical[label] for label in CLASSES if label in typical] if len(table) > 8 else range(len(table))
+    rows = -(-len(shown) // 2)
     figure = new_figure(9.0, 1.1 + 1.75 * rows)
     axes = figure.subplots(rows, 2, sharex=True, sharey=True, squeeze=False)
-    for ax, trace, label, note in zip(axes.flat, traces_mv, labels, [*notes, *[""] * len(labels)], strict=False):
-        sweep_panel(ax, trace, rate_hz, before_s, CLASS_COLOURS[label])
-        ax.set_title(label, loc="left", color=CLASS_COLOURS[label], fontweight="bold")
+    for ax, i in zip(axes.flat, shown, strict=False):
+        cell, colour = table.iloc[i], CLASS_COLOURS[table.label.iloc[i]]
+        current_pa = cell.rheobase_pa if np.isnan(cell.partner_pa) else cell.partner_pa
+        sweep_panel(ax, sweeps_mv[i, -1], settings.rate_hz, settings.before_s, colour)
+        ax.set_title(cell.label, loc="left", color=colour, fontweight="bold")
+        note = f"cell {cell.cell_id}, {current_pa:g} pA, {cell.n_spikes} spikes"
         ax.set_title(note, loc="right", fontsize=8, color="0.35")
-    for ax in list(axes.flat)[len(labels) :]:
-        ax.set_axis_off()
+    for ax in axes.flat[len(shown) :]:
+        ax.remove()
     for ax in axes[-1]:
         ax.set_xlabel("Time from step onset (s)")
     for ax in axes[:, 0]:
         ax.set_ylabel("Voltage from\nrest (mV)")
-    if offset_pa is not None:
-        figure.suptitle(f"Response to rheobase + {offset_pa:g} pA", fontsize=11)
+    if settings.n_sweeps > 1:
+        figure.suptitle(f"Response to rheobase + {(settings.n_sweeps - 1) * settings.offset_pa:g} pA", fontsize=11)
     return say_kind(figure, kind)

@@ -15,6 +15,7 @@ from stslib.figures.panels import (
     TIME_LABEL,
     amplitude_label,
     columns_of,
+    cone_of_influence,
     house_style,
     limit_of,
     scalogram_panel,
@@ -131,7 +132,7 @@ def compare_wavelets(
     axes[0].set_ylabel("mV from rest")
     axes[0].set_title(f"{label} cell" if label else "sweep", fontsize=10)
     for ax, bank in zip(axes[1:], banks, strict=True):
-        mesh = scalogram_panel(ax, trace_mv, bank, before_s, "magnitude", n_columns=600)
+        mesh = scalogram_panel(ax, trace_mv, bank, before_s, "magnitude")
         ax.set_ylabel("Pseudo-freq. (Hz)")
         ax.text(0.008, 0.93, f"{bank.wavelet}, magnitude", transform=ax.transAxes, color="white", fontsize=9, va="top",
                 bbox={"color": "black", "alpha": 0.6, "pad": 2})  # fmt: skip
@@ -182,7 +183,8 @@ def edges(kept_mv: np.ndarray, bank: Bank, kind: str, before_s: float = 0.1) -> 
     figure = new_figure(10.0, 3.4)
     axes = figure.subplots(1, 3, sharey=True)
     for ax, (name, v, padding) in zip(axes, cases, strict=True):
-        mesh = scalogram_panel(ax, v, bank, before_s, padding=padding, limit=limit, cone=True)
+        mesh = scalogram_panel(ax, v, bank, before_s, padding=padding, limit=limit)
+        cone_of_influence(ax, bank, len(v), before_s)
         ax.set_title(name, fontsize=9.5)
         ax.set_xlabel(TIME_LABEL)
     axes[0].set_ylabel(FREQUENCY_LABEL)

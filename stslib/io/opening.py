@@ -68,12 +68,15 @@ class Cells:
         be surveyed (`stslib.sweeps.survey`).
     inputs : list of Path
         Files and folders that the source reads.
+    note : str
+        What else `summary` should say of them.
     """
 
     source: Source
     cells: pd.DataFrame
     long_squares: pd.DataFrame | None = None
     inputs: list[Path] = field(default_factory=list)
+    note: str = ""
 
     @property
     def name(self) -> str:
@@ -120,7 +123,7 @@ class Cells:
         own = getattr(self.source, "features", None)
         return own() if own else None
 
-    def resampling_quality(self, cell_id: str) -> sweeps.Judged | None:
+    def resampling_quality(self, cell_id: str) -> sweeps.SweepQuality | None:
         """Resampling quality of the raw second sweep, measured when the cell was fetched; None where sweeps are raw."""
         stored = getattr(self.source, "resampling_quality", None)
         return stored(cell_id) if stored else None
@@ -130,14 +133,52 @@ class Cells:
         unused = getattr(self.source, "unused_labels", None)
         return unused() if unused else []
 
-    def with_sweeps(self, seed: int = 2026) -> Cells:
+    def summary(self) -> str:
+        """How many cells there are, of how many donors, and what they are, in Markdown."""
+        donors = self.cells["donor"].replace("", np.nan).nunique()
+        lines = [f"{len(self.cells):,} cells from {donors or 'an unknown number of'} donors. Data: **{self.data}**."]
+        if self.note:
+            lines.append(self.note)
+        if unused := self.unused_labels():
+            lines.append(f"The label table names {len(unused)} cells that have no file, first {unused[0]}.")
+        return "\n\n".join(lines)
+
+    @property
+    def reference(self) -> pd.DataFrame:
+        """Recorded and fitted cells to compare with, one row a class, in threes (quartile, median, quartile)."""
+        from stslib.io.simulated.population import statistics
+
+        columns = ("label", "recorded_rheobase_pa", "fitted_spikes_above")
+        return pd.DataFrame([{name: getattr(one, name) for name in columns} for one in statistics().values()])
+
+    def all_long_squares(self, found: sweeps.Survey) -> pd.DataFrame:
+        """The source's own long squares where it has them (fetched recordings hold two sweeps only), else the survey's."""
+        own = getattr(self.source, "long_squares", None)
+        return own() if own else found.long_squares
+
+    def count_partners(self, settings: sweeps.SweepSettings) -> pd.DataFrame:
+        """How many cells have a partner at 20, 40, 60, 80 pA and at the offset of the settings (`sweeps.count_partners`)."""
+        squares = self.long_squares
+        squares = sweeps.survey(self.recordings(), settings).long_squares if squares is None else squares
+        return sweeps.count_partners(
+            squares, sorted({20.0, 40.0, 60.0, 80.0, settings.offset_pa}), settings.tolerance_pa
+        )
+
+    def example(self, label: str = "Sst") -> Recording:
+        """A cell of a class (else the first cell) that was given as many sweeps as is usual for its class."""
+        recordings = list(self.recordings())
+        typical = sweeps.typical_cells([r.label or "" for r in recordings], [len(r.sweeps) for r in recordings])
+        return recordings[typical.get(label, 0)]
+
+    def with_sweeps(self, seed: int = 2026, settings: sweeps.SweepSettings = sweeps.SweepSettings()) -> Cells:
         """These cells where the source has sweeps, else 120 simulated cells that have both, for pictures of sweeps."""
         if self.has_sweeps:
             return self
         source = open_source("simulated", n_cells=N_EXAMPLES, seed=seed)
-        found = sweeps.survey(source.recordings())
+        found = sweeps.survey(source.recordings(), settings)
         table = cohort.kept(cohort.account(source.cells(), found.reasons))
-        return Cells(source, table, found.long_squares)
+        note = f"The source `{self.name}` has no sweeps: these simulated cells are shown instead."
+        return Cells(source, table, found.long_squares, note=note)
 
     def fill_scalograms(self, images: np.ndarray, made_with: Mapping[str, Any]) -> None:
         """Read the ready-made scalograms of the cells, resized, into `images` of shape (n_cells, 2, height, width).
@@ -169,7 +210,7 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
     Parameters
     ----------
     parameters : mapping
-        `source`, one of `SOURCES`, and its options: `n_cells` and `seed` (simulated), `store_path` (store), `path` and `labels`
+        `source`, one of `SOURCES`, and its options: `n_cells` and `seed` (simulated), `path` (store), `path` and `labels`
         (files, precomputed), `path` and `split` (fetched). Others are left alone.
 
     Returns
@@ -196,6 +237,7 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
     True
     """
     name = parameters["source"]
+    parameters = {"store_path": parameters.get("path", ""), **parameters}
     options = {option: parameters[option] for option in OPTIONS.get(name, ()) if option in parameters}
     source = open_source(name, **options)
     texts = [str(options[option]) for option in PATHS if option in options]
@@ -283,8 +325,7 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
 
 def from_parameters(parameters: Mapping[str, Any]) -> Source:
     """The source that notebook 1 was given, with those of its parameters that concern it."""
-    name = parameters["source"]
-    return open_source(name, **{option: parameters[option] for option in OPTIONS[name]})
+    return open_cells(parameters).source
 
 
 def data_of(source: Source) -> str:

@@ -1,4 +1,4 @@
-"""The two sweeps of a cell: which ones (`choose_pair`), in one form (`prepare`), and of a cohort (`survey`, `extract`)."""
+"""The two sweeps of a cell: which ones (`choose_sweeps`), in one form (`prepare`), and of a cohort (`survey`, `extract`)."""
 
 from stslib.sweeps.choice import (
     REASON_TEXT,
@@ -7,55 +7,19 @@ from stslib.sweeps.choice import (
     SweepPair,
     choose_pair,
     choose_sweeps,
-    count_spikes,
+    counted,
     spike_times,
 )
-from stslib.sweeps.extraction import extract
-from stslib.sweeps.resampling import prepare, prepare_with_metadata, resample
-from stslib.sweeps.resampling_quality import TRIED_HZ, Judged, judge, judged_tables, share_above
-from stslib.sweeps.settings import BASELINES, REPEATS, STEP_S, SweepSettings
-from stslib.sweeps.spectra import (
-    band_share,
-    firing,
-    power_spectrum,
-    reconstruction_error,
-    resampled_spike,
-    there_and_back,
-    typical_cells,
-)
+from stslib.sweeps.extraction import extract, firing, summary, typical_cells
+from stslib.sweeps.quality import ResamplingQuality, SweepQuality, resampling_quality, sweep_quality
+from stslib.sweeps.resampling import prepare, reconstruction_error, resample, round_trip
+from stslib.sweeps.settings import STEP_S, SweepSettings
+from stslib.sweeps.spectra import band_power, band_share, power_spectrum
 from stslib.sweeps.survey import Survey, count_partners, survey, with_counts
 
 __all__ = [
-    "BASELINES",
-    "REASONS",
-    "REASON_TEXT",
-    "REPEATS",
-    "STEP_S",
-    "TRIED_HZ",
-    "Judged",
-    "NoPair",
-    "Survey",
-    "SweepPair",
-    "SweepSettings",
-    "band_share",
-    "choose_pair",
-    "choose_sweeps",
-    "count_partners",
-    "count_spikes",
-    "extract",
-    "firing",
-    "judge",
-    "judged_tables",
-    "power_spectrum",
-    "prepare",
-    "prepare_with_metadata",
-    "reconstruction_error",
-    "resample",
-    "resampled_spike",
-    "share_above",
-    "spike_times",
-    "survey",
-    "there_and_back",
-    "typical_cells",
-    "with_counts",
-]
+    "REASONS", "REASON_TEXT", "STEP_S", "NoPair", "ResamplingQuality", "Survey", "SweepPair", "SweepQuality",
+    "SweepSettings", "band_power", "band_share", "choose_pair", "choose_sweeps", "count_partners", "counted", "extract",
+    "firing", "power_spectrum", "prepare", "reconstruction_error", "resample", "resampling_quality", "round_trip",
+    "spike_times", "summary", "survey", "sweep_quality", "typical_cells", "with_counts",
+]  # fmt: skip

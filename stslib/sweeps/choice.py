@@ -1,4 +1,4 @@
-"""Which two sweeps of a cell: the one at its rheobase and the one 40 pA above it (paper, section III-B)."""
+"""Which sweeps of a cell: the one at its rheobase and the one 40 pA above it (paper, section III-B)."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from stslib.support.errors import StsError
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
 
-#: Why a cell has no pair of sweeps: code and meaning.
+#: Why a cell has no such sweeps: code and meaning.
 REASON_TEXT = {
     "no_long_square": "the recording holds no long-square sweep with a current above 0 pA",
     "low_rate": "every sweep is sampled below the wanted rate",
@@ -31,13 +31,7 @@ _SAME_STEP_PA = 0.5  # amplitudes closer than this are repeats of one step
 
 
 class NoPair(StsError):
-    """A cell without the two sweeps.
-
-    Attributes
-    ----------
-    reason : str
-        One of `REASONS`.
-    """
+    """A cell without the wanted sweeps; `reason` is one of `REASONS`."""
 
     def __init__(self, reason: str, message: str) -> None:
         super().__init__(message)
@@ -56,11 +50,7 @@ class SweepPair:
 
 
 def spike_times(
-    v_mv: np.ndarray,
-    rate_hz: float,
-    onset_s: float,
-    duration_s: float,
-    crossing_mv: float = SPIKE_CROSSING_MV,
+    v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float, crossing_mv: float = SPIKE_CROSSING_MV
 ) -> np.ndarray:
     """Times of the action potentials during the step.
 
@@ -74,7 +64,7 @@ def spike_times(
     rate_hz, onset_s, duration_s : float
         Sampling rate in Hz, start and length of the step in s.
     crossing_mv : float
-        The voltage; for a sweep whose baseline was taken away give one above rest, such as 40.
+        The voltage; for a sweep whose baseline was subtracted give one above rest, such as 40.
 
     Returns
     -------
@@ -87,21 +77,24 @@ def spike_times(
         return np.empty(0)
     millisecond = max(1, round(rate_hz / 1000))
     slope = np.diff(v) * rate_hz / 1000
-    found: list[int] = []
+    crossings: list[int] = []
     for crossing in np.flatnonzero((v[:-1] < crossing_mv) & (v[1:] >= crossing_mv)):
         upstroke = slope[max(crossing - millisecond, 0) : crossing + millisecond + 1].max()
-        if upstroke >= SPIKE_UPSTROKE_MV_PER_MS and (not found or crossing - found[-1] > millisecond):
-            found.append(int(crossing))
-    return np.array(found) / rate_hz
+        if upstroke >= SPIKE_UPSTROKE_MV_PER_MS and (not crossings or crossing - crossings[-1] > millisecond):
+            crossings.append(int(crossing))
+    return np.array(crossings) / rate_hz
 
 
-def count_spikes(v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float) -> int:
-    """Number of action potentials during the step (`spike_times`)."""
-    return len(spike_times(v_mv, rate_hz, onset_s, duration_s))
+def counted(sweep: Sweep) -> Sweep:
+    """The sweep with its number of spikes, which is counted from the voltage where the source does not state it."""
+    if sweep.n_spikes is not None:
+        return sweep
+    v_mv, _ = sweep.load()
+    return replace(sweep, n_spikes=len(spike_times(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)))
 
 
 def choose_pair(recording: Recording, settings: SweepSettings = SweepSettings()) -> SweepPair:
-    """`choose_sweeps` for two sweeps: the paper's pair."""
+    """The rheobase sweep of a cell and its partner: `choose_sweeps` for two sweeps."""
     return SweepPair(*choose_sweeps(recording, replace(settings, n_sweeps=2)))
 
 
@@ -110,7 +103,7 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
 
     The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
     nearest to the rheobase plus `offset_pa`, the lower of two equally near. A third sweep is sought another `offset_pa`
-    higher, in the same way. Spikes are counted from the voltage only where a sweep does not say how many it has.
+    higher, in the same way.
 
     Parameters
     ----------
@@ -122,76 +115,60 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
     Returns
     -------
     tuple of Sweep
-        Rheobase first.
+        Rheobase first, their spikes counted.
 
     Raises
     ------
     NoPair
         With one of `REASONS`, when the cell has no such sweeps.
     """
-    cell = f"cell {recording.cell_id}"
 
     def refuse(reason: str, detail: str) -> NoPair:
-        return NoPair(reason, f"{cell} is left out: {detail} ({reason})")
+        return NoPair(reason, f"cell {recording.cell_id} is left out: {detail} ({reason})")
 
-    if settings.step_s == 0:
-        return (_action_potential(recording, settings.rate_hz),)
-    if not (sweeps := [s for s in recording.sweeps if s.stimulus_pa > 0]):
-        raise refuse("no_long_square", REASON_TEXT["no_long_square"])
+    single = settings.step_s == 0  # action potentials have no step; their onset is the peak
+    sweeps = [s for s in recording.sweeps if (s.duration_s == 0 if single else s.stimulus_pa > 0)]
+    if not sweeps:
+        reason = "no_action_potential" if single else "no_long_square"
+        raise refuse(reason, REASON_TEXT[reason])
     fastest_hz = max(s.rate_hz for s in sweeps)
     if not (sweeps := [s for s in sweeps if fast_enough(s.rate_hz, settings.rate_hz)]):
         raise refuse("low_rate", f"its sampling rate is {fastest_hz:g} Hz, below {settings.rate_hz:g} Hz")
+    if single:
+        return (sweeps[0],)
     longest_s = max(s.duration_s for s in sweeps)
     if not (sweeps := [s for s in sweeps if s.duration_s >= 0.99 * settings.step_s]):
         raise refuse("short_step", f"its longest step is {longest_s:g} s, below {settings.step_s:g} s")
-    if not (counted := _counted(sweeps)):
+    if not (readable := _readable(sweeps)):
         raise refuse("bad_trace", "none of its voltage traces can be read")
-    if not (spiking := [s for s in counted if s.n_spikes]):
-        raise refuse("no_spiking_sweep", f"no spike in {len(counted)} sweeps up to {counted[-1].stimulus_pa:g} pA")
+    if not (spiking := [s for s in readable if s.n_spikes]):
+        raise refuse("no_spiking_sweep", f"no spike in {len(readable)} sweeps up to {readable[-1].stimulus_pa:g} pA")
     rheobase_pa = spiking[0].stimulus_pa
-    chosen = [_one(spiking, rheobase_pa, settings.repeats)]
+    chosen = [_at_current(spiking, rheobase_pa, settings.repeats)]
     for above in range(1, settings.n_sweeps):
         wanted_pa = rheobase_pa + above * settings.offset_pa
-        partners = [s for s in counted if abs(s.stimulus_pa - wanted_pa) <= settings.tolerance_pa + 1e-9]
+        partners = [s for s in readable if abs(s.stimulus_pa - wanted_pa) <= settings.tolerance_pa + 1e-9]
         if not partners:
-            raise refuse(
-                "no_partner_sweep",
-                f"rheobase {rheobase_pa:g} pA, no sweep within {settings.tolerance_pa:g} of {wanted_pa:g} pA",
-            )
+            within = f"within {settings.tolerance_pa:g} of {wanted_pa:g} pA"
+            raise refuse("no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep {within}")
         nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
-        chosen.append(_one(partners, nearest_pa, settings.repeats))
+        chosen.append(_at_current(partners, nearest_pa, settings.repeats))
     return tuple(chosen)
 
 
-def _action_potential(recording: Recording, rate_hz: float) -> Sweep:
-    """The first of the cell's single action potentials: sweeps without a step, whose onset is the peak."""
-    cell = f"cell {recording.cell_id}"
-    if not (found := [s for s in recording.sweeps if s.duration_s == 0]):
-        raise NoPair(
-            "no_action_potential", f"{cell} is left out: it has no sweep of one action potential (no_action_potential)"
-        )
-    if not (fast := [s for s in found if fast_enough(s.rate_hz, rate_hz)]):
-        text = f"its sampling rate is {max(s.rate_hz for s in found):g} Hz, below {rate_hz:g} Hz"
-        raise NoPair("low_rate", f"{cell} is left out: {text} (low_rate)")
-    return fast[0]
-
-
-def _counted(sweeps: Iterable[Sweep]) -> list[Sweep]:
+def _readable(sweeps: Iterable[Sweep]) -> list[Sweep]:
     """The sweeps whose spikes are known or can be counted, by rising current and then in order of acquisition."""
     known = []
     for sweep in sweeps:
-        if sweep.n_spikes is None:
-            try:
-                v_mv, _ = sweep.load()
-            except StsError:
-                continue
-            sweep = replace(sweep, n_spikes=count_spikes(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s))
-        known.append(sweep)
+        try:
+            known.append(counted(sweep))
+        except StsError:
+            continue
     return sorted(known, key=lambda s: (s.stimulus_pa, s.number))
 
 
-def _one(sweeps: Sequence[Sweep], stimulus_pa: float, repeats: str) -> Sweep:
-    """One sweep of those at `stimulus_pa`."""
+def _at_current(sweeps: Sequence[Sweep], stimulus_pa: float, repeats: str) -> Sweep:
+    """The first of the sweeps at `stimulus_pa`, or their average."""
     same = [s for s in sweeps if abs(s.stimulus_pa - stimulus_pa) <= _SAME_STEP_PA]
     first = min(same, key=lambda s: s.number)
     same = [s for s in same if (s.rate_hz, s.onset_s) == (first.rate_hz, first.onset_s)]

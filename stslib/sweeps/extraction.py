@@ -1,66 +1,20 @@
-"""The two sweeps of every cell of a cohort, and what became of each cell."""
+"""The sweeps of every cell of a cohort as one array, when each fires, and what became of each cell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 
 import numpy as np
 import pandas as pd
 
+from stslib.cohort import CLASSES
 from stslib.recordings import Recording
-from stslib.support import parallel as cluster
+from stslib.support import parallel
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
-from stslib.sweeps.choice import NoPair, choose_sweeps
+from stslib.sweeps.choice import NoPair, choose_sweeps, spike_times
 from stslib.sweeps.resampling import prepare_with_metadata
-from stslib.sweeps.settings import SweepSettings
-
-
-def extract(
-    recordings: Iterable[Recording],
-    settings: SweepSettings = SweepSettings(),
-    n_jobs: int = 1,
-    scheduler: str = "",
-    total: int | None = None,
-) -> tuple[np.ndarray, pd.DataFrame]:
-    """The two sweeps of every cell (or one, or three), and what became of each cell.
-
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        The cells.
-    settings : SweepSettings
-        Which sweeps, and what is kept of each.
-    n_jobs, scheduler
-        Where the work is done (see `stslib.support.parallel.run`); the result does not depend on it.
-    total : int, optional
-        Number of cells for the progress bar, where `recordings` has no length.
-
-    Returns
-    -------
-    sweeps : ndarray of float32, shape (n_kept, n_sweeps, n_samples)
-        Rheobase and partner in mV, of the cells that have them.
-    table : DataFrame
-        One row a cell, in order: cell_id, reason ("" if kept, else one of `REASONS`), detail, rheobase_pa, partner_pa,
-        rheobase_sweep, partner_sweep, rheobase_spikes, partner_spikes, raw_rate_hz, onset_s, rest_mv, partner_rest_mv
-        (potential before the step), padded_s (how long a value was held because the recording is too short).
-
-    Raises
-    ------
-    ParameterError
-        When a sweep that was chosen is sampled below the wanted rate.
-    """
-    results = cluster.run(_one_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
-    if total is None and isinstance(recordings, Sized):
-        total = len(recordings)
-    pairs, rows = [], []
-    for pair, row in progress(results, "Sweeps", total=total):
-        rows.append(row)
-        if pair is not None:
-            pairs.append(pair)
-    array = np.stack(pairs) if pairs else np.empty((0, settings.n_sweeps, settings.n_samples), np.float32)
-    return array, pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
-
+from stslib.sweeps.settings import STEP_S, SweepSettings
 
 _COLUMNS = {
     "cell_id": str,
@@ -77,10 +31,84 @@ _COLUMNS = {
     "rest_mv": float,
     "partner_rest_mv": float,
     "padded_s": float,
+    "n_spikes": "Int64",
+    "last_spike_s": float,
 }
 
 
-def _one_cell(recording: Recording, settings: SweepSettings) -> tuple[np.ndarray | None, dict[str, object]]:
+def extract(
+    recordings: Iterable[Recording],
+    settings: SweepSettings = SweepSettings(),
+    n_jobs: int = 1,
+    scheduler: str = "",
+    total: int | None = None,
+    complete: bool = False,
+) -> tuple[np.ndarray, pd.DataFrame]:
+    """The two sweeps of every cell (or one, or three), and what became of each cell.
+
+    Parameters
+    ----------
+    recordings : iterable of Recording
+        The cells.
+    settings : SweepSettings
+        Which sweeps, and what is kept of each.
+    n_jobs, scheduler
+        Where the work is done (see `stslib.support.parallel.run`); the result does not depend on it.
+    total : int, optional
+        Number of cells for the progress bar, where `recordings` has no length.
+    complete : bool
+        Refuse cells without these sweeps, instead of giving a reason in the table.
+
+    Returns
+    -------
+    sweeps : ndarray of float32, shape (n_included, n_sweeps, n_samples)
+        Rheobase and partner in mV, of the cells that have them.
+    table : DataFrame
+        One row a cell, in order: cell_id, reason ("" if included, else one of `REASONS`), detail, rheobase_pa, partner_pa,
+        rheobase_sweep, partner_sweep, rheobase_spikes, partner_spikes, raw_rate_hz, onset_s, rest_mv, partner_rest_mv
+        (potential before the step), padded_s (how long a value was held because the recording is too short), n_spikes and
+        last_spike_s (from the onset) of the last of its sweeps.
+
+    Raises
+    ------
+    ParameterError
+        When a sweep that was chosen is sampled below the wanted rate.
+    StsError
+        When `complete`, and a cell has no such sweeps.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib.recordings import Recording, Sweep
+    >>> v_mv = np.full(60_000, -70.0)
+    >>> v_mv[20_000:20_100] = 30.0  # an action potential, 0.2 s after the onset
+    >>> steps = [Sweep(k, pa, 0.2, 1.0, 50_000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0))]
+    >>> sweeps_mv, table = extract([Recording("a", "Clamp", "simulated", tuple(steps))])
+    >>> sweeps_mv.shape
+    (1, 2, 4800)
+    >>> table[["rheobase_pa", "partner_pa", "rest_mv", "n_spikes", "last_spike_s"]].round(2).values.tolist()
+    [[50.0, 90.0, -70.0, 1, 0.2]]
+    """
+    results = parallel.run(_extract_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
+    if total is None and isinstance(recordings, Sized):
+        total = len(recordings)
+    chosen, rows = [], []
+    for sweeps_mv, row in progress(results, "Sweeps", total=total):
+        rows.append(row)
+        if sweeps_mv is not None:
+            chosen.append(sweeps_mv)
+    array = np.stack(chosen) if chosen else np.empty((0, settings.n_sweeps, settings.n_samples), np.float32)
+    table = pd.DataFrame(rows, columns=list(_COLUMNS)).astype(_COLUMNS)
+    lost = table[table["reason"] != ""]
+    if complete and len(lost):
+        raise StsError(
+            f"{len(lost)} of {len(table)} cells have no such sweeps; use the settings with which they were selected; "
+            f"first: {lost['detail'].iloc[0]}"
+        )
+    return array, table
+
+
+def _extract_cell(recording: Recording, settings: SweepSettings) -> tuple[np.ndarray | None, dict[str, object]]:
     row: dict[str, object] = {"cell_id": recording.cell_id, "reason": "", "detail": ""}
     try:
         chosen = choose_sweeps(recording, settings)
@@ -89,14 +117,67 @@ def _one_cell(recording: Recording, settings: SweepSettings) -> tuple[np.ndarray
         raise
     except NoPair as error:
         return None, row | {"reason": error.reason, "detail": str(error)}
-    except StsError as error:  # chosen from what the source says of it, but the voltage cannot be read
-        return None, row | {
-            "reason": "bad_trace",
-            "detail": f"cell {recording.cell_id} is left out: {error} (bad_trace)",
-        }
+    except StsError as error:  # chosen by what the source states of it, but the voltage cannot be read
+        detail = f"cell {recording.cell_id} is left out: {error} (bad_trace)"
+        return None, row | {"reason": "bad_trace", "detail": detail}
     for name, sweep in zip(("rheobase", "partner"), chosen, strict=False):
         row |= {f"{name}_pa": sweep.stimulus_pa, f"{name}_sweep": sweep.number, f"{name}_spikes": sweep.n_spikes}
     row |= {"raw_rate_hz": chosen[0].rate_hz, "onset_s": chosen[0].onset_s}
     row |= {name: one.rest_mv for name, one in zip(("rest_mv", "partner_rest_mv"), prepared, strict=False)}
     row["padded_s"] = max(one.padded_s for one in prepared)
+    times_s = firing(prepared[-1].v_mv[None], settings.rate_hz, settings.before_s).iloc[0]
+    row |= {"n_spikes": int(times_s["n_spikes"]), "last_spike_s": times_s["last_s"]}
     return np.stack([one.v_mv for one in prepared]), row
+
+
+def firing(traces_mv: np.ndarray, rate_hz: float = 4000.0, before_s: float = 0.1) -> pd.DataFrame:
+    """When prepared sweeps `(n, n_samples)` fire: n_spikes, first_s and last_s from the onset, NaN without a spike.
+
+    A spike goes up through 40 mV above the mean of the time before the step.
+    """
+    rows = []
+    for trace in traces_mv:
+        rest_mv = float(np.mean(trace[: max(round(before_s * rate_hz), 1)]))
+        times = spike_times(trace, rate_hz, before_s, STEP_S, crossing_mv=rest_mv + 40.0)
+        rows.append((len(times), times[0] if len(times) else np.nan, times[-1] if len(times) else np.nan))
+    return pd.DataFrame(rows, columns=["n_spikes", "first_s", "last_s"])
+
+
+def typical_cells(labels: Sequence[str], values: Sequence[float]) -> dict[str, int]:
+    """For each class the index of the cell whose value is nearest to the class's median (the first of equally near ones)."""
+    series = pd.Series(np.asarray(values, float))
+    groups = series.groupby(np.asarray(labels))
+    return {str(label): int((group - group.median()).abs().idxmin()) for label, group in groups}
+
+
+def summary(table: pd.DataFrame) -> pd.DataFrame:
+    """The last sweep of each cell in numbers, by class.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Of `extract`, with the column `label`.
+
+    Returns
+    -------
+    DataFrame
+        One row a class, in the order of `cohort.CLASSES`: label, cells (their number), and the medians current_pa, spikes
+        and last_spike_s (from the onset of the step).
+
+    Raises
+    ------
+    KeyError
+        When a column is missing.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> table = pd.DataFrame({"cell_id": ["a", "b"], "label": "Sst", "rheobase_pa": [50.0, 70.0], "n_spikes": [4, 8]})
+    >>> summary(table.assign(partner_pa=[90.0, 110.0], last_spike_s=[0.9, 1.0])).round(2).values.tolist()
+    [['Sst', 2, 100.0, 6.0, 0.95]]
+    """
+    current_pa = table["partner_pa"].fillna(table["rheobase_pa"])
+    groups = table.assign(current_pa=current_pa, spikes=table["n_spikes"].astype(float)).groupby("label")
+    medians = groups[["current_pa", "spikes", "last_spike_s"]].median()
+    medians.insert(0, "cells", groups.size())
+    return medians.reindex([c for c in CLASSES if c in medians.index]).reset_index()

@@ -11,7 +11,7 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from scipy.signal import firwin, kaiserord, upfirdn
+from scipy.signal import firwin, kaiserord, resample_poly
 
 from stslib.recordings import Sweep
 from stslib.support.errors import ParameterError, StsError
@@ -60,31 +60,35 @@ def prepare(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> np.ndarr
 
 def prepare_with_metadata(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> Prepared:
     """As `prepare`, with the time for which a value was held and the resting potential."""
-    rate_hz, before_s, step_s = settings.rate_hz, settings.before_s, settings.step_s
+    rate_hz, step_s = settings.rate_hz, settings.step_s
     if not fast_enough(sweep.rate_hz, rate_hz):
         raise ParameterError(f"rate_hz is {rate_hz}; sweep {sweep.number} has {sweep.rate_hz:g} Hz, give at most that")
     v_mv = np.asarray(sweep.load()[0], float)
-    n_samples = settings.n_samples
     onset = round(sweep.onset_s * sweep.rate_hz)
     if onset < 0 or onset + 0.99 * step_s * sweep.rate_hz > len(v_mv):
         raise StsError(
             f"sweep {sweep.number}: its step starts at {sweep.onset_s:g} s and its voltage ends at "
             f"{len(v_mv) / sweep.rate_hz:g} s, before {step_s:g} s of it are over; leave the sweep out"
         )
-    start = round((sweep.onset_s - before_s) * sweep.rate_hz)
-    stop = start + math.ceil(n_samples * sweep.rate_hz / rate_hz)
-    rest = slice(max(onset - round(max(before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
+    start = round((sweep.onset_s - settings.before_s) * sweep.rate_hz)
+    stop = start + math.ceil(settings.n_samples * sweep.rate_hz / rate_hz)
+    rest = slice(max(onset - round(max(settings.before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
     rest_mv = float(v_mv[rest].mean())
     if settings.baseline == "subtract":
         v_mv = v_mv - rest_mv
     # A little more on either side keeps the filter on recorded voltage; beyond the recording, values are held.
-    up, down = ratio_of(sweep.rate_hz, rate_hz)
+    up, down = _ratio(sweep.rate_hz, rate_hz)
     margin = -(-MARGIN_SAMPLES // up) * down
     wide = v_mv[np.clip(np.arange(start - margin, stop + margin), 0, len(v_mv) - 1)]
     skip = margin * up // down
-    values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + n_samples]
+    values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + settings.n_samples]
     missing = max(-start, 0) + max(stop - len(v_mv), 0)
     return Prepared(values.astype(np.float32), missing / sweep.rate_hz, rest_mv)
+
+
+def fast_enough(from_hz: float, to_hz: float) -> bool:
+    """Whether `from_hz` reaches `to_hz`; rates worked out from a rounded time step may miss it by a hair."""
+    return 0 < to_hz <= 1.0001 * from_hz < math.inf
 
 
 def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
@@ -111,40 +115,52 @@ def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
         raise ParameterError(
             f"cannot resample from {from_hz} Hz to {to_hz} Hz; give a rate above 0 and at most the sweep's"
         )
-    up, down = ratio_of(from_hz, to_hz)
+    return _filtered(np.asarray(v_mv, float), *_ratio(from_hz, to_hz))
+
+
+def round_trip(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
+    """What is left of a sweep after resampling to `to_hz` and back to `from_hz`: shape and time as `v_mv`."""
+    up, down = _ratio(from_hz, to_hz)
+    return _filtered(resample(v_mv, from_hz, to_hz), down, up)[: len(v_mv)]
+
+
+def reconstruction_error(v_mv: np.ndarray, from_hz: float, to_hz: float) -> tuple[float, float]:
+    """What a raw sweep `(n_samples,)` in mV loses by the round trip to `to_hz`.
+
+    Returns
+    -------
+    relative : float
+        Root mean square of the difference over that of the sweep about its mean.
+    peak_mv : float
+        How much lower its highest point is, in mV.
+    """
     v = np.asarray(v_mv, float)
-    if up == down:
-        return v.copy()
-    kernel = low_pass(up, down)
-    half = len(kernel) // 2
-    reach = -(-half // up)  # raw samples that the filter looks to either side ...
-    reach += -reach % down  # ... made whole output samples, so that the first one falls on the first of `v`
-    held = np.concatenate([np.full(reach, v[0]), v, np.full(reach, v[-1])])
-    # upfirdn gives the sums at every `down`-th point of the up-sampled signal, delayed by the filter's half length.
-    shift = -half % down
-    filtered = upfirdn(np.concatenate([np.zeros(shift), kernel]), held, up, down)
-    first = (half + shift) // down + reach * up // down
-    return filtered[first : first + -(-len(v) * up // down)]
+    back = round_trip(v, from_hz, to_hz)
+    relative = float(np.sqrt(np.mean((v - back) ** 2)) / max(v.std(), np.finfo(float).tiny))
+    return relative, float(v.max() - back.max())
 
 
-def fast_enough(from_hz: float, to_hz: float) -> bool:
-    """Whether `from_hz` reaches `to_hz`; rates worked out from a rounded time step may miss it by a hair."""
-    return 0 < to_hz <= 1.0001 * from_hz < math.inf
-
-
-def ratio_of(from_hz: float, to_hz: float) -> tuple[int, int]:
+def _ratio(from_hz: float, to_hz: float) -> tuple[int, int]:
     """`to_hz / from_hz` as whole numbers; fine enough to drift by less than a microsecond over a sweep."""
     ratio = min(Fraction(to_hz / from_hz).limit_denominator(4096), Fraction(1))
     return ratio.numerator, ratio.denominator
 
 
+def _filtered(v_mv: np.ndarray, up: int, down: int) -> np.ndarray:
+    """The signal at `up / down` times its rate, low-passed at the lower of the two Nyquist frequencies."""
+    if up == down:
+        return v_mv.copy()
+    resampled: np.ndarray = resample_poly(v_mv, up, down, window=_low_pass(up, down), padtype="edge")
+    return resampled
+
+
 @lru_cache(maxsize=32)
-def low_pass(up: int, down: int) -> np.ndarray:
-    """Linear-phase low-pass at the up-sampled rate, as a fraction of the new Nyquist frequency; sums to `up`."""
-    nyquist = 1 / down  # of the result, where the Nyquist frequency of the up-sampled signal is 1 (down >= up)
+def _low_pass(up: int, down: int) -> np.ndarray:
+    """Linear-phase low-pass at the up-sampled rate: flat to 80 % of the lower Nyquist frequency, 80 dB down at it."""
+    nyquist = 1 / max(up, down)  # where the Nyquist frequency of the up-sampled signal is 1
     n_taps, beta = kaiserord(STOPBAND_DB, TRANSITION * nyquist)
     kernel = firwin(n_taps | 1, (1 - TRANSITION / 2) * nyquist, window=("kaiser", beta))
-    # Each of the `up` phases must sum to one, or a constant would come out with a ripple.
+    # `resample_poly` multiplies by `up`; each of the `up` phases must then sum to one, or a constant comes out rippled.
     for phase in range(up):
-        kernel[phase::up] /= kernel[phase::up].sum()
+        kernel[phase::up] /= up * kernel[phase::up].sum()
     return kernel

@@ -97,11 +97,5 @@ class SweepSettings:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> SweepSettings:
-        """The inverse of `as_dict`.
-
-        Raises
-        ------
-        ParameterError
-            A field that is missing, unknown or of another type, or a value that makes no sense.
-        """
+        """The inverse of `as_dict`; `ParameterError` names a field that is missing, unknown, or of a wrong type or value."""
         return settings_from(cls, "the sweep settings", values)

@@ -1,6 +1,6 @@
-"""The long squares of a whole cohort, looked at once: which cells have both sweeps, and how often each sweep fires.
+"""The long squares of a whole cohort, read once: which cells have both sweeps, and how often each sweep fires.
 
-Counting spikes reads every trace. Notebook 1 does it and keeps the table; whatever comes later takes the counts from there.
+Counting spikes reads every trace. Notebook 01 does it and saves the table; the later ones take the counts from there.
 """
 
 from __future__ import annotations
@@ -12,17 +12,20 @@ import numpy as np
 import pandas as pd
 
 from stslib.recordings import Recording, Sweep
-from stslib.support import parallel as cluster
+from stslib.support import parallel
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.progress import progress
-from stslib.sweeps.choice import NoPair, choose_pair, count_spikes
+from stslib.sweeps.choice import NoPair, choose_pair, counted
+from stslib.sweeps.extraction import typical_cells
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
+
+_PAIR = ["cell_id", "label", "rheobase_pa", "partner_pa", "rheobase_spikes", "partner_spikes"]
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What was found in the long squares of a cohort.
+    """The long squares of a cohort.
 
     Attributes
     ----------
@@ -38,6 +41,16 @@ class Survey:
     reasons: dict[str, str]
     details: dict[str, str]
     long_squares: pd.DataFrame
+
+    def pairs_of(self, cells: pd.DataFrame) -> pd.DataFrame:
+        """`pairs` of the cells of a table, with the labels of that table."""
+        return cells[["cell_id", "label"]].merge(self.pairs.drop(columns="label"), on="cell_id")
+
+    def typical_cell(self, cells: pd.DataFrame, label: str = "Sst") -> str:
+        """Id of the cell of a class (or of the first class) whose spikes in the second sweep are nearest to its median."""
+        pairs = self.pairs_of(cells)
+        index = typical_cells(pairs["label"], pairs["partner_spikes"])
+        return str(pairs["cell_id"][index.get(label, next(iter(index.values())))])
 
 
 def survey(
@@ -59,26 +72,51 @@ def survey(
         Where the traces are read (see `stslib.support.parallel.run`); the result does not depend on it.
     total : int, optional
         Number of cells, for the progress bar.
+
+    Returns
+    -------
+    Survey
+        Tables of the cells that have both sweeps, of those that do not, and of all their long squares.
+
+    Raises
+    ------
+    StsError
+        When a worker is lost.
+
+    Examples
+    --------
+    A cell with steps of 50 and 90 pA, and one that was given the smaller step only:
+
+    >>> import numpy as np
+    >>> from stslib.recordings import Recording, Sweep
+    >>> v_mv = np.full(6000, -70.0)
+    >>> v_mv[2000] = 30.0  # an action potential
+    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0))]
+    >>> cells = [Recording("a", "Clamp", "simulated", tuple(steps)), Recording("b", "Clamp", "simulated", (steps[0],))]
+    >>> found = survey(cells)
+    >>> found.pairs[["cell_id", "rheobase_pa", "partner_pa", "partner_spikes"]].values.tolist()
+    [['a', 50.0, 90.0, 1]]
+    >>> found.reasons
+    {'b': 'no_partner_sweep'}
     """
-    found = cluster.run(_look, ((recording, settings) for recording in recordings), n_jobs, scheduler)
+    surveyed = parallel.run(_survey_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     pairs: list[dict[str, object]] = []
     reasons, details, squares = {}, {}, []
-    for cell_id, pair, reason, detail, rows in progress(found, "Long squares", total=total):
+    for cell_id, pair, reason, detail, rows in progress(surveyed, "Long squares", total=total):
         squares += [(cell_id, *row) for row in rows]
         if pair is not None:
             pairs.append({"cell_id": cell_id, **pair})
         else:
             reasons[cell_id], details[cell_id] = reason, detail
-    columns = ["cell_id", "label", "rheobase_pa", "partner_pa", "rheobase_spikes", "partner_spikes"]
     table = pd.DataFrame(squares, columns=["cell_id", "number", "stimulus_pa", "n_spikes"])
-    return Survey(pd.DataFrame(pairs, columns=columns), reasons, details, table.astype({"n_spikes": "Int64"}))
+    return Survey(pd.DataFrame(pairs, columns=_PAIR), reasons, details, table.astype({"n_spikes": "Int64"}))
 
 
-def _look(
+def _survey_cell(
     recording: Recording, settings: SweepSettings
 ) -> tuple[str, dict[str, object] | None, str, str, list[tuple[int, float, int]]]:
     """One cell: its pair (or the reason why it has none) and its sweeps."""
-    known = [_counted(s) for s in recording.sweeps]
+    known = [_counted_if_readable(s) for s in recording.sweeps]
     usable = [s for s in known if fast_enough(s.rate_hz, settings.rate_hz) and s.duration_s >= 0.99 * settings.step_s]
     rows = [(s.number, s.stimulus_pa, s.n_spikes) for s in usable if s.n_spikes is not None]
     try:
@@ -91,33 +129,25 @@ def _look(
     return recording.cell_id, chosen, "", "", rows
 
 
-def _counted(sweep: Sweep) -> Sweep:
+def _counted_if_readable(sweep: Sweep) -> Sweep:
     """The sweep with its spikes counted, as it is where it cannot be read or has no current to fire at."""
-    if sweep.n_spikes is not None or not sweep.stimulus_pa > 0:
+    if not sweep.stimulus_pa > 0:
         return sweep
     try:
-        v_mv, _ = sweep.load()
+        return counted(sweep)
     except StsError:
         return sweep
-    return replace(sweep, n_spikes=count_spikes(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s))
 
 
 def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> Iterator[Recording]:
-    """The recordings with the numbers of spikes that a survey found, so that no trace is read to count them again.
+    """The recordings with the spike counts of a survey's `long_squares`, so that no trace is read to count them again.
 
     A sweep whose spikes neither its source nor the survey counted could not be read: it is left out.
-
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        The cells.
-    long_squares : DataFrame
-        Of `Survey`.
     """
-    counted = long_squares.dropna(subset="n_spikes")
+    counts = long_squares.dropna(subset="n_spikes")
     known = {
         cell_id: dict(zip(rows["number"].astype(int), rows["n_spikes"].astype(int), strict=True))
-        for cell_id, rows in counted.groupby("cell_id")
+        for cell_id, rows in counts.groupby("cell_id")
     }
     for recording in recordings:
         spikes = known.get(recording.cell_id, {})
@@ -129,12 +159,12 @@ def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> 
 
 
 def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tolerance_pa: float = 5.0) -> pd.DataFrame:
-    """How many cells keep a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
+    """How many cells have a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
 
     Parameters
     ----------
     long_squares : DataFrame
-        cell_id, stimulus_pa, n_spikes (missing where nobody counted), one row a sweep; of `survey`, say.
+        Of `Survey`: cell_id, stimulus_pa, n_spikes (missing where they were not counted), one row a sweep.
     offsets_pa : sequence of float
         Currents above the rheobase.
     tolerance_pa : float

@@ -63,7 +63,7 @@ class Allen(Archive):
             if str(cell.get("donor__species", "")).lower() != MOUSE:
                 row |= {"label": "", "reason": "not_mouse", "detail": f"its species is {cell.get('donor__species')}"}
             else:
-                row |= labelled(partial(cohort.label_patch_clamp, line), f"its line is {line or 'not known'}")
+                row |= labelled(partial(cohort.label_cell, line), f"its line is {line or 'not known'}")
             rows.append(row)
         return self.table(rows, "line")
 

@@ -75,7 +75,7 @@ class Dandi(Archive):
             t_type, dendrites = cell["T-type Label"], cell["dendrite_type"]
             row = {"cell_id": cell["cell_specimen_id"], "donor": cell["donor_id"], "t_type": t_type}
             seen = f"its T-type is {t_type or 'not known'}, its dendrites are {dendrites or 'not known'}"
-            row |= labelled(partial(cohort.label_patch_seq, t_type, dendrites), seen)
+            row |= labelled(partial(cohort.label_cell, t_type=t_type, dendrite_type=dendrites), seen)
             if not row["reason"] and cell["ephys_session_id"] not in assets:
                 row["reason"], row["detail"] = "no_recording", f"dandiset {DANDISET} has no file of its session"
             rows.append(row)

@@ -15,7 +15,7 @@ from stslib.io.archives.fetched import COMPLETE, FetchedCell
 from stslib.io.files.traces import BadRecording, usable
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
-from stslib.sweeps import NoPair, SweepPair, SweepSettings, choose_pair, count_spikes, judge, prepare
+from stslib.sweeps import NoPair, SweepPair, SweepSettings, choose_pair, prepare, spike_times, sweep_quality
 
 #: Measures features of a recording whose spikes are counted; NaN where it does not allow one.
 Measure = Callable[[Recording], Mapping[str, float]]
@@ -66,7 +66,7 @@ def fetch_cell(
             long_squares = _long_squares(recording, counted)
             stored = replace(settings, baseline="keep")
             sweeps = np.stack([prepare(sweep, stored) for sweep in (pair.rheobase, pair.partner)])
-            resampling = judge(pair.partner).packed()
+            resampling = sweep_quality(pair.partner).packed()
             features = _features(recording, long_squares, measure) if measure else {}
     except ParameterError:
         raise
@@ -139,7 +139,7 @@ def choose_unread(recording: Recording, settings: SweepSettings) -> tuple[SweepP
 def _counted(sweep: Sweep) -> Sweep:
     """The sweep in memory, its spikes counted; StsError when it cannot be read."""
     v_mv, i_pa = sweep.load()
-    n_spikes = count_spikes(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)
+    n_spikes = len(spike_times(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s))
     return replace(sweep, n_spikes=n_spikes, reader=partial(_in_memory, v_mv, i_pa))
 
 

@@ -1,0 +1,194 @@
+"""Resampling quality, on which the choice of 4 kHz rests: the spectrum of raw sweeps, and what a round trip loses.
+
+Both need sweeps as they were recorded. A fetched cell keeps its sweeps at 4 kHz, so they are measured when it is fetched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+from stslib.recordings import Recording, Sweep
+from stslib.sweeps.choice import choose_sweeps
+from stslib.sweeps.resampling import reconstruction_error, round_trip
+from stslib.sweeps.settings import SweepSettings
+from stslib.sweeps.spectra import power_spectrum
+
+#: Sampling rates that are tried, in Hz.
+TRIED_HZ = (1000.0, 2000.0, 4000.0, 8000.0)
+#: Edges of the bands of a spectrum, in Hz: sixth octaves from 2 Hz to 64 kHz.
+EDGES_HZ = 2.0 ** np.arange(1, 16 + 1 / 12, 1 / 6)
+
+
+@dataclass(frozen=True)
+class SweepQuality:
+    """Resampling quality of one raw sweep.
+
+    Attributes
+    ----------
+    relative, peak_mv : ndarray, shape (4,)
+        Error of reconstruction at each of `TRIED_HZ` (see `reconstruction_error`); NaN where the sweep is no faster.
+    density : ndarray, shape (len(EDGES_HZ) - 1,)
+        Power spectral density in mV^2/Hz, mean of each band; NaN where a band holds no bin, and above the Nyquist frequency.
+    """
+
+    relative: np.ndarray
+    peak_mv: np.ndarray
+    density: np.ndarray
+
+    def packed(self) -> np.ndarray:
+        """All numbers in one array, float32."""
+        return np.concatenate([self.relative, self.peak_mv, self.density]).astype(np.float32)
+
+    @classmethod
+    def unpacked(cls, numbers: np.ndarray) -> SweepQuality:
+        """The inverse of `packed`."""
+        n = len(TRIED_HZ)
+        return cls(numbers[:n], numbers[n : 2 * n], numbers[2 * n :])
+
+
+def sweep_quality(sweep: Sweep) -> SweepQuality:
+    """Spectrum and errors of reconstruction of a raw sweep; `StsError` when it cannot be read."""
+    v_mv, _ = sweep.load()
+    errors = [
+        reconstruction_error(v_mv, sweep.rate_hz, to_hz) if to_hz < sweep.rate_hz else (np.nan, np.nan)
+        for to_hz in TRIED_HZ
+    ]
+    frequencies_hz, density = power_spectrum(v_mv, sweep.rate_hz)
+    band = np.digitize(frequencies_hz, EDGES_HZ) - 1
+    inside = (band >= 0) & (band < len(EDGES_HZ) - 1)
+    n_bins = np.bincount(band[inside], minlength=len(EDGES_HZ) - 1)
+    total = np.bincount(band[inside], density[inside], minlength=len(EDGES_HZ) - 1)
+    with np.errstate(invalid="ignore"):
+        means = total / n_bins
+    relative, peak_mv = np.array(errors, float).T
+    return SweepQuality(relative, peak_mv, means)
+
+
+@dataclass(frozen=True)
+class ResamplingQuality:
+    """What sweeps lose at lower sampling rates.
+
+    Attributes
+    ----------
+    errors : DataFrame
+        One row a sweep and rate: label, rate_hz, relative, peak_mv (see `reconstruction_error`).
+    spectra : DataFrame
+        One row a class and band: label, frequency_hz (middle of the band), width_hz, density (median of the class's sweeps,
+        mV^2/Hz).
+    spike : DataFrame
+        The highest spike of one cell: time_ms, raw, and a column a rate (in Hz) with the round trip to it, in mV.
+    """
+
+    errors: pd.DataFrame
+    spectra: pd.DataFrame
+    spike: pd.DataFrame
+
+    def share_above(self, high_hz: float, floor_hz: float = 20.0) -> pd.Series:
+        """Share of each class's power above `floor_hz` that lies above `high_hz`."""
+        included = self.spectra[self.spectra["frequency_hz"] >= floor_hz]
+        power = included["density"] * included["width_hz"]
+        high = power.where(included["frequency_hz"] >= high_hz, 0.0)
+        by_class = included["label"]
+        share: pd.Series = high.groupby(by_class, sort=False).sum() / power.groupby(by_class, sort=False).sum()
+        return share
+
+    def text(self, rate_hz: float = 4000.0) -> str:
+        """The loss of each class in words (Markdown)."""
+        above = "; ".join(f"{label} {100 * share:.2f} %" for label, share in self.share_above(rate_hz / 2).items())
+        at_rate = self.errors[self.errors["rate_hz"] == rate_hz].groupby("label")[["relative", "peak_mv"]].median()
+        lost = "; ".join(
+            f"{label} {100 * row.relative:.1f} % ({row.peak_mv:+.1f} mV at the peak)"
+            for label, row in at_rate.iterrows()
+        )
+        return (
+            f"Of the power above 20 Hz, the median raw sweep holds beyond {rate_hz / 2:,.0f} Hz: {above}."
+            + f"\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
+            "A plus means that the highest point is lower than recorded." * bool(lost)
+        )
+
+
+def resampling_quality(
+    recordings: Sequence[Recording],
+    settings: SweepSettings = SweepSettings(),
+    measured: Sequence[SweepQuality | None] = (),
+    n_each: int = 6,
+) -> ResamplingQuality:
+    """What the last chosen sweep of each cell loses at 1, 2, 4 and 8 kHz, and its spectrum.
+
+    Parameters
+    ----------
+    recordings : sequence of Recording
+        Cells of known class.
+    settings : SweepSettings
+        Which sweep of each cell is taken.
+    measured : sequence of SweepQuality or None, optional
+        Qualities that are known already, one a cell; where there are any, nothing is measured.
+    n_each : int
+        Cells of each class that are measured otherwise.
+
+    Returns
+    -------
+    ResamplingQuality
+        Its tables; the example spike is of the first Pvalb cell (their spikes are narrowest), else of the first cell.
+
+    Raises
+    ------
+    StsError
+        When a sweep cannot be read, or a cell has no such sweep.
+
+    Examples
+    --------
+    A sweep at 50 kHz that holds a slow and a fast sine:
+
+    >>> import numpy as np
+    >>> from stslib.recordings import Recording, Sweep
+    >>> t = np.arange(75_000) / 50_000
+    >>> v_mv = 3 * np.sin(2 * np.pi * 100 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
+    >>> sweep = Sweep(0, 50.0, 0.2, 1.0, 50_000.0, lambda: (v_mv, t), n_spikes=1)
+    >>> quality = resampling_quality([Recording("a", "Clamp", "real", (sweep,), "Sst")], SweepSettings(n_sweeps=1))
+    >>> quality.errors.round(2)[["rate_hz", "relative"]].values.tolist()
+    [[1000.0, 0.16], [2000.0, 0.16], [4000.0, 0.16], [8000.0, 0.0]]
+    >>> float(quality.share_above(2000).round(2)["Sst"])
+    0.03
+    """
+    known = [quality for quality in measured if quality is not None]
+    labels = pd.Series([recording.label or "" for recording in recordings])
+    index = labels.index if known else labels.groupby(labels).head(n_each).index
+    chosen = [choose_sweeps(recordings[i], settings)[-1] for i in index]
+    qualities = known or [sweep_quality(sweep) for sweep in chosen]
+    errors, spectra = _tables(qualities, list(labels[index]))
+    narrow = list(labels[index]).index("Pvalb") if "Pvalb" in set(labels) else 0
+    return ResamplingQuality(errors, spectra, _resampled_spike(chosen[narrow]))
+
+
+def _tables(qualities: Sequence[SweepQuality], labels: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """`errors` and `spectra` of `ResamplingQuality`."""
+    rows = [
+        (label, rate_hz, one.relative[k], one.peak_mv[k])
+        for label, one in zip(labels, qualities, strict=True)
+        for k, rate_hz in enumerate(TRIED_HZ)
+    ]
+    errors = pd.DataFrame(rows, columns=["label", "rate_hz", "relative", "peak_mv"]).dropna().reset_index(drop=True)
+    middle_hz, width_hz = np.sqrt(EDGES_HZ[:-1] * EDGES_HZ[1:]), np.diff(EDGES_HZ)
+    bands: list[tuple[str, float, float, float]] = []
+    for label in dict.fromkeys(labels):
+        density = np.stack([one.density for one, other in zip(qualities, labels, strict=True) if other == label])
+        known = np.isfinite(density).any(axis=0)
+        median = np.nanmedian(density[:, known], axis=0)
+        bands += [(label, *band) for band in zip(middle_hz[known], width_hz[known], median, strict=True)]
+    return errors, pd.DataFrame(bands, columns=["label", "frequency_hz", "width_hz", "density"])
+
+
+def _resampled_spike(sweep: Sweep, before_s: float = 0.002, after_s: float = 0.004) -> pd.DataFrame:
+    """The highest spike of a sweep as recorded and after the round trip to each of `TRIED_HZ` up to 4 kHz."""
+    v_mv, _ = sweep.load()
+    peak = int(np.argmax(v_mv))
+    part = slice(max(peak - round(before_s * sweep.rate_hz), 0), peak + round(after_s * sweep.rate_hz))
+    time_ms = (np.arange(len(v_mv))[part] - peak) / sweep.rate_hz * 1000
+    tried = [hz for hz in TRIED_HZ if hz <= 4000 and hz < sweep.rate_hz]
+    columns = {str(hz): round_trip(v_mv, sweep.rate_hz, hz)[part] for hz in tried}
+    return pd.DataFrame({"time_ms": time_ms, "raw": v_mv[part], **columns})
