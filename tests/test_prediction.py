@@ -16,11 +16,10 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stslib import networks, training
+from stslib import models, networks, training
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
 from stslib.io import open_source
-from stslib.models import card as modelcard
 from stslib.models import prediction
 from stslib.press.folders import project_root
 from stslib.support.errors import DamagedFile, MissingInput, StsError
@@ -41,7 +40,7 @@ def test_new_recordings_go_the_way_of_the_training_cells(smoke):
     saved = pd.read_csv(smoke / "05_deep_models" / "predictions.csv", dtype={"cell_id": str})
     saved = saved[(saved.model == "resnet18") & (saved.split == "test")].set_index("cell_id")
     source = open_source("simulated", n_cells=72, seed=2026)
-    model = modelcard.load(smoke / "05_deep_models" / "models" / "resnet18")
+    model = models.load(smoke / "05_deep_models" / "models" / "resnet18")
     table = prediction.predict(source.recordings(saved.index), model).table
     expected = temperature.calibrated(saved.loc[table.cell_id, COLUMNS].to_numpy(), model.temperature)
     np.testing.assert_allclose(table[COLUMNS], expected, atol=2e-4)
@@ -108,7 +107,7 @@ def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_cou
     both = prediction.predict(usual, tmp_path / "both").table
     np.testing.assert_allclose(both[COLUMNS], one[COLUMNS][:3])
     with pytest.raises(DamagedFile, match="models of several kinds"):
-        modelcard.load(folder)
+        models.load(folder)
 
 
 @pytest.mark.slow
@@ -120,7 +119,7 @@ def test_networks_of_two_architectures_answer_together(smoke, tmp_path):
     members = {name: networks.load(folder / name) for name in ("resnet18", "mobilenet_v2")}
     card = members["resnet18"][2]
     card = card | {"calibration": card["calibration"] | {"temperature": 1.5}}
-    modelcard.save_joint(tmp_path / "mean", members, card)
+    models.save_joint(tmp_path / "mean", members, card)
     images = prediction.predict(usual, tmp_path / "mean").images
     plain = np.mean([training.predict_proba(m, t, images) for m, t, _ in members.values()], axis=0)
     together = prediction.predict(usual, tmp_path / "mean").table[COLUMNS].to_numpy(float)
@@ -131,7 +130,7 @@ def test_networks_of_two_architectures_answer_together(smoke, tmp_path):
         fields = json.loads((spoilt / "joint.json").read_text())
         (spoilt / "joint.json").write_text(change(fields, spoilt) or json.dumps(fields))
         with pytest.raises(DamagedFile) as caught:
-            modelcard.load(spoilt)
+            models.load(spoilt)
         assert "\n" not in str(caught.value)
         return str(caught.value)
 
@@ -153,7 +152,7 @@ def test_a_wrong_or_damaged_model_is_refused_in_one_line(smoke, tmp_path):
         shutil.copytree(good, folder)
         change(folder)
         with pytest.raises(StsError) as caught:
-            modelcard.load(folder)
+            models.load(folder)
         assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
         return str(caught.value)
 

@@ -1,58 +1,21 @@
 """What the models look at: saliency of a network, SHAP of the baseline, and checks of both (paper sections III.E, IV.B)."""
 
-from stslib.explain.cells import PAPER_CELLS, representative_cells, shap_values, top_features
-from stslib.explain.gradients import (
-    CHANNELS,
-    RESPECTS,
-    choose_network,
-    random_maps,
-    randomisation_check,
-    randomised,
-    saliency,
-    similarity,
-    winning,
-)
-from stslib.explain.regions import (
-    AROUND_S,
-    BANDS,
-    STATEMENTS,
-    WINDOWS_S,
-    by_class,
-    enrichment,
-    image_axes,
-    mean_interval,
-    measures,
-    normalised,
-    shares,
-    spike_marks,
-    statements,
-)
+from stslib.explain.cells import Shap, conclusion, representative_cells, shap_values
+from stslib.explain.regions import Measured, image_axes, measure, spike_marks
+from stslib.explain.saliency import Maps, Network, gradients, load_network, saliency_maps
 
 __all__ = [
-    "AROUND_S",
-    "BANDS",
-    "CHANNELS",
-    "PAPER_CELLS",
-    "RESPECTS",
-    "STATEMENTS",
-    "WINDOWS_S",
-    "by_class",
-    "choose_network",
-    "enrichment",
+    "Maps",
+    "Measured",
+    "Network",
+    "Shap",
+    "conclusion",
+    "gradients",
     "image_axes",
-    "mean_interval",
-    "measures",
-    "normalised",
-    "random_maps",
-    "randomisation_check",
-    "randomised",
+    "load_network",
+    "measure",
     "representative_cells",
-    "saliency",
+    "saliency_maps",
     "shap_values",
-    "shares",
-    "similarity",
     "spike_marks",
-    "statements",
-    "top_features",
-    "winning",
 ]

@@ -1,4 +1,4 @@
-"""What the baseline rests on, by SHAP, and which cells to show (paper sections III.E and IV.B).
+"""What the baseline rests on, by SHAP; which cells to show; and what the maps and SHAP values say (paper sections III.E, IV.B).
 
 References
 ----------
@@ -9,18 +9,21 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from stslib import baseline
 from stslib.cohort import CLASSES
-from stslib.support.errors import StsError, one_of
+from stslib.explain.regions import mean_interval
+from stslib.explain.saliency import Network
+from stslib.support.errors import StsError
 
-with warnings.catch_warnings():  # in a notebook without ipywidgets shap warns that its progress bar will be plain
-    warnings.filterwarnings("ignore", message="IProgress not found")
-    import shap
+if TYPE_CHECKING:
+    from stslib import baseline
 
 #: The cells that the paper's code shows (its notebook on saliency maps).
 PAPER_CELLS = {
@@ -29,15 +32,40 @@ PAPER_CELLS = {
     "Vip/Lamp5": ("681631284",),
     "Excitatory": ("599334696",),
 }
+#: Features that the paper names for a class (section IV.B).
+PAPER_FEATURES = {
+    "Excitatory": ("fast_trough_t", "fast_trough_v", "trough_t"),
+    "Pvalb": ("f_i_curve_slope", "adaptation"),
+}
 
 
-def shap_values(model: baseline.Model, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
-    """SHAP values of the baseline: what each feature adds to each class's score, in log-odds before the softmax [1]_.
+@dataclass(frozen=True)
+class Shap:
+    """SHAP values `(n, n_features, 4)` in log-odds, and the features `(n, n_features)` that they belong to."""
+
+    values: np.ndarray
+    features: pd.DataFrame
+
+    def top(self, label: str, n: int = 5) -> pd.DataFrame:
+        """The `n` features of the largest mean |SHAP| for a class: class, feature, mean_abs_shap (log-odds), rank (from 1)."""
+        size = np.abs(self.values[:, :, CLASSES.index(label)]).mean(axis=0)
+        order = np.argsort(-size, kind="stable")[:n]
+        names = [str(self.features.columns[k]) for k in order]
+        columns = {"class": label, "feature": names, "mean_abs_shap": size[order], "rank": np.arange(1, len(order) + 1)}
+        return pd.DataFrame(columns)
+
+    def ranking(self) -> pd.DataFrame:
+        """All features in the order of `top`, class after class."""
+        return pd.concat([self.top(label, len(self.features.columns)) for label in CLASSES], ignore_index=True)
+
+
+def shap_values(model: baseline.Model | str | Path, x: pd.DataFrame, threads: int = 1) -> Shap:
+    """What each feature adds to each class's score in the baseline, in log-odds before the softmax [1]_.
 
     Parameters
     ----------
-    model : baseline.Model
-        As `baseline.load` gives it.
+    model : baseline.Model or path
+        The fitted baseline, or the folder that it was saved in.
     x : (n_cells, n_features) DataFrame
         Features of the cells; columns in any order.
     threads : int
@@ -45,18 +73,37 @@ def shap_values(model: baseline.Model, x: pd.DataFrame, threads: int = 1) -> np.
 
     Returns
     -------
-    (n_cells, n_features, 4) float64
-        Features in the order of `model.features`, classes in that of `CLASSES`.
+    Shap
+        Values of shape `(n_cells, n_features, 4)`, classes in the order of `cohort.CLASSES`.
 
     Raises
     ------
     StsError
         A column is missing, or the values do not add up to the model's scores.
+
+    Examples
+    --------
+    >>> from stslib import baseline
+    >>> rng = np.random.default_rng(0)
+    >>> labels = np.repeat(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"], 30)
+    >>> x = pd.DataFrame({"width": rng.normal(size=120) + 5 * (labels == "Pvalb"), "noise": rng.normal(size=120)})
+    >>> found = shap_values(baseline.fit(x, labels, {"n_estimators": 10}), x)
+    >>> found.values.shape, found.top("Pvalb")["feature"][0]
+    ((120, 2, 4), 'width')
     """
+    with warnings.catch_warnings():  # of no concern to a reader: a plain progress bar, colours of its own figures
+        warnings.simplefilter("ignore")
+        import shap
+
+    from stslib import baseline
+
+    if not isinstance(model, baseline.Model):
+        model = baseline.load(model)
     missing = [name for name in model.features if name not in x.columns]
     if missing:
         raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
-    matrix = x[list(model.features)].to_numpy(dtype=float)
+    features = x[list(model.features)]
+    matrix = features.to_numpy(dtype=float)
     with threadpool_limits(threads):  # TreeExplainer hands no number of threads to LightGBM
         explainer = shap.TreeExplainer(model.booster)
         values = np.asarray(explainer.shap_values(matrix, check_additivity=False), dtype=float)
@@ -64,26 +111,11 @@ def shap_values(model: baseline.Model, x: pd.DataFrame, threads: int = 1) -> np.
     gap = np.abs(values.sum(axis=1) + np.asarray(explainer.expected_value) - scores).max()
     if gap > 1e-6 * max(1.0, np.abs(scores).max()):
         raise StsError(f"SHAP values miss the model's scores by up to {gap:.2g}; fit the model again (04_baseline)")
-    return values
-
-
-def top_features(values: np.ndarray, x: pd.DataFrame, label: str, n: int = 5) -> pd.DataFrame:
-    """The `n` features with the largest mean |SHAP| for a class; `x` names the columns of `values`.
-
-    Returns
-    -------
-    DataFrame
-        class, feature, mean_abs_shap (log-odds), rank (from 1).
-    """
-    one_of("class", label, CLASSES)
-    size = np.abs(values[:, :, CLASSES.index(label)]).mean(axis=0)
-    order = np.argsort(-size, kind="stable")[:n]
-    columns = {"class": label, "feature": [str(x.columns[k]) for k in order], "mean_abs_shap": size[order]}
-    return pd.DataFrame(columns).assign(rank=np.arange(1, len(order) + 1))
+    return Shap(values, features)
 
 
 def representative_cells(
-    labels: Sequence[str] | np.ndarray, proba: np.ndarray, cell_ids: Sequence[str], split: Sequence[str]
+    labels: Sequence[str] | np.ndarray, proba: np.ndarray, cell_ids: Sequence[str] | np.ndarray
 ) -> pd.DataFrame:
     """One test cell a class to look at, chosen without looking at its map.
 
@@ -92,29 +124,100 @@ def representative_cells(
 
     Parameters
     ----------
-    labels, cell_ids, split : (n,) of str
-        Class, id and part ("train" or "test") of each cell.
+    labels, cell_ids : (n,) of str
+        Class and id of each test cell.
     proba : (n, 4) array
-        Probabilities in the order of `CLASSES`.
+        Probabilities in the order of `cohort.CLASSES`.
 
     Returns
     -------
     DataFrame
-        class, cell_id, position (in the arrays given), predicted, probability (of its own class), correct, chosen_as
-        ("the paper's cell" or "median confidence"). A class without test cells has no row.
+        class, cell_id, position (in the arrays), predicted, probability (of its own class), correct, chosen_as ("the
+        paper's cell" or "median confidence"). A class without test cells has no row.
+
+    Examples
+    --------
+    >>> proba = np.array([[0.9, 0.1, 0, 0], [0.6, 0.4, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0]])
+    >>> shown = representative_cells(["Pvalb", "Pvalb", "Pvalb", "Sst"], proba, ["a", "b", "c", "d"])
+    >>> shown["cell_id"].tolist()
+    ['c', 'd']
     """
     names, ids, rows = np.asarray(labels), [str(c) for c in cell_ids], []
-    guess = np.argmax(proba, axis=1)
+    winners = np.argmax(proba, axis=1)
     for k, label in enumerate(CLASSES):
-        members = np.flatnonzero((names == label) & (np.asarray(split) == "test"))
+        members = np.flatnonzero(names == label)
         if not len(members):
             continue
-        known = [place for wanted in PAPER_CELLS[label] for place in members if ids[place] == wanted]
-        correct = members[guess[members] == k]
-        pool = sorted(correct if len(correct) else members, key=lambda place: (proba[place, k], ids[place]))
-        place = known[0] if known else pool[(len(pool) - 1) // 2]
-        how = "the paper's cell" if known else "median confidence"
-        own, said = float(proba[place, k]), CLASSES[guess[place]]
-        rows.append((label, ids[place], int(place), said, own, bool(guess[place] == k), how))
+        papers = [i for wanted in PAPER_CELLS[label] for i in members if ids[i] == wanted]
+        correct = members[winners[members] == k]
+        pool = sorted(correct if len(correct) else members, key=lambda i: (proba[i, k], ids[i]))
+        i = papers[0] if papers else pool[(len(pool) - 1) // 2]
+        how = "the paper's cell" if papers else "median confidence"
+        rows.append((label, ids[i], int(i), CLASSES[winners[i]], float(proba[i, k]), bool(winners[i] == k), how))
     columns = ["class", "cell_id", "position", "predicted", "probability", "correct", "chosen_as"]
     return pd.DataFrame(rows, columns=columns)
+
+
+def conclusion(
+    network: Network,
+    check: pd.DataFrame,
+    statements: pd.DataFrame,
+    shap: Shap,
+    n_bootstrap: int = 2000,
+    seed: int = 2026,
+) -> str:
+    """What the maps and SHAP values of a run say, in Markdown.
+
+    Parameters
+    ----------
+    network : Network
+        The network that the maps are of.
+    check : DataFrame
+        `Maps.randomisation`.
+    statements : DataFrame
+        `Measured.statements`.
+    shap : Shap
+        From `shap_values`.
+    n_bootstrap, seed : int
+        Resamples behind the interval, and their seed.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> check = pd.DataFrame({"reinitialised": [0.2, 0.3], "two_random": [0.3, 0.3], "another_cell": [0.4, 0.5]})
+    >>> found = pd.DataFrame({"statement": ["Pvalb: an example"], "n": [2], "verdict": ["undecided"]})
+    >>> shap = Shap(np.ones((2, 1, 4)), pd.DataFrame({"adaptation": [0.0, 1.0]}))
+    >>> text = conclusion(Network("resnet18", None, None, "simulated"), check, found, shap, 100)
+    >>> print(text.splitlines()[1])
+      - Pvalb: an example (n = 2): **undecided**.
+    """
+    middle = check.median()
+    value, low, high, _ = mean_interval((check["reinitialised"] - check["two_random"]).to_numpy(), n_bootstrap, seed)
+    named = []
+    for label, names in PAPER_FEATURES.items():
+        top = [name.removesuffix("_long_square") for name in shap.top(label)["feature"]]
+        again = [name for name in names if name in top]
+        named.append(
+            f"of the features that the paper names for {label} ({', '.join(names)}), {len(again)} of {len(names)} are among "
+            f"the baseline's five strongest here{': ' + ', '.join(again) if again else ''}"
+        )
+    learnt = "most of a map changes when the weights do"
+    if middle["reinitialised"] >= 0.5:
+        learnt = "much of a map is there without learning"
+    shared = "more" if middle["another_cell"] > middle["two_random"] else "no more"
+    data = f"The cells are {network.data}."
+    if network.data == "simulated":
+        data += " The verdicts are about these networks and these cells, and neither confirm nor refute what the "
+        data += "paper found on recordings."
+    verdicts = "".join(f"\n  - {r.statement} (n = {r.n}): **{r.verdict}**." for r in statements.itertuples())
+    return (
+        f"- The paper's statements, on {network.data} cells and with {network.name} ({len(check)} test cells):{verdicts}\n"
+        f"- The maps of the trained network correlate with those of untrained ones by {middle['reinitialised']:.2f} (median "
+        f"over cells); two untrained networks correlate by {middle['two_random']:.2f} with each other (mean difference "
+        f"{value:+.3f}, {low:+.3f} to {high:+.3f}). So {learnt}. The trained network's maps of two cells correlate by "
+        f"{middle['another_cell']:.2f}: different cells have {shared} in common in it than the maps of "
+        f"untrained networks have.\n- SHAP: {'; '.join(named)}.\n- {data}"
+    )

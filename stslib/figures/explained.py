@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import matplotlib as mpl
 import numpy as np
@@ -13,7 +12,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from stslib.cohort import CLASSES
-from stslib.explain import WINDOWS_S, mean_interval, normalised, top_features
+from stslib.explain import Maps, Shap
+from stslib.explain.regions import WINDOWS_S, ImageAxes, axes_of, mean_interval, normalised
 from stslib.figures.panels import (
     FREQUENCY_LABEL,
     TIME_LABEL,
@@ -23,150 +23,131 @@ from stslib.figures.panels import (
     sweep_panel,
 )
 from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
-from stslib.scalograms import Bank
+from stslib.scalograms import Preprocessing
 from stslib.support.errors import StsError
 
-_VALUE_COLOURS = "cividis"
-
-
-@dataclass(frozen=True)
-class ExplainedCell:
-    """One cell of `explanation`.
-
-    Attributes
-    ----------
-    label, cell_id : str
-        Its class and id.
-    predicted : str
-        The winning class, whose score the saliency is about.
-    probability : float
-        Of its own class.
-    v_mv : (n_samples,) array
-        The sweep that is drawn, in mV.
-    sweep_name : str
-        Which one it is.
-    saliency : (h, w) array
-        Its map.
-    """
-
-    label: str
-    cell_id: str
-    predicted: str
-    probability: float
-    v_mv: np.ndarray
-    sweep_name: str
-    saliency: np.ndarray
+#: Columns of `Maps.randomisation` and what the figure calls them.
+COMPARISONS = {
+    "reinitialised": "trained network\nand re-initialised ones",
+    "two_random": "two re-initialised\nnetworks",
+    "another_cell": "trained network,\nanother cell's map",
+}
 
 
 @house_style
 def explanation(
-    rows: Sequence[ExplainedCell],
-    values: np.ndarray,
-    features: pd.DataFrame,
-    bank: Bank,
+    cells: pd.DataFrame,
+    traces_mv: np.ndarray,
+    maps: Maps,
+    shap: Shap,
+    made: Preprocessing,
     kind: str,
-    before_s: float = 0.1,
-    output: str = "coefficients",
-    n_features: int = 5,
+    sweep: str = "max",
 ) -> Figure:
     """The paper's Fig. 5: for each cell its sweep, scalogram and saliency, beside the SHAP values of its class.
 
     Parameters
     ----------
-    rows : sequence of ExplainedCell
-        One cell a class.
-    values : (n, n_features, 4) array
-        SHAP values (`stslib.explain.shap_values`).
-    features : (n, n_features) DataFrame
-        The features that they belong to, columns in the same order.
-    bank : Bank
-        Wavelet and frequencies of the scalograms.
+    cells : DataFrame
+        Rows of `explain.representative_cells`; `position` counts in the arrays below.
+    traces_mv : (n, 2, n_samples) array
+        Prepared sweeps of the test cells, in mV; the rheobase sweep is drawn for `sweep="rheobase"`, else the partner.
+    maps : Maps
+        Their saliency (`explain.saliency_maps`).
+    shap : Shap
+        SHAP values of all test cells (`explain.shap_values`).
+    made : Preprocessing
+        How the scalograms were made.
     kind : str
         What the cells are (`stslib.figures.style.KIND_WORDS`).
-    before_s : float
-        Time before the step, in s.
-    output : str
-        As in `stslib.scalograms.cwt`.
-    n_features : int
-        Number of features in the right panel.
+    sweep : {"max", "rheobase", "partner"}
+        As the maps were made.
+
+    Returns
+    -------
+    Figure
 
     Raises
     ------
     StsError
         No cell to draw.
+
+    Examples
+    --------
+    >>> from stslib.scalograms import Bank, ImageSettings
+    >>> from stslib.sweeps import SweepSettings
+    >>> rng = np.random.default_rng(0)
+    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> cells = pd.DataFrame({"class": ["Sst"], "cell_id": ["7"], "predicted": ["Sst"], "probability": [0.9], "position": [0]})
+    >>> maps = Maps(rng.random((2, 6, 60)), rng.random((2, 2, 6, 60)))
+    >>> shap = Shap(rng.normal(size=(2, 1, 4)), pd.DataFrame({"width": [0.3, 0.4]}))
+    >>> figure = explanation(cells, rng.normal(size=(2, 2, 4800)), maps, shap, made, "simulated")
+    >>> len(figure.subfigs)
+    1
     """
-    if not rows:
+    if cells.empty:
         raise StsError("there is no cell to draw; the test split holds none of these classes")
-    figure = new_figure(11.0, 5.6 * len(rows))
-    for part, row in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
+    channel, before_s, axes = int(sweep != "rheobase"), made.sweeps.before_s, axes_of(made)
+    drawn = f"rheobase + {made.sweeps.offset_pa:g} pA" if channel else "rheobase"
+    figure = new_figure(11.0, 5.6 * len(cells))
+    for part, row in zip(figure.subfigures(len(cells), 1, squeeze=False)[:, 0], cells.to_dict("records"), strict=True):
+        label, v_mv = row["class"], np.asarray(traces_mv[row["position"], channel])
         grid = part.add_gridspec(3, 3, width_ratios=[1.5, 0.025, 1], height_ratios=[0.8, 1, 1])
         top = part.add_subplot(grid[0, 0])
         middle, bottom = (part.add_subplot(grid[k, 0], sharex=top) for k in (1, 2))
-        said = "classified correctly" if row.predicted == row.label else f"taken for {row.predicted}"
-        sweep_panel(top, row.v_mv, bank.rate_hz, before_s, CLASS_COLOURS[row.label])
+        outcome = "classified correctly" if row["predicted"] == label else f"taken for {row['predicted']}"
+        sweep_panel(top, v_mv, made.bank.rate_hz, before_s, CLASS_COLOURS[label])
         top.set_title(
-            f"{row.label} cell {row.cell_id}, {row.sweep_name}\n"
-            f"{said} (probability of {row.label}: {row.probability:.2f})"
+            f"{label} cell {row['cell_id']}, {drawn}\n{outcome} (probability of {label}: {row['probability']:.2f})"
         )
         top.set_ylabel("Voltage\nfrom rest (mV)")
-        coefficients = scalogram_panel(middle, row.v_mv, bank, before_s, output)
-        gradients = saliency_panel(bottom, row.saliency, bank, before_s, len(row.v_mv) / bank.rate_hz)
+        coefficients = scalogram_panel(middle, v_mv, made.bank, before_s, made.image.output)
+        gradients = saliency_panel(bottom, maps.trained[row["position"]], axes, made.bank.spacing)
         bottom.set_xlabel(TIME_LABEL)
-        words = (amplitude_label(bank, output), "saliency (of its maximum)")
-        for k, (ax, mesh, label) in enumerate(zip((middle, bottom), (coefficients, gradients), words, strict=True)):
+        words = (amplitude_label(made.bank, made.image.output), "saliency (of its maximum)")
+        for k, (ax, mesh, word) in enumerate(zip((middle, bottom), (coefficients, gradients), words, strict=True)):
             ax.set_ylabel(FREQUENCY_LABEL, fontsize=9)
-            bar = part.colorbar(mesh, cax=part.add_subplot(grid[k + 1, 1]))
-            bar.set_label(label, fontsize=8.5)
+            part.colorbar(mesh, cax=part.add_subplot(grid[k + 1, 1])).set_label(word, fontsize=8.5)
         for ax in (top, middle):
             ax.tick_params(labelbottom=False)
-        beeswarm(part.add_subplot(grid[:, 2]), values, features, row.label, n_features)
+        beeswarm(part.add_subplot(grid[:, 2]), shap, label)
     return say_kind(figure, kind)
 
 
-def saliency_panel(
-    ax: Axes, saliency: np.ndarray, bank: Bank, before_s: float, duration_s: float
-) -> mpl.cm.ScalarMappable:
+def saliency_panel(ax: Axes, saliency: np.ndarray, axes: ImageAxes, spacing: str) -> mpl.cm.ScalarMappable:
     """One saliency map `(h, w)` on the axes of its scalogram, scaled to a maximum of 1."""
-    height, width = saliency.shape
-    rows = np.linspace(-0.5, bank.n_frequencies - 0.5, height + 1)
-    edges_hz = np.interp(rows, np.arange(bank.n_frequencies), bank.frequencies_hz)
-    edges_s = np.linspace(0, duration_s, width + 1) - before_s
     relative = saliency / (float(saliency.max()) or 1.0)
     # A few pixels hold the maximum; colours end at the 99.5th percentile so that the rest can be seen.
     limit = float(np.quantile(relative, 0.995)) or 1.0
-    mesh = ax.pcolormesh(edges_s, edges_hz, relative, cmap="magma", vmin=0, vmax=limit, rasterized=True)
-    ax.set_yscale("log" if bank.spacing == "log" else "linear")
-    ax.set_xlim(-before_s, duration_s - before_s)
-    ax.set_ylim(bank.frequencies_hz[0], bank.frequencies_hz[-1])
+    times_s, hz = axes.time_edges_s, axes.frequency_edges_hz
+    mesh = ax.pcolormesh(times_s, hz, relative, cmap="magma", vmin=0, vmax=limit, rasterized=True)
+    ax.set_yscale("log" if spacing == "log" else "linear")
+    ax.set(xlim=(times_s[0], times_s[-1]), ylim=(hz[0], hz[-1]))
     for at_s in (0.0, 1.0):
         ax.axvline(at_s, color="white", lw=0.8, ls=":")
+    ax.set_xlim(times_s[0], times_s[-1])
     return mesh
 
 
-def beeswarm(ax: Axes, values: np.ndarray, features: pd.DataFrame, label: str, n_features: int = 5) -> None:
+def beeswarm(ax: Axes, shap: Shap, label: str, n_features: int = 5) -> None:
     """SHAP values of a class's strongest features: one point a cell, coloured by the feature's value, grey if missing."""
-    top = top_features(values, features, label, n_features)
-    colours = mpl.colormaps[_VALUE_COLOURS]
-    shap_of_class = values[:, :, CLASSES.index(label)]
-    for place, name in enumerate(top["feature"]):
-        column = list(map(str, features.columns)).index(name)
-        x, v = shap_of_class[:, column], features.iloc[:, column].to_numpy(dtype=float)
+    top = list(shap.top(label, n_features)["feature"])
+    colours, names = mpl.colormaps["cividis"], list(map(str, shap.features.columns))
+    of_class = shap.values[:, :, CLASSES.index(label)]
+    for row, name in enumerate(top):
+        x, v = of_class[:, names.index(name)], shap.features.iloc[:, names.index(name)].to_numpy(dtype=float)
         low, high = np.nanquantile(v, [0.05, 0.95]) if np.isfinite(v).any() else (0.0, 1.0)
         shade = colours(np.clip((v - low) / ((high - low) or 1.0), 0, 1))
         shade[~np.isfinite(v)] = mpl.colors.to_rgba("0.7")
-        ax.scatter(x, -place + _stacked(x, np.ptp(shap_of_class)), c=shade, s=13, lw=0)
+        ax.scatter(x, _stacked(x, np.ptp(of_class)) - row, c=shade, s=13, lw=0)
+        # Under each other: the published names are long, and beside the panel they would take half of it.
+        ax.annotate(name, (0.0, 0.43 - row), xycoords=("axes fraction", "data"), fontsize=8.5, va="center")
     ax.axvline(0, color="0.5", lw=0.8, zorder=0)
-    # Under each other: the published names are long, and beside the panel they would take half of it.
-    ax.set_yticks([])
-    for place, name in enumerate(top["feature"]):
-        ax.annotate(name, (0.0, -place + 0.43), xycoords=("axes fraction", "data"), fontsize=8.5, va="center")
-    ax.set_ylim(-len(top) + 0.5, 0.6)
-    ax.spines["left"].set_visible(False)
-    ax.set_xlabel("SHAP value (log-odds)")
+    ax.set(yticks=[], ylim=(0.5 - len(top), 0.6), xlabel="SHAP value (log-odds)")
     ax.set_title(f"LightGBM: what speaks for {label}")
-    bar = ax.figure.colorbar(
-        mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), colours), ax=ax, ticks=[0, 1], pad=0.02, aspect=40
-    )
+    ax.spines["left"].set_visible(False)
+    scale = mpl.cm.ScalarMappable(mpl.colors.Normalize(0, 1), colours)
+    bar = ax.figure.colorbar(scale, ax=ax, ticks=[0, 1], pad=0.02, aspect=40)
     bar.ax.set_yticklabels(["low", "high"])
     bar.set_label("feature value (grey: missing)", labelpad=-12)
 
@@ -176,8 +157,8 @@ def _stacked(x: np.ndarray, span: float, n_bins: int = 60, half_height: float = 
     bins = np.floor((x - x.min()) / (span or 1.0) * n_bins).astype(int)
     heights = np.zeros(len(x))
     most = max(np.bincount(bins).max(), 8)
-    for bin_ in np.unique(bins):
-        members = np.flatnonzero(bins == bin_)
+    for one in np.unique(bins):
+        members = np.flatnonzero(bins == one)
         k = np.arange(len(members))
         heights[members] = ((k + 1) // 2) * np.where(k % 2, 1, -1) * 2 * half_height / most
     return heights
@@ -185,12 +166,10 @@ def _stacked(x: np.ndarray, span: float, n_bins: int = 60, half_height: float = 
 
 @house_style
 def saliency_profiles(
-    maps: np.ndarray,
+    maps: Maps,
     labels: Sequence[str] | np.ndarray,
-    frequencies_hz: np.ndarray,
-    times_s: np.ndarray,
+    made: Preprocessing,
     kind: str,
-    random: np.ndarray | None = None,
     n_bootstrap: int = 200,
     seed: int = 2026,
 ) -> Figure:
@@ -198,32 +177,40 @@ def saliency_profiles(
 
     Parameters
     ----------
-    maps : (n, h, w) array
-        Saliency.
+    maps : Maps
+        Saliency (`explain.saliency_maps`); the mean of the untrained networks is drawn dashed.
     labels : (n,) of str
-        Classes.
-    frequencies_hz, times_s : (h,), (w,) array
-        The maps' axes (`stslib.explain.image_axes`).
+        Classes of the cells.
+    made : Preprocessing
+        How the scalograms were made.
     kind : str
-        What the cells are.
-    random : (n_random, n, h, w) array, optional
-        Maps of untrained networks (`stslib.explain.random_maps`); their mean is drawn in grey.
+        What the cells are (`stslib.figures.style.KIND_WORDS`).
     n_bootstrap, seed : int
         Resamples behind the bands, and their seed.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> from stslib.scalograms import Bank, ImageSettings
+    >>> from stslib.sweeps import SweepSettings
+    >>> rng = np.random.default_rng(0)
+    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> maps = Maps(rng.random((4, 6, 60)), rng.random((2, 4, 6, 60)))
+    >>> figure = saliency_profiles(maps, ["Sst", "Sst", "Pvalb", "Pvalb"], made, "simulated", 100)
+    >>> [ax.get_xlabel() for ax in figure.axes]
+    ['Time from step onset (s)', 'Pseudo-frequency (Hz)']
     """
-    whole, names = normalised(maps), np.asarray(labels)
+    axes, names, whole = axes_of(made), np.asarray(labels), normalised(maps.trained)
+    untrained = np.nanmean([normalised(one) for one in maps.untrained], axis=(0, 1))
     figure = new_figure(10.0, 3.8)
-    left, right = figure.subplots(1, 2, width_ratios=[1.5, 1])
-    panels = (
-        (left, times_s, whole.sum(axis=1) * maps.shape[2]),
-        (right, frequencies_hz, whole.sum(axis=2) * maps.shape[1]),
-    )
-    unlearnt = None if random is None else np.nanmean([normalised(one) for one in random], axis=(0, 1))
-    for ax, x, profile in panels:
-        if unlearnt is not None:
-            along_time = ax is left
-            grey = unlearnt.sum(axis=0 if along_time else 1) * unlearnt.shape[1 if along_time else 0]
-            ax.plot(x, grey, color="0.45", lw=1.5, ls="--", label="untrained networks, all cells")
+    panels = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    for ax, x, rows in zip(panels, (axes.times_s, axes.frequencies_hz), (1, 2), strict=True):
+        profile, dashed = whole.sum(axis=rows) * len(x), untrained.sum(axis=rows - 1) * len(x)
+        # profiles in units of the map's mean: the sum over the other axis, times the number of pixels along this one
+        ax.plot(x, dashed, color="0.45", lw=1.5, ls="--", label="untrained networks, all cells")
         for label in CLASSES:
             part = profile[names == label]
             if not len(part):
@@ -234,10 +221,10 @@ def saliency_profiles(
         ax.axhline(1, color="0.5", lw=0.8, ls=":")
         ax.set_ylim(bottom=0)
     for start, _ in list(WINDOWS_S.values())[1:]:
-        left.axvline(start, color="0.8", lw=0.8, zorder=0)
-    left.set(xlabel=TIME_LABEL, ylabel="Saliency relative to the map's mean")
-    right.set(xlabel=FREQUENCY_LABEL)
-    figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8.5)
+        panels[0].axvline(start, color="0.8", lw=0.8, zorder=0)
+    panels[0].set(xlabel=TIME_LABEL, ylabel="Saliency relative to the map's mean")
+    panels[1].set(xlabel=FREQUENCY_LABEL)
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8.5)
     return say_kind(figure, kind)
 
 
@@ -248,35 +235,40 @@ def randomisation(check: pd.DataFrame, labels: Sequence[str] | np.ndarray, kind:
     Parameters
     ----------
     check : DataFrame
-        From `stslib.explain.randomisation_check`.
+        From `Maps.randomisation`.
     labels : (n,) of str
         Classes of its rows.
     kind : str
-        What the cells are.
+        What the cells are (`stslib.figures.style.KIND_WORDS`).
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> check = pd.DataFrame({"reinitialised": [0.2, 0.3], "two_random": [0.3, 0.3], "another_cell": [0.4, 0.5]})
+    >>> figure = randomisation(check, ["Pvalb", "Sst"], "simulated")
+    >>> len(figure.axes)
+    1
     """
-    names = {
-        "reinitialised": "trained network\nand re-initialised ones",
-        "two_random": "two re-initialised\nnetworks",
-        "another_cell": "trained network,\nanother cell's map",
-    }
     figure = new_figure(7.6, 3.8)
-    ax = figure.subplots()
-    for place, column in enumerate(names):
+    ax, names = figure.subplots(), np.asarray(labels)
+    for group, column in enumerate(COMPARISONS):
         values = check[column].to_numpy()
-        # Side by side within the group, in the order of their values: no random jitter.
-        for k, label in enumerate(CLASSES):
-            part = np.sort(values[np.asarray(labels) == label])
-            x = place + (k - 1.5) * 0.2 + np.linspace(-0.06, 0.06, len(part))
+        for k, label in enumerate(CLASSES):  # side by side, in the order of their values: no random jitter
+            part = np.sort(values[names == label])
+            x = group + (k - 1.5) * 0.2 + np.linspace(-0.06, 0.06, len(part))
             ax.plot(x, part, "o", ms=3.5, color=CLASS_COLOURS[label], mec="none")
         if np.isfinite(values).any():
             median = float(np.nanmedian(values))
-            ax.plot([place - 0.42, place + 0.42], [median, median], color="0.15", lw=1.4)
-            ax.annotate(f"{median:.2f}", (place + 0.43, median), fontsize=8.5, va="center")
+            ax.plot([group - 0.42, group + 0.42], [median, median], color="0.15", lw=1.4)
+            ax.annotate(f"{median:.2f}", (group + 0.43, median), fontsize=8.5, va="center")
     ax.axhline(0, color="0.5", lw=0.8, ls=":")
-    ax.set_xticks(range(len(names)), list(names.values()))
-    lowest = float(np.nanmin(check.to_numpy(), initial=0.0))
+    ax.set_xticks(range(len(COMPARISONS)), list(COMPARISONS.values()))
+    lowest = float(np.nanmin(check[list(COMPARISONS)].to_numpy(), initial=0.0))
     ax.set(ylim=(min(-0.1, lowest - 0.05), 1.02), xlim=(-0.55, 2.7), ylabel="Spearman correlation of two maps")
-    handles: list[Line2D] = [Line2D([], [], ls="", marker="o", ms=5, color=CLASS_COLOURS[c], label=c) for c in CLASSES]
+    handles = [Line2D([], [], ls="", marker="o", ms=5, color=CLASS_COLOURS[c], label=c) for c in CLASSES]
     handles.append(Line2D([], [], color="0.15", lw=1.4, label="median"))
     figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8.5)
     return say_kind(figure, kind)

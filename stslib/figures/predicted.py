@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -36,20 +36,9 @@ from stslib.support.progress import progress
 
 @dataclass(frozen=True)
 class View:
-    """What one column of panels shows of each sweep: all of it, or a close-up of its first spike.
+    """What a column of panels shows of each sweep: all of it, or a close-up of its first spike.
 
-    Attributes
-    ----------
-    traces : (c, n_samples) array
-        In mV.
-    saliency : (c, h, w) array
-        Saliency of the predicted class on their scalograms.
-    bank : Bank
-        Wavelet and frequencies.
-    before_s : float
-        Time before the step or the peak, in s.
-    output, padding : str
-        As in `stslib.scalograms.cwt`.
+    Voltage `(c, n_samples)` in mV, saliency of the predicted class `(c, h, w)`, wavelets, time before the step or the peak.
     """
 
     traces: np.ndarray
@@ -58,187 +47,113 @@ class View:
     before_s: float
     output: str
     padding: str
+    whole: bool = True
 
-
-@dataclass(frozen=True)
-class PredictedCell:
-    """One cell of `predicted_cell`.
-
-    Attributes
-    ----------
-    cell_id, predicted : str
-        Its id, and the class of the highest probability.
-    proba : (4,) array
-        Calibrated probabilities.
-    range_reason : str
-        Why it lies outside of the training range, or "".
-    traces : (c, n_samples) array
-        Its prepared sweeps, in mV from rest.
-    saliency : (c, h, w) array
-        Saliency of the predicted class on each sweep's scalogram.
-    stimuli_pa : tuple of float
-        Current of each sweep; NaN where it is not known.
-    spikes : View, optional
-        Close-up of their first spikes, where the model has one.
-    """
-
-    cell_id: str
-    predicted: str
-    proba: np.ndarray
-    range_reason: str
-    traces: np.ndarray
-    saliency: np.ndarray
-    stimuli_pa: tuple[float, ...]
-    spikes: View | None = None
+    @property
+    def duration_s(self) -> float:
+        """Length of what is shown."""
+        return float(self.traces.shape[1] / self.bank.rate_hz)
 
 
 @house_style
-def predicted_cell(
-    cell: PredictedCell,
-    bank: Bank,
-    kind: str,
-    before_s: float = 0.1,
-    output: str = "coefficients",
-    padding: str = "zero",
-) -> Figure:
-    """Sweeps in mV against s over their scalograms over the saliency of the predicted class, and the four probabilities.
-
-    Parameters
-    ----------
-    cell : PredictedCell
-        The cell.
-    bank : Bank
-        Wavelet and frequencies of the model.
-    kind : str
-        What the cell is (`stslib.recordings.KINDS`).
-    before_s : float
-        Time before the step, in s.
-    output, padding : str
-        As in `stslib.scalograms.cwt`.
-    """
-    n_sweeps, spikes = len(cell.traces), cell.spikes
-    per_sweep = 2 if spikes else 1  # columns
-    figure = new_figure((4.1 if spikes is None else 5.6) * n_sweeps + 2.2, 7.2)
-    grid = figure.add_gridspec(
-        3, per_sweep * n_sweeps + 1, width_ratios=[1.0, 0.4][:per_sweep] * n_sweeps + [0.42], height_ratios=[0.85, 1, 1]
-    )
-    colour = CLASS_COLOURS[cell.predicted]
-    low, high = float(cell.traces.min()), float(cell.traces.max())
+def predicted_cell(done: Predicted, k: int) -> Figure:
+    """Sweeps in mV over their scalograms over the saliency of the predicted class, of the `k`-th classified cell."""
+    row, made = done.classified.iloc[k], done.model.preprocessing
+    views, proba = _views(done, k), row[[f"p:{name}" for name in CLASSES]].to_numpy(float)
+    traces, n_views = views[0].traces, len(views)
+    n_sweeps = len(traces)
+    figure = new_figure((5.6 if n_views > 1 else 4.1) * n_sweeps + 2.2, 7.2)
+    widths = [1.0, 0.4][:n_views] * n_sweeps + [0.42]
+    grid = figure.add_gridspec(3, len(widths), width_ratios=widths, height_ratios=[0.85, 1, 1])
+    low, high = float(traces.min()), float(traces.max())
     margin = 0.06 * ((high - low) or 1.0)
-    duration_s = cell.traces.shape[1] / bank.rate_hz
     # One scale of saliency for all panels, so that it can be seen which of them counts.
-    maps = [cell.saliency] if spikes is None else [cell.saliency, spikes.saliency]
-    brightest = float(np.quantile(np.concatenate([one.ravel() for one in maps]), 0.995)) or 1.0
-    whole = View(cell.traces, cell.saliency, bank, before_s, output, padding)
-    views = [whole] if spikes is None else [whole, spikes]
-    drawn: list[tuple[ScalarMappable, ScalarMappable]] = []
-    for k in range(n_sweeps):
-        for place, view in enumerate(views):
-            column = [figure.add_subplot(grid[row, per_sweep * k + place]) for row in range(3)]
-            step = view is whole and duration_s > STEP_S
-            drawn.append(_column(column, view, k, colour, step, brightest))
-            column[0].set_ylim(low - margin, high + margin)
-            current = cell.stimuli_pa[k] if k < len(cell.stimuli_pa) else float("nan")
-            if view is whole:
-                column[0].set_title(f"Sweep at {current:g} pA" if np.isfinite(current) else f"Sweep {k + 1}")
-                column[2].set_xlabel(TIME_LABEL if step else "Time from the peak (s)")
+    brightest = float(np.quantile(np.concatenate([view.saliency.ravel() for view in views]), 0.995)) or 1.0
+    currents, meshes = (float(row["rheobase_pa"]), float(row["partner_pa"]), np.nan), []
+    for k_sweep in range(n_sweeps):
+        for column, view in enumerate(views):
+            axes = [figure.add_subplot(grid[line, n_views * k_sweep + column]) for line in range(3)]
+            meshes.append(_column(axes, view, k_sweep, CLASS_COLOURS[row["predicted"]], brightest))
+            axes[0].set_ylim(low - margin, high + margin)
+            if view.whole and np.isfinite(currents[k_sweep]):
+                axes[0].set_title(f"Sweep at {currents[k_sweep]:g} pA")
             else:
-                column[0].set_title("its first spike")
-                column[2].set_xlabel("From its peak (ms)")
-                column[2].xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
-            if k == 0:
-                for ax in column[1:]:
-                    ax.set_ylabel(FREQUENCY_LABEL if view is whole else "")
-            if k and view is whole:
-                for ax in column:
-                    ax.tick_params(labelleft=False)
-            if view is not whole:
-                column[0].tick_params(labelleft=False)
-            if k == 0 and view is whole:
-                column[0].set_ylabel("Voltage from rest (mV)")
-    figure.colorbar(drawn[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(bank, output))
-    bar = figure.colorbar(drawn[-1][1], cax=_bar(figure, grid[2, -1]), ticks=[])
-    several = n_sweeps * per_sweep > 1
-    bar.set_label(f"saliency of {cell.predicted}\n(all panels on one scale)" if several else "saliency")
-    _probabilities(figure, grid[0, -1], cell)
-    title = f"Cell {cell.cell_id}: {cell.predicted}, calibrated probability {cell.proba.max():.2f}"
-    figure.suptitle(title, fontsize=12)
-    if cell.range_reason:
-        reasons = cell.range_reason.split("; ")
-        more = f" (and {len(reasons) - 1} more)" if len(reasons) > 1 else ""
-        figure.suptitle(f"{title}\nOutside of the training range, do not trust it: {reasons[0]}{more}", fontsize=10.5)
-    return say_kind(figure, kind)
+                axes[0].set_title(f"Sweep {k_sweep + 1}" if view.whole else "its first spike")
+    output = made.image.output
+    figure.colorbar(meshes[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(made.bank, output))
+    bar = figure.colorbar(meshes[-1][1], cax=_bar(figure, grid[2, -1]), ticks=[])
+    several = len(meshes) > 1
+    bar.set_label(f"saliency of {row['predicted']}\n(all panels on one scale)" if several else "saliency")
+    _probabilities(figure.add_subplot(grid[0, -1]), proba)
+    title, size = f"Cell {row['cell_id']}: {row['predicted']}, calibrated probability {proba.max():.2f}", 12.0
+    if row["range_reason"]:
+        reason, *others = row["range_reason"].split("; ")
+        more = f" (and {len(others)} more)" if others else ""
+        title, size = f"{title}\nOutside of the training range, do not trust it: {reason}{more}", 10.5
+    figure.suptitle(title, fontsize=size)
+    return say_kind(figure, done.kind)
 
 
-def _column(
-    axes: Sequence[Axes], view: View, k: int, colour: str, step: bool, brightest: float
-) -> tuple[ScalarMappable, ScalarMappable]:
+def _views(done: Predicted, k: int) -> list[View]:
+    """The whole sweeps of the `k`-th classified cell and, where the model has them, the close-ups."""
+    made, traces = done.model.preprocessing, done.traces[k]
+    winner = [CLASSES.index(str(done.classified["predicted"].iloc[k]))]
+    sizes = explain.gradients(*done.model.members[0], done.images[k : k + 1], winner)[0]
+    width, output, padding = made.image.width, made.image.output, made.image.padding
+    views = [View(traces, sizes[..., :width], made.bank, made.sweeps.before_s, output, padding)]
+    if close_up := made.image.close_up:
+        spikes, bank = close_up.cut(traces, made.sweeps), close_up.bank(made.bank)
+        views.append(View(spikes, sizes[..., width:], bank, close_up.before_s, close_up.output, padding, whole=False))
+    return views
+
+
+def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float) -> tuple[ScalarMappable, Any]:
     """Trace, scalogram and saliency of sweep `k`, one above the other."""
     above, middle, below = axes
-    trace, duration_s = view.traces[k], view.traces.shape[1] / view.bank.rate_hz
-    sweep_panel(above, trace, view.bank.rate_hz, view.before_s, colour, step=step)
+    step = view.whole and view.duration_s > STEP_S
+    sweep_panel(above, view.traces[k], view.bank.rate_hz, view.before_s, colour, step=step)
     limit = limit_of(columns_of(cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding)))
-    mesh = scalogram_panel(middle, trace, view.bank, view.before_s, view.output, view.padding, limit=limit)
-    gradients = saliency_panel(below, view.saliency[k], view.bank, view.before_s, duration_s)
+    mesh = scalogram_panel(middle, view.traces[k], view.bank, view.before_s, view.output, view.padding, limit=limit)
+    height, width = view.saliency.shape[1:]
+    pixels = explain.image_axes(view.bank, height, width, view.before_s, view.duration_s)
+    gradients = saliency_panel(below, view.saliency[k], pixels, view.bank.spacing)
     gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
-    for ax in (above, middle):
-        ax.tick_params(labelbottom=False)
+    below.set_xlabel(TIME_LABEL if step else "Time from the peak (s)" if view.whole else "From its peak (ms)")
+    for ax in axes:
+        ax.tick_params(labelbottom=ax is below, labelleft=k == 0)
+    if view.whole and k == 0:
+        for ax, label in zip(axes, ("Voltage from rest (mV)", FREQUENCY_LABEL, FREQUENCY_LABEL), strict=True):
+            ax.set_ylabel(label)
+    if not view.whole:
+        above.tick_params(labelleft=False)
+        below.xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
+        for ax in (middle, below):
+            ax.tick_params(labelleft=True)
     return mesh, gradients
 
 
-def _bar(figure: Figure, place: SubplotSpec) -> Axes:
-    """A narrow axis for a colour bar at the left of a field of the grid."""
-    return figure.add_subplot(place.subgridspec(1, 2, width_ratios=[0.1, 1])[0])
+def _bar(figure: Figure, cell: SubplotSpec) -> Axes:
+    """A narrow axis for a colour bar at the left of a cell of the grid."""
+    return figure.add_subplot(cell.subgridspec(1, 2, width_ratios=[0.1, 1])[0])
 
 
-def _probabilities(figure: Figure, place: SubplotSpec, cell: PredictedCell) -> None:
-    ax = figure.add_subplot(place)
+def _probabilities(ax: Axes, proba: np.ndarray) -> None:
     positions = np.arange(len(CLASSES))[::-1]
-    ax.barh(positions, cell.proba, color=[CLASS_COLOURS[name] for name in CLASSES], height=0.6)
-    for name, position, value in zip(CLASSES, positions, cell.proba, strict=True):
+    ax.barh(positions, proba, color=[CLASS_COLOURS[name] for name in CLASSES], height=0.6)
+    for name, position, value in zip(CLASSES, positions, proba, strict=True):
         ax.text(0.02, position + 0.36, f"{name} {value:.2f}", fontsize=8, va="bottom")
     ax.set(xlim=(0, 1), ylim=(-0.5, len(CLASSES) - 0.1), yticks=[], xlabel="Probability")
     ax.spines["left"].set_visible(False)
 
 
-def predicted_cells(done: Predicted) -> Iterator[tuple[str, Figure]]:
-    """A picture of each classified cell: its sweeps, scalograms and saliency; gives `(cell_id, figure)`."""
-    rows, model = done.table[done.table["predicted"] != ""], done.model
-    network, transform = model.members[0]
-    way = model.preprocessing
-    before_s, width = way.sweeps.before_s, way.image.width
-    for k, row in enumerate(rows.itertuples(index=False)):
-        image, traces = done.images[k : k + 1], done.traces[k]
-        winner = [CLASSES.index(str(row.predicted))]
-        maps = np.stack([explain.saliency(network, transform, image, winner, c)[0] for c in range(image.shape[1])])
-        view, output, padding = None, way.image.output, way.image.padding
-        if close_up := way.image.close_up:
-            spikes, bank = close_up.cut(traces, way.sweeps), close_up.bank(way.bank)
-            view = View(spikes, maps[..., width:], bank, close_up.before_s, close_up.output, padding)
-        proba = rows[[f"p:{c}" for c in CLASSES]].iloc[k].to_numpy(float)
-        currents = (float(row.rheobase_pa), float(row.partner_pa))
-        cell = PredictedCell(
-            str(row.cell_id),
-            str(row.predicted),
-            proba,
-            str(row.range_reason),
-            traces,
-            maps[..., :width],
-            currents,
-            view,
-        )
-        yield cell.cell_id, predicted_cell(cell, way.bank, done.kind, before_s, output, padding)
-
-
 def save_predicted(done: Predicted, folder: Path) -> list[Path]:
     """Write the picture of each classified cell as PNG into `folder`; the name is the cell's id made safe for a file."""
     paths: list[Path] = []
-    n_classified = int((done.table["predicted"] != "").sum())
-    for cell_id, figure in progress(predicted_cells(done), "Figures", total=n_classified):
-        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', cell_id).lstrip('.') or 'cell'}.png"
+    for k, cell_id in progress(enumerate(done.classified["cell_id"]), "Figures", total=len(done.classified)):
+        path = folder / f"{re.sub(r'[^A-Za-z0-9._-]+', '_', str(cell_id)).lstrip('.') or 'cell'}.png"
         while path in paths:  # two ids that differ only in what a file name cannot hold
             path = path.with_name(f"{path.stem}_.png")
         with files.atomic(path) as part:
-            figure.savefig(part, format="png", dpi=130)
+            predicted_cell(done, k).savefig(part, format="png", dpi=130)
         paths.append(path)
     return paths

@@ -2,94 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
-import matplotlib as mpl
 import numpy as np
 from matplotlib.figure import Figure, SubFigure
 
+from stslib.cohort import CLASSES
+from stslib.figures.panels import FREQUENCY_LABEL, house_style
 from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
-from stslib.scalograms import Bank, CloseUp
+from stslib.models.signals import Signals
+from stslib.scalograms import Bank
+from stslib.sweeps import typical_cells
 
 
-def examples(
-    cells: Mapping[str, tuple[np.ndarray, np.ndarray]],
-    bank: Bank,
-    kind: str,
-    before_s: float,
-    step_s: float,
-    close_up: CloseUp | None = None,
-    spikes_mv: Mapping[str, np.ndarray] | None = None,
-) -> Figure:
+@house_style
+def signal_examples(cells: Signals) -> Figure:
     """One cell of each class: the signal of its last channel, and that channel's scalogram as a network reads it.
+
+    The cell of each class is the one whose highest voltage is the class's median. Close-ups stand below, with the voltage
+    that they show.
 
     Parameters
     ----------
-    cells : mapping
-        Class to `(traces (c, n_samples) in mV, images (c, h, w))`, the close-up to the right where there is one.
-    bank : Bank
-        The wavelets.
-    kind : str
-        What the cells are (`stslib.figures.style.KIND_WORDS`).
-    before_s, step_s : float
-        Time before the step or the peak, and length of the step (0: an action potential), in s.
-    close_up : CloseUp, optional
-        What the close-ups show; their signal and scalogram come below.
-    spikes_mv : mapping, optional
-        Class to the voltage in the close-ups, `(c, n_close_up)` in mV; needed with `close_up`.
+    cells : Signals
+        From `models.prepare_signals`.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> from stslib.models import signals
+    >>> len(signal_examples(signals.example()).subfigs[0].axes)
+    5
     """
-    width = next(iter(cells.values()))[1].shape[-1] // (2 if close_up else 1)
-    images = {label: np.asarray(images[-1], np.float32) for label, (_, images) in cells.items()}
-    # As the networks' input transform does it: large coefficients are tamed by asinh.
+    made, typical = cells.made, typical_cells(list(cells.labels), cells.traces.max(axis=(1, 2)))
+    shown, close_up = {label: typical[label] for label in CLASSES if label in typical}, made.image.close_up
+    images = {label: np.asarray(cells.images[k, -1], np.float32) for label, k in shown.items()}
+    # As the networks' input transform does it: large coefficients are compressed by asinh.
     scale = float(np.quantile(np.abs(list(images.values())), 0.9)) or 1.0
-    tamed = {label: np.arcsinh(image / scale) for label, image in images.items()}
-    signals = {label: traces[-1] for label, (traces, _) in cells.items()}
-    with mpl.rc_context(RC):
-        figure = new_figure(10.0, 8.4 if close_up else 4.4)
-        parts = figure.subfigures(2 if close_up else 1, 1, squeeze=False)[:, 0]
-        unit, event = ("s", "step onset") if step_s else ("ms", "peak")
-        whole = {label: image[:, :width] for label, image in tamed.items()}
-        _rows(parts[0], signals, whole, bank, before_s, unit, f"Time from {event} ({unit})", scale)
-        if close_up is not None and spikes_mv is not None:
-            signals = {label: spikes_mv[label][-1] for label in cells}
-            beside = {label: image[:, width:] for label, image in tamed.items()}
-            words = "Time from the peak of the first spike (ms)"
-            _rows(parts[1], signals, beside, close_up.bank(bank), close_up.before_s, "ms", words, scale)
-        return say_kind(figure, kind)
+    images = {label: np.arcsinh(image / scale) for label, image in images.items()}
+    figure = new_figure(10.0, 8.4 if close_up else 4.4)
+    parts = figure.subfigures(2 if close_up else 1, 1, squeeze=False)[:, 0]
+    unit, event = ("s", "step onset") if made.sweeps.step_s else ("ms", "peak")
+    panels = {label: (cells.traces[k, -1], images[label][:, : made.image.width]) for label, k in shown.items()}
+    _rows(parts[0], panels, made.bank, made.sweeps.before_s, (unit, f"Time from {event} ({unit})", scale))
+    if close_up:
+        spikes_mv = close_up.cut(cells.traces[list(shown.values())], made.sweeps)[:, -1]
+        beside = [images[label][:, made.image.width :] for label in shown]
+        panels = dict(zip(shown, zip(spikes_mv, beside, strict=True), strict=True))
+        words = ("ms", "Time from the peak of the first spike (ms)", scale)
+        _rows(parts[1], panels, close_up.bank(made.bank), close_up.before_s, words)
+    return say_kind(figure, cells.kind)
 
 
 def _rows(
     figure: SubFigure,
-    signals: Mapping[str, np.ndarray],
-    tamed: Mapping[str, np.ndarray],
+    panels: dict[str, tuple[np.ndarray, np.ndarray]],
     bank: Bank,
     before_s: float,
-    unit: str,
-    time_label: str,
-    scale: float,
+    words: tuple[str, str, float],
 ) -> None:
-    """Signals over their images, a column a class."""
-    axes = figure.subplots(2, len(signals), sharex="all", sharey="row", height_ratios=(1, 1.3), squeeze=False)
-    limit = max(float(np.abs(image).max()) for image in tamed.values())
-    signed = any(bool((image < 0).any()) for image in tamed.values())
-    colours: dict[str, Any] = {"cmap": "magma", "vmin": 0, "vmax": limit}
-    if signed:
-        colours = {"cmap": "RdBu_r", "vmin": -limit, "vmax": limit}
-    factor = 1.0 if unit == "s" else 1000.0
-    drawn = None
-    for (above, below), (label, v_mv) in zip(axes.T, signals.items(), strict=True):
+    """Signals over their images, a column a class; `words` are the unit and label of time, and the scale of asinh."""
+    unit, time_label, scale = words
+    axes = figure.subplots(2, len(panels), sharex="all", sharey="row", height_ratios=(1, 1.3), squeeze=False)
+    limit = max(float(np.abs(image).max()) for _, image in panels.values())
+    signed = any(bool((image < 0).any()) for _, image in panels.values())
+    colours: dict[str, Any] = {"cmap": "RdBu_r", "vmin": -limit} if signed else {"cmap": "magma", "vmin": 0}
+    spaced, factor = np.linspace if bank.spacing == "linear" else np.geomspace, 1.0 if unit == "s" else 1000.0
+    for (above, below), (label, (v_mv, image)) in zip(axes.T, panels.items(), strict=True):
         times = (np.arange(len(v_mv)) / bank.rate_hz - before_s) * factor
         above.plot(times, v_mv, color=CLASS_COLOURS[label], lw=0.8)
         above.set_title(label)
-        image, low_hz = tamed[label], bank.frequencies_hz[0]
-        spaced = np.linspace if bank.spacing == "linear" else np.geomspace
-        edges = spaced(low_hz, bank.frequency_max_hz, image.shape[0] + 1)
+        edges_hz = spaced(bank.frequencies_hz[0], bank.frequency_max_hz, image.shape[0] + 1)
         columns = np.linspace(times[0], times[-1], image.shape[1] + 1)
-        drawn = below.pcolormesh(columns, edges, image, rasterized=True, **colours)
+        mesh = below.pcolormesh(columns, edges_hz, image, vmax=limit, rasterized=True, **colours)
         below.set_yscale(bank.spacing)
     figure.supxlabel(time_label, fontsize=RC["axes.labelsize"])
     axes[0, 0].set_ylabel("Voltage (mV)")
-    axes[1, 0].set_ylabel("Pseudo-frequency (Hz)")
-    if drawn is not None:
-        figure.colorbar(drawn, ax=axes[1].tolist(), label=f"asinh({bank.wavelet} / {scale:.3g})")
+    axes[1, 0].set_ylabel(FREQUENCY_LABEL)
+    figure.colorbar(mesh, ax=axes[1].tolist(), label=f"asinh({bank.wavelet} / {scale:.3g})")

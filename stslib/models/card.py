@@ -34,18 +34,8 @@ JOINT_FORMAT = 1
 class HeldOut:
     """What a network's calibration and training range follow from.
 
-    Attributes
-    ----------
-    labels : (n,) of str
-        Class of each cell.
-    proba : (n, 4) array
-        Probabilities of a training cell while a fold held it out, of a test cell by the refitted network.
-    train_idx, test_idx : int array
-        Positions of the two; the second may be empty.
-    folds : list of (fit, held_out)
-        Positions within `train_idx`.
-    described : DataFrame
-        `training_range.describe` of the `n` cells.
+    Class `(n,)` and probabilities `(n, 4)` of each cell, of a training cell while a fold held it out; positions of training
+    and test cells, the latter maybe none; folds within the training cells; the cells' `training_range.describe`.
     """
 
     labels: np.ndarray
@@ -91,18 +81,7 @@ def finish(card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], cells:
 class Model:
     """A model that a lab can use: one network, or several of which the mean probability counts.
 
-    Attributes
-    ----------
-    members : list of (network, input transform)
-        One, or several that answer together: one a seed, or of several architectures.
-    card : dict
-        Of the joint model, else of the first.
-    preprocessing : Preprocessing
-        From a recording to its image.
-    temperature : float
-        Of its calibration.
-    ranges : dict
-        Of its training cells (`training_range.fit`).
+    `card` is that of the joint model, else of the first; `ranges` are those of its training cells (`training_range.fit`).
     """
 
     members: list[tuple[nn.Module, InputTransform]]
@@ -122,16 +101,9 @@ def save_joint(
     members: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
     card: Mapping[str, Any],
 ) -> None:
-    """Write networks of one preprocessing that answer together, each in a folder of its own, and the card of their mean.
+    """Write networks of one preprocessing that answer together: each as `networks.save` does, in a folder of its name.
 
-    Parameters
-    ----------
-    folder : path
-        Created if needed; whole by itself, to be handed on.
-    members : mapping of name to (network, input transform, card)
-        As for `networks.save`; the name is that of the member's folder.
-    card : mapping
-        From `finish`, of the mean probability.
+    `card` is that of their mean probability, from `finish`. The folder is whole by itself, to be handed on.
     """
     folder = Path(folder)
     for name, (network, transform, own) in members.items():
@@ -167,10 +139,7 @@ def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
 def load(folder: str | Path) -> Model:
     """A model's folder, a joint model's, or a folder of several that were trained alike with other seeds.
 
-    Raises
-    ------
-    MissingInput, DamagedFile
-        There is none, it is damaged, of another version, or its card does not hold what new cells need.
+    Raises `MissingInput` or `DamagedFile` where there is none, or its card does not hold what new cells need.
     """
     folder = Path(folder).expanduser()
     joint: dict[str, Any] = {}
@@ -181,7 +150,6 @@ def load(folder: str | Path) -> Model:
     else:
         parts = sorted(path.parent for path in folder.glob("*/model.json"))
     if not parts:
-        networks.load(folder)  # says what is missing
         raise MissingInput(f"there is no model at {folder}; 05_deep_models makes it")
     found = [networks.load(part) for part in parts]
     cards = [card for _, _, card in found]
@@ -206,7 +174,7 @@ def load(folder: str | Path) -> Model:
             dict(card["training_range"]["ranges"]),
         )
     except (KeyError, TypeError, ValueError, ParameterError) as error:
-        said = f"no {error}" if isinstance(error, KeyError) else str(error)
+        what = f"no {error}" if isinstance(error, KeyError) else str(error)
         raise DamagedFile(
-            f"the card of {folder} does not hold what new cells need ({said}); make the model again (05_deep_models)"
+            f"the card of {folder} does not hold what new cells need ({what}); make the model again (05_deep_models)"
         ) from None

@@ -1,79 +1,92 @@
-"""From an HDF5 store of cells to scalograms and a cross-validated network, with the band, rate and number of sweeps free.
+"""Signals of one file of cells, long squares or single action potentials, as images for a network.
 
-Notebooks 02 and 03 take the paper's two sweeps at 4 kHz and 20 to 200 Hz. Here both are parameters, so that a file of single
-action potentials at 200 kHz goes the same way as one of long squares at 10 kHz.
+Notebooks 02 and 03 take the paper's two sweeps at 4 kHz and 20 to 200 Hz. Here the kind of signal decides what is read, so that
+single action potentials at 200 kHz are treated as long squares at 10 kHz are.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
-from typing import Any, Protocol
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 import pandas as pd
-from sklearn.svm import SVC
-from torch import nn
 
-from stslib import cohort, evaluation, networks, sweeps, training
-from stslib.models import card as modelcard
+from stslib import cohort, networks, sweeps, training
 from stslib.models import training_range
-from stslib.networks import InputTransform
-from stslib.recordings import Recording
-from stslib.scalograms import Preprocessing
-from stslib.support.errors import ParameterError, StsError
+from stslib.recordings import Recording, Sweep
+from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing
+from stslib.support.errors import ParameterError, StsError, one_of
 from stslib.support.files import mirror_path
+from stslib.sweeps import SweepSettings
 
-#: Word for the data of a store in metric records, by its layout; a store of sweeps says itself what it holds.
-ACTION_POTENTIALS = "action_potentials"
+#: How each kind of signal becomes an image. Long squares: a band that ends at 4 kHz, magnitudes (over many spikes signed
+#: coefficients would cancel), a close-up of the first spike. Action potentials: 3 ms of them, with their sign.
+SIGNALS = {
+    "sweeps": Preprocessing(
+        SweepSettings(rate_hz=10000.0),
+        Bank("mexh", 2.0, 4000.0, 48, "log", 10000.0, "L1"),
+        ImageSettings(48, 96, "magnitude", "edge", antialias=True, close_up=CloseUp()),
+    ),
+    "action_potentials": Preprocessing(
+        SweepSettings(rate_hz=50000.0, before_s=0.001, after_s=0.002, baseline="keep", n_sweeps=1, step_s=0.0),
+        Bank("mexh", 300.0, 12000.0, 48, "log", 50000.0, "L1"),
+        ImageSettings(48, 48, "coefficients", "edge", antialias=True),
+    ),
+}
 
 
-class Store(Protocol):
-    """A file of cells, such as `stslib.io.hdf5.Store`."""
-
-    path: Path
-    layout: str
-    kind: str
-
-    def cells(self) -> pd.DataFrame:
-        """One row a cell: cell_id, label, dataset, donor, split, published_split."""
-        ...
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """The recordings of `cell_ids`."""
-        ...
+def preprocessing(signal: str, settings: Mapping[str, Any]) -> Preprocessing:
+    """That of a kind of signal, with single numbers changed: `frequency_max_hz`, `n_sweeps`, `close_up` (true or false), ..."""
+    one_of("signal", signal, SIGNALS)
+    values = SIGNALS[signal].as_dict()
+    parts = [values["sweeps"], values["bank"], values["image"]]
+    known = sorted({name for part in parts for name in part})
+    for name, value in settings.items():
+        if name not in known:
+            raise ParameterError(f"settings have no {name!r}; they take: {', '.join(known)}")
+        for part in parts:
+            part.update({name: value} if name in part else {})
+    values["bank"]["n_frequencies"] = settings.get("n_frequencies", values["image"]["height"])
+    if "close_up" in settings:
+        values["image"]["close_up"] = asdict(CloseUp()) if settings["close_up"] else None
+    if close_up := values["image"]["close_up"]:
+        close_up["frequency_max_hz"] = min(close_up["frequency_max_hz"], values["sweeps"]["rate_hz"] / 2)
+    return Preprocessing.from_dict(values)
 
 
 @dataclass(frozen=True)
 class Signals:
-    """The cells of a store, prepared.
+    """The cells of a file that have a class and the wanted sweeps, prepared.
 
     Attributes
     ----------
-    cells : DataFrame
-        One row a cell that is kept, as `Store.cells`.
-    left_out : DataFrame
-        Cells without the sweeps or the class: cell_id, reason, detail.
-    table : DataFrame
-        What `sweeps.extract` tells of the kept cells.
+    cells, table : DataFrame
+        One row a cell: as the file describes it, and as `sweeps.extract` does.
+    excluded : DataFrame
+        The other cells: cell_id, reason, detail.
     traces : (n, c, n_samples) float32
-        Their sweeps in mV.
+        Sweeps in mV.
     images : (n, c, height, width) float16
         Their scalograms, with the close-ups to the right where there are any.
-    preprocessing : Preprocessing
-        All numbers of the way here, for the model card.
+    made : Preprocessing
+        How the images were made.
+    inside, outside : int array
+        Cells to cross-validate, and the others: the holdout.
     data, kind : str
         Word for metric records, and what the voltages are (`stslib.recordings.KINDS`).
     """
 
     cells: pd.DataFrame
-    left_out: pd.DataFrame
     table: pd.DataFrame
+    excluded: pd.DataFrame
     traces: np.ndarray
     images: np.ndarray
-    preprocessing: Preprocessing
+    made: Preprocessing
+    inside: np.ndarray
+    outside: np.ndarray
     data: str
     kind: str
 
@@ -84,175 +97,147 @@ class Signals:
         return labels
 
     @property
-    def whole(self) -> np.ndarray:
-        """The images without their close-ups."""
-        return self.images[..., : self.preprocessing.image.width]
+    def cell_ids(self) -> list[str]:
+        """Ids of the cells to cross-validate."""
+        return list(self.cells["cell_id"].iloc[self.inside])
 
     @cached_property
     def described(self) -> pd.DataFrame:
         """The simple numbers of each cell that a model's training range is made from (`training_range.describe`)."""
-        return training_range.describe(self.whole, self.traces, self.table)
+        return training_range.describe(self.images[..., : self.made.image.width], self.traces, self.table)
 
-    @cached_property
-    def spikes_mv(self) -> np.ndarray | None:
-        """The voltage in the close-ups, `(n, c, n_close_up)`, or None."""
-        close_up = self.preprocessing.image.close_up
-        return None if close_up is None else close_up.cut(self.traces, self.preprocessing.sweeps)
+    def counts(self) -> pd.DataFrame:
+        """Cells of each class that are cross-validated, and those of the holdout."""
+        part = np.where(np.isin(np.arange(len(self.cells)), self.inside), "cross-validated", "holdout")
+        return pd.crosstab(self.labels, part).reindex(list(cohort.CLASSES))
 
+    def recipes(
+        self, models: Sequence[str], weights: str, regularisation: str, **changes: Any
+    ) -> dict[str, training.Recipe]:
+        """The recipe of each network of a list such as `["compact", "mobilenet_v2:imagenet"]`.
 
-def prepare(store: Store, preprocessing: Preprocessing, n_jobs: int = 1) -> Signals:
-    """Sweeps and scalograms of all cells of a store that have a class; `n_jobs` processes read and prepare sweeps.
-
-    Raises
-    ------
-    StsError
-        No cell is left.
-    """
-    cells = cohort.account(store.cells(), {})
-    known = cells[cells["reason"] == ""]
-    traces, table = sweeps.extract(store.recordings(known["cell_id"]), preprocessing.sweeps, n_jobs, total=len(known))
-    kept = (table["reason"] == "").to_numpy()
-    left_out = pd.concat(
-        [cells[cells["reason"] != ""][["cell_id", "reason"]], table[~kept][["cell_id", "reason", "detail"]]]
-    )
-    if not kept.any():
-        raise StsError(f"no cell of {store.path.name} can be used, first: {left_out['reason'].iloc[0]}")
-    images = preprocessing.draw(traces, "Scalograms")
-    data = ACTION_POTENTIALS if store.layout == ACTION_POTENTIALS else store.kind
-    return Signals(
-        known[kept].reset_index(drop=True), left_out.reset_index(drop=True), table[kept].reset_index(drop=True),
-        traces, images, preprocessing, data, store.kind,
-    )  # fmt: skip
+        `:imagenet` starts from `weights` (as for `networks.build`, or `mirror:NAME`), the others from random ones.
+        `regularisation` is a name of `training.REGULARISATIONS`; `changes` are those of `training.recipe`.
+        """
+        changes = {**changes, **training.REGULARISATIONS[regularisation]}
+        found = {}
+        for name in models:
+            architecture, pretrained = _split_name(name)
+            start = str(mirror_path(weights)) if pretrained else "none"
+            own = training.recipe(architecture, "signals", weights=start, **changes)
+            # With a close-up the images are twice as wide.
+            found[name] = own.with_changes({"width": own.width * (2 if self.made.image.close_up else 1)})
+        return found
 
 
-def divide(cells: Signals, cv_split: str) -> tuple[np.ndarray, np.ndarray]:
-    """Positions of the cells to cross-validate, and of the others.
+def _split_name(name: str) -> tuple[str, bool]:
+    """Architecture, and whether it starts from ImageNet weights."""
+    architecture, colon, start = name.partition(":")
+    if architecture not in networks.ARCHITECTURES or (colon and start != "imagenet"):
+        raise ParameterError(
+            f"architectures hold {name!r}; name {', '.join(networks.ARCHITECTURES)}, as they are or with :imagenet"
+        )
+    return architecture, bool(colon)
+
+
+def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse parameters of notebook 08 before it runs: settings that a signal has not, networks that there are not."""
+    preprocessing(parameters["signal"], parameters["settings"])
+    for name in parameters["architectures"]:
+        _split_name(name)
+
+
+def _arrays(*arrays: np.ndarray) -> Any:
+    return arrays
+
+
+def example() -> Signals:
+    """Eight made-up action potentials of two classes, prepared: for the examples of this room."""
+    times_ms, rng, recordings = np.arange(600) / 200 - 1, np.random.default_rng(0), []
+    for k in range(8):
+        width_ms = 0.2 if k < 4 else 0.4
+        v_mv = 80 * np.exp(-((times_ms / width_ms) ** 2)) - 60 + rng.normal(size=600)
+        reader = partial(_arrays, v_mv, np.full(600, np.nan))
+        sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, reader, 1)
+        recordings.append(Recording(str(k), "Clamp", "real", (sweep,)))
+    cells = pd.DataFrame({"cell_id": list("01234567"), "label": ["Pvalb"] * 4 + ["Sst"] * 4, "dataset": "Clamp"})
+    settings = {"height": 32, "width": 32, "frequency_min_hz": 2000.0}
+    return prepare_signals(cells.assign(donor="", split=""), recordings, "action_potentials", settings)
+
+
+def prepare_signals(
+    cells: pd.DataFrame,
+    recordings: Iterable[Recording],
+    signal: str = "sweeps",
+    settings: Mapping[str, Any] | None = None,
+    cv_split: str = "",
+    n_jobs: int = 1,
+) -> Signals:
+    """Sweeps and scalograms of all cells of a file that have a class.
 
     Parameters
     ----------
-    cells : Signals
-        Prepared cells.
+    cells : DataFrame
+        One row a cell: cell_id, label, published_split (the attribute `split` of the file), ...
+    recordings : iterable of Recording
+        Of these cells.
+    signal : {"sweeps", "action_potentials"}
+        What each recording holds: long squares, or one action potential. It decides sweeps, band and image (`SIGNALS`).
+    settings : mapping, optional
+        Single numbers of these that differ: fields of `SweepSettings`, `Bank` and `ImageSettings`.
     cv_split : str
-        The attribute `split` of the first; "" takes all cells.
+        Only cells of this split are cross-validated, the others are the holdout; "" takes all cells.
+    n_jobs : int
+        Processes that read and prepare sweeps.
+
+    Returns
+    -------
+    Signals
 
     Raises
     ------
     ParameterError
-        No cell has that split.
+        An unknown setting, a value out of its range, or no cell of that split.
+    StsError
+        No cell can be used.
+
+    Examples
+    --------
+    >>> from stslib.recordings import Sweep
+    >>> spike_mv = 80 * np.exp(-(((np.arange(600) - 200) / 40) ** 2)) - 60  # 3 ms at 200 kHz, the peak at 1 ms
+    >>> sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (spike_mv, np.full(600, np.nan)), 1)
+    >>> cells = pd.DataFrame({"cell_id": ["a"], "label": "Pvalb", "dataset": "Clamp", "donor": "", "split": ""})
+    >>> recordings = [Recording("a", "Clamp", "real", (sweep,))]
+    >>> prepare_signals(cells, recordings, "action_potentials", {"width": 24, "frequency_min_hz": 2000.0}).images.shape
+    (1, 1, 48, 24)
     """
-    split = cells.cells["published_split"]
+    made = preprocessing(signal, settings or {})
+    accounted = cohort.account(cells, {})
+    known = accounted[accounted["reason"] == ""]
+    kinds: set[str] = set()
+
+    def wanted() -> Iterable[Recording]:
+        names = set(known["cell_id"])
+        for recording in recordings:
+            if recording.cell_id in names:
+                kinds.add(recording.kind)
+                yield recording
+
+    traces, table = sweeps.extract(wanted(), made.sweeps, n_jobs=n_jobs, total=len(known))
+    known = known.set_index("cell_id").loc[table["cell_id"]].reset_index()
+    usable = (table["reason"] == "").to_numpy()
+    unlabelled = accounted.loc[accounted["reason"] != "", ["cell_id", "reason"]]
+    excluded = pd.concat([unlabelled, table.loc[~usable, ["cell_id", "reason", "detail"]]], ignore_index=True)
+    if not usable.any():
+        reason = f", first: {excluded['reason'].iloc[0]}" if len(excluded) else ""
+        raise StsError(f"no cell of the file can be used with signal {signal!r}{reason}")
+    images = made.draw(traces, "Scalograms")
+    used, table = known[usable].reset_index(drop=True), table[usable].reset_index(drop=True)
+    split = used["published_split"] if "published_split" in used else pd.Series("", index=used.index)
     inside = np.flatnonzero((split == cv_split) | (cv_split == ""))
     if not len(inside):
-        known = ", ".join(repr(name) for name in sorted(set(split)))
-        raise ParameterError(f"cv_split is {cv_split!r}, and no cell has that split; the file has: {known}")
-    return inside, np.setdiff1d(np.arange(len(split)), inside)
-
-
-def recipes(models: Sequence[str], weights: str, close_up: bool, **changes: Any) -> dict[str, training.Recipe]:
-    """The recipe of each network of a list such as `["compact", "mobilenet_v2:imagenet"]`.
-
-    Parameters
-    ----------
-    models : list of str
-        Architectures; `:imagenet` starts from `weights`, the others start from random ones.
-    weights : str
-        As for `networks.build`, or `mirror:NAME`.
-    close_up : bool
-        Whether the images hold a close-up: they are then twice as wide.
-    **changes
-        As for `training.recipe`.
-    """
-    found = {}
-    for name in models:
-        architecture, _, start = name.partition(":")
-        own = training.recipe(
-            architecture, "signals", weights=str(mirror_path(weights)) if start else "none", **changes
-        )
-        found[name] = own.with_changes({"width": (1 + close_up) * own.width})
-    return found
-
-
-def kernel_machine(
-    traces: np.ndarray, labels: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
-) -> np.ndarray:
-    """A support vector machine with an RBF kernel on the raw traces, as a simple thing to compare with.
-
-    Parameters
-    ----------
-    traces : (n, n_samples) array
-        In mV.
-    labels : (n,) of str
-        Classes.
-    folds : list of (fit_idx, held_out_idx)
-        Every cell is held out once.
-
-    Returns
-    -------
-    (n, 4) array
-        1 for the class that is named, else 0: it gives no probabilities.
-    """
-    proba = np.zeros((len(labels), len(cohort.CLASSES)))
-    for fit_idx, held in folds:
-        said = SVC(C=100, gamma="scale").fit(traces[fit_idx], labels[fit_idx]).predict(traces[held])
-        proba[held, cohort.class_index(said)] = 1
-    return proba
-
-
-def pooled_interval(
-    labels: np.ndarray, proba: np.ndarray, metric: str, n: int, seed: int
-) -> tuple[float, float, float]:
-    """A score over all held-out cells together, and the 95 % bootstrap interval over cells: `(value, low, high)`."""
-    said = evaluation.predicted(proba)
-    low, high = evaluation.interval(evaluation.bootstrap(labels, said, n, seed)[metric])
-    return evaluation.score(metric, labels, said), low, high
-
-
-@dataclass(frozen=True)
-class CrossValidated:
-    """Networks on the cells `inside` of a file, in cross-validation.
-
-    Attributes
-    ----------
-    inside : int array
-        Cells that were cross-validated.
-    folds : list of (fit, held_out)
-        Positions within `inside`.
-    proba : mapping of name to (n_inside, 4) array
-        Probabilities of each model while a fold held the cell out, and of `mean` where there are several.
-    records : list of dict
-        Metric records of all models.
-    """
-
-    inside: np.ndarray
-    folds: Sequence[tuple[np.ndarray, np.ndarray]]
-    proba: Mapping[str, np.ndarray]
-    records: Sequence[Mapping[str, Any]]
-
-    def card(self, own: Mapping[str, Any], name: str, signals: Signals) -> dict[str, Any]:
-        """The whole card of the model `name`; `own` is that of its refit (`training.refit`)."""
-        records = [record for record in self.records if record["model"] == name]
-        every, none = np.arange(len(self.inside)), np.array([], dtype=np.int64)
-        labels, described = signals.labels[self.inside], signals.described.iloc[self.inside]
-        held_out = modelcard.HeldOut(labels, self.proba[name], every, none, self.folds, described)
-        return modelcard.finish(own, records, held_out)
-
-
-def save_models(
-    folder: str | Path,
-    fitted: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
-    card: Mapping[str, Any],
-    signals: Signals,
-    scored: CrossValidated,
-) -> None:
-    """Save each network for `sts predict` in a folder of its own, and several of them together as `mean`.
-
-    `fitted` maps a name to (network, input transform, card), fitted on all cells; `card` holds what all have in common.
-    """
-    members = {
-        name.replace(":", "-"): (network, transform, scored.card(own, name, signals))
-        for name, (network, transform, own) in fitted.items()
-    }
-    for name, (network, transform, own) in members.items():
-        networks.save(Path(folder) / name, network, transform, own)
-    if len(members) > 1:
-        modelcard.save_joint(Path(folder) / "mean", members, scored.card(card, "mean", signals))
+        names = ", ".join(repr(name) for name in sorted(set(split)))
+        raise ParameterError(f"cv_split is {cv_split!r}, and no cell has that split; the file has: {names}")
+    outside, kind = np.setdiff1d(np.arange(len(used)), inside), min(kinds)
+    data = signal if signal == "action_potentials" else kind
+    return Signals(used, table, excluded, traces, images, made, inside, outside, data, kind)

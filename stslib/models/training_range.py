@@ -1,9 +1,8 @@
 """Is a cell like those that a model was trained on? Simple numbers of its sweeps, against their range in the training cells.
 
 A network names a class for anything: a sweep that was recorded with the wrong gain, or noise. So a model card holds, for
-each of a few numbers that an electrophysiologist knows, the range of the training cells, and a cell outside of one is
-marked, with the number and the range. A cell inside of all may still be unlike the training cells in ways that these
-numbers do not see.
+each of a few numbers that an electrophysiologist knows, the range of the training cells; a cell outside of one is marked,
+with the number and the range. A cell inside of all may still be unlike the training cells in ways that these numbers miss.
 """
 
 from __future__ import annotations
@@ -19,45 +18,49 @@ from stslib.support.errors import DamagedFile
 #: The central share of the training cells whose range is taken, and how far it is widened to either side (of its width):
 #: a new cell of the same kind may well lie a little outside of a few hundred others.
 CENTRAL, MARGIN = 0.99, 0.5
-
 #: Bands of a scalogram, as shares of its rows.
 BANDS = {"low": (0.0, 1 / 3), "middle": (1 / 3, 2 / 3), "high": (2 / 3, 1.0)}
-
-#: Columns of the sweep table that are told, and how they are called.
-_TOLD = {
+#: Columns of the sweep table that count, and what they are called.
+MEASURED = {
     "rheobase_pa": "current of the first sweep (pA)",
     "rheobase_spikes": "spikes of the first sweep",
     "partner_spikes": "spikes of the second sweep",
     "rest_mv": "potential before the step (mV)",
 }
-_SWEEPS = ("first sweep", "second sweep", "third sweep")
+SWEEPS = ("first sweep", "second sweep", "third sweep")
 
 
 def describe(
     images: np.ndarray, sweeps_mv: np.ndarray | None = None, table: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Simple numbers of each cell.
+    """Simple numbers of each cell, one row a cell, for the training range of a model.
 
     Parameters
     ----------
     images : (n, c, h, w) array
-        Their stored scalograms, rows from the lowest frequency to the highest.
+        Stored scalograms, rows from the lowest frequency to the highest.
     sweeps_mv : (n, c, n_samples) array, optional
-        The prepared sweeps of each cell, in mV.
+        The prepared sweeps, in mV.
     table : DataFrame, optional
         A row a cell, as of `sweeps.extract`: current, spikes and potential before the step, where they are known.
 
     Returns
     -------
     DataFrame
-        One row a cell; the columns are named in words, with units.
+        The columns are named in words, with units.
+
+    Examples
+    --------
+    >>> described = describe(np.ones((2, 1, 6, 8)), np.zeros((2, 1, 100)))
+    >>> list(described)[:2]
+    ['highest value of the first sweep (mV)', 'lowest value of the first sweep (mV)']
     """
     found: dict[str, np.ndarray] = {}
-    for column, words in _TOLD.items():
+    for column, words in MEASURED.items():
         if table is not None and column in table:
             found[words] = pd.to_numeric(table[column], errors="coerce").to_numpy(dtype=float, na_value=np.nan)
     height = images.shape[2]
-    for channel, name in zip(range(images.shape[1]), _SWEEPS, strict=False):
+    for channel, name in zip(range(images.shape[1]), SWEEPS, strict=False):
         if sweeps_mv is not None:
             traces = np.asarray(sweeps_mv[:, channel], dtype=np.float32)
             found[f"highest value of the {name} (mV)"] = traces.max(axis=1).astype(float)
@@ -70,17 +73,13 @@ def describe(
 
 
 def fit(described: pd.DataFrame) -> dict[str, list[float]]:
-    """The range of each number over the training cells, `{name: [low, high]}`, widened by `MARGIN`.
-
-    A number that is missing for every cell has no range.
-    """
+    """The range of each number over the training cells, `{name: [low, high]}`, widened by `MARGIN`; none without values."""
     ranges = {}
     for name, values in described.items():
         known = values.to_numpy(dtype=float)
         known = known[np.isfinite(known)]
         if len(known):
-            tail = (1 - CENTRAL) / 2
-            low, high = np.quantile(known, [tail, 1 - tail])
+            low, high = np.quantile(known, [(1 - CENTRAL) / 2, (1 + CENTRAL) / 2])
             margin = MARGIN * (high - low)
             lowest = low - margin if known.min() < 0 else max(0.0, low - margin)  # no count and no current below 0
             ranges[str(name)] = [float(lowest), float(high + margin)]
@@ -88,26 +87,20 @@ def fit(described: pd.DataFrame) -> dict[str, list[float]]:
 
 
 def outside(described: pd.DataFrame, ranges: Mapping[str, Any]) -> list[str]:
-    """Why each cell lies outside of the training range: one line a cell, "" for a cell inside of it.
+    """Why each cell lies outside of the training range: one line a cell, "" inside of it; `DamagedFile` for other ranges.
 
-    Raises
-    ------
-    DamagedFile
-        Ranges that are not pairs of numbers.
+    A number that is missing (NaN) does not count.
     """
     try:
         limits = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
     except (TypeError, ValueError, AttributeError) as error:
         raise DamagedFile(f"the model's training range is damaged ({error}); use an unaltered model") from error
-    lines: list[list[str]] = [[] for _ in range(len(described))]
-    for name, (low, high) in limits.items():
-        if name not in described:
-            continue
-        for place, value in enumerate(described[name].to_numpy(dtype=float)):
-            if np.isfinite(value) and not low <= value <= high:
-                lines[place].append(f"{name} is {value:.3g}, in training {low:.3g} to {high:.3g}")
-            elif np.isnan(value):
-                continue  # not told by this source: not judged
-            elif np.isinf(value):
-                lines[place].append(f"{name} is infinite")
-    return ["; ".join(reasons) for reasons in lines]
+    reasons: list[list[str]] = [[] for _ in range(len(described))]
+    for name in filter(described.__contains__, limits):
+        low, high = limits[name]
+        for of_cell, value in zip(reasons, described[name].to_numpy(dtype=float), strict=True):
+            if np.isinf(value):
+                of_cell.append(f"{name} is infinite")
+            elif not np.isnan(value) and not low <= value <= high:
+                of_cell.append(f"{name} is {value:.3g}, in training {low:.3g} to {high:.3g}")
+    return ["; ".join(of_cell) for of_cell in reasons]

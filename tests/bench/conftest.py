@@ -49,12 +49,13 @@ def measure(benchmark) -> Callable[..., Any]:
         *,
         rounds: int = 5,
         error: Callable[[Any], float] | None = None,
-        note: str = "",
+        note: str | Callable[[Any], str] = "",
         memory: bool = True,
     ) -> Any:
         """`function(*inputs())`; both are functions at the top of a module (or functools.partial of such).
 
-        `error` takes the result and gives its relative error. Fewer than five `rounds` are said in the record.
+        `error` takes the result and gives its relative error; so may `note`, for its text.
+        Fewer than five `rounds` are said in the record.
         """
         peak_mb = peak_of(function, inputs) if memory else None
         spent: list[float] = []
@@ -74,7 +75,7 @@ def measure(benchmark) -> Callable[..., Any]:
             "relative_error": None if error is None else float(error(result)),
             "cpu_seconds": statistics.median(spent[-rounds:]),
             "rounds": rounds,
-            "note": note,
+            "note": note(result) if callable(note) else note,
             "commit": git_commit(project_root()),
             "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),

@@ -1,0 +1,278 @@
+"""Networks on the signals of one file of cells: cross-validated, set beside a classical classifier, refitted and saved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stslib import cohort, evaluation, networks, training
+from stslib.models import card as modelcard
+from stslib.models.signals import Signals
+
+
+@dataclass(frozen=True)
+class CrossValidated:
+    """Models of the cells `inside` of a file, each cell predicted while a fold held it out.
+
+    Attributes
+    ----------
+    cells : Signals
+        The file's cells.
+    folds : list of (fit, held_out)
+        Positions within `inside`.
+    seed : int
+        Of folds and networks.
+    recipes : mapping of name to Recipe
+        The networks.
+    proba : dict of name to (n_inside, 4) array
+        Of each model: the networks, their `mean` where there are several, the classical one where it was added.
+    classical : str
+        Name of that one, or "".
+    """
+
+    cells: Signals
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]
+    seed: int
+    recipes: Mapping[str, training.Recipe]
+    proba: dict[str, np.ndarray]
+    classical: str = ""
+
+    @property
+    def labels(self) -> np.ndarray:
+        """Class of each cross-validated cell."""
+        return self.cells.labels[self.cells.inside]
+
+    @cached_property
+    def records(self) -> list[dict[str, Any]]:
+        """Metric records of all models."""
+        scored = (
+            evaluation.cv_scores(self.labels, proba, self.folds, name, self.cells.data)
+            for name, proba in self.proba.items()
+        )
+        return [record for records in scored for record in records]
+
+    def score(self, name: str, metric: str = "balanced_accuracy") -> float:
+        """Mean of a metric over the folds."""
+        return next(float(r["value"]) for r in self.records if (r["model"], r["metric"]) == (name, metric))
+
+    @property
+    def best(self) -> str:
+        """The network of the highest balanced accuracy."""
+        return max(self.recipes, key=self.score)
+
+    def predicted(self, name: str) -> np.ndarray:
+        """The class that a model predicts for each cell."""
+        return np.asarray(evaluation.predicted(self.proba[name]))
+
+    def with_classical(self, features: pd.DataFrame | None = None) -> CrossValidated:
+        """Add LightGBM, with its settings as they come, on a table of features; without one, an SVM on the raw traces.
+
+        The SVM gives no probabilities: 1 for the class that it predicts, else 0.
+        """
+        if features is not None:
+            from stslib import baseline
+
+            proba = baseline.cross_validate(features, self.labels, {}, self.folds, self.seed, 1)
+            return replace(self, proba={**self.proba, "lightgbm": proba}, classical="lightgbm")
+        from sklearn.svm import SVC
+
+        traces, proba = self.cells.traces[self.cells.inside, 0], np.zeros((len(self.labels), len(cohort.CLASSES)))
+        for fit_idx, held_idx in self.folds:
+            named = SVC(C=100, gamma="scale").fit(traces[fit_idx], self.labels[fit_idx]).predict(traces[held_idx])
+            proba[held_idx, cohort.class_index(named)] = 1
+        return replace(self, proba={**self.proba, "svm": proba}, classical="svm")
+
+    def predictions(self) -> pd.DataFrame:
+        """One row a cell and model: cell_id, label, model, the four probabilities."""
+        about = self.cells.cells.loc[self.cells.inside, ["cell_id", "label"]]
+        columns = [f"p:{name}" for name in cohort.CLASSES]
+        tables = [about.assign(model=n, **dict(zip(columns, p.T, strict=True))) for n, p in self.proba.items()]
+        return pd.concat(tables, ignore_index=True)
+
+    def summary(self, n_bootstrap: int = 2000) -> pd.DataFrame:
+        """Scores of each model: mean of the folds; pooled over all cells, with its 95 % bootstrap interval; n."""
+        rows = []
+        for name in self.proba:
+            drawn = evaluation.bootstrap(self.labels, self.predicted(name), n_bootstrap, self.seed)
+            for metric in ("weighted_f1", "balanced_accuracy", "accuracy"):
+                pooled = evaluation.score(metric, self.labels, self.predicted(name))
+                low, high = evaluation.interval(drawn[metric])
+                rows.append((name, metric, self.score(name, metric), pooled, low, high, len(self.labels)))
+        return pd.DataFrame(rows, columns=["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"])
+
+    def comparison(self, n_bootstrap: int = 2000) -> dict[str, Any]:
+        """The best network against the classical model, balanced accuracy: difference and its 95 % interval."""
+        found = evaluation.compare(
+            self.labels,
+            self.predicted(self.best),
+            self.predicted(self.classical),
+            "balanced_accuracy",
+            n_bootstrap,
+            self.seed,
+        )
+        names = {"network": self.best, "classical": self.classical}
+        return {**names, "difference": found.value, "low": found.low, "high": found.high}
+
+
+def cross_validate_signals(
+    cells: Signals,
+    recipes: Mapping[str, training.Recipe],
+    folder: str | Path,
+    n_folds: int = 5,
+    seed: int = 2026,
+    n_jobs: int = 1,
+) -> CrossValidated:
+    """Networks in stratified cross-validation on the cells of a file, and the mean of their probabilities.
+
+    Whatever is measured on cells (the scale of an image, its mean) is measured on the fitting part of a fold. The number
+    of epochs is fixed, so no held-out cell chooses anything.
+
+    Parameters
+    ----------
+    cells : Signals
+        From `prepare_signals`.
+    recipes : mapping of name to Recipe
+        From `Signals.recipes`.
+    folder : path
+        Where finished folds are kept, so that a run that was stopped goes on.
+    n_folds, seed : int
+        Folds, and the seed of folds and networks.
+    n_jobs : int
+        Folds at a time, each in its own process.
+
+    Returns
+    -------
+    CrossValidated
+
+    Examples
+    --------
+    >>> from stslib.models import signals
+    >>> cells = signals.example()
+    >>> recipes = cells.recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
+    >>> import tempfile
+    >>> scored = cross_validate_signals(cells, recipes, tempfile.mkdtemp(), n_folds=2)
+    >>> scored.with_classical().summary(100)["model"].unique().tolist()
+    ['compact', 'svm']
+    """
+    training_set = training.TrainingSet(cells.images[cells.inside], cells.labels[cells.inside])
+    folds, proba = cohort.folds(training_set.labels, n_folds, seed), {}
+    for name, recipe in recipes.items():
+        own = Path(folder) / name.replace(":", "-")
+        proba[name], _ = training.cross_validate(recipe, training_set, folds, seed, own, n_jobs)
+    if len(recipes) > 1:
+        proba["mean"] = np.mean(list(proba.values()), axis=0)
+    return CrossValidated(cells, folds, seed, recipes, proba)
+
+
+def fit_signals(
+    scored: CrossValidated, about: Mapping[str, Any], folder: str | Path, scratch: str | Path, n_jobs: int = 1
+) -> list[dict[str, Any]]:
+    """Fit each network on all cells and save it for `sts predict`; several of them together as `mean`.
+
+    Where cells took no part in the cross-validation, networks that were fitted on the others predict them first, once: that
+    is the holdout.
+
+    Parameters
+    ----------
+    scored : CrossValidated
+        From `cross_validate_signals`; its folds give the calibration.
+    about : mapping
+        What all model cards say: `run`, ...
+    folder : path
+        Gets a folder a model.
+    scratch : path
+        Where finished fits are kept, so that a run that was stopped goes on.
+    n_jobs : int
+        Seeds at a time, each in its own process.
+
+    Returns
+    -------
+    list of dict
+        Metric records, those of the cross-validation and of the holdout.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> from stslib.models import signals
+    >>> cells = signals.example()
+    >>> recipes = cells.recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
+    >>> scored = cross_validate_signals(cells, recipes, tempfile.mkdtemp(), n_folds=2)
+    >>> models = Path(tempfile.mkdtemp())
+    >>> records = fit_signals(scored, {"run": "example"}, models, tempfile.mkdtemp())
+    >>> sorted(path.name for path in (models / "compact").iterdir())
+    ['model.json', 'model.safetensors']
+    """
+    cells, records, fitted, unseen = scored.cells, list(scored.records), {}, {}
+    common = {"data": cells.data, "seed": scored.seed, "test_cells": len(cells.outside), **about}
+    common["preprocessing"] = cells.made.as_dict()
+    every = training.TrainingSet(cells.images, cells.labels)
+    for name, recipe in scored.recipes.items():
+        own, epochs = Path(scratch) / name.replace(":", "-"), recipe.fit.max_epochs
+        if len(cells.outside):
+            held = training.refit(recipe, epochs, every.only(cells.inside), scored.seed, own / "inside", common, n_jobs)
+            unseen[name] = training.predict_proba(held.model, held.transform, cells.images, cells.outside)
+        whole = training.refit(recipe, epochs, every, scored.seed, own / "all", common, n_jobs)
+        fitted[name] = (whole.model, whole.transform, dict(whole.card or {}))
+    if len(unseen) > 1:
+        unseen["mean"] = np.mean(list(unseen.values()), axis=0)
+    for name, proba in unseen.items():
+        records += evaluation.scores(cells.labels[cells.outside], proba, name, cells.data, "holdout", seed=scored.seed)
+    described, none = cells.described.iloc[cells.inside], np.array([], dtype=np.int64)
+
+    def card(own: Mapping[str, Any], name: str) -> dict[str, Any]:
+        inside = np.arange(len(cells.inside))
+        held_out = modelcard.HeldOut(scored.labels, scored.proba[name], inside, none, scored.folds, described)
+        return modelcard.finish(own, [record for record in records if record["model"] == name], held_out)
+
+    members = {name.replace(":", "-"): (*parts[:2], card(parts[2], name)) for name, parts in fitted.items()}
+    for name, (network, transform, own_card) in members.items():
+        networks.save(Path(folder) / name, network, transform, own_card)
+    if len(members) > 1:
+        modelcard.save_joint(Path(folder) / "mean", members, card(common, "mean"))
+    return records
+
+
+def signals_conclusion(scored: CrossValidated, comparison: Mapping[str, Any]) -> str:
+    """What the comparison of a network with a classical classifier says, in Markdown.
+
+    Parameters
+    ----------
+    scored : CrossValidated
+        The models.
+    comparison : mapping
+        `CrossValidated.comparison`.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> scored = SimpleNamespace(cells=SimpleNamespace(data="action_potentials", kind="real"))
+    >>> gap = {"network": "compact", "classical": "svm", "difference": 0.012, "low": -0.01, "high": 0.03}
+    >>> print(signals_conclusion(scored, gap).splitlines()[0])
+    - compact against svm on the same cells, balanced accuracy: +1.2 points (95 % interval -1.0 to +3.0).
+    """
+    difference, low, high = (100 * comparison[key] for key in ("difference", "low", "high"))
+    what = f"The cells are {scored.cells.kind}."
+    if scored.cells.data == "action_potentials":
+        what = (
+            "Each is one recorded action potential. The score says what its shape tells of the class; it says nothing of "
+            "spike trains."
+        )
+    elif scored.cells.kind == "hybrid":
+        what = (
+            "The spike times come from fitted models and the spikes' shape from recordings, so the score is that of hybrid "
+            "cells, not of recordings."
+        )
+    return (
+        f"- {comparison['network']} against {comparison['classical']} on the same cells, balanced accuracy: "
+        f"{difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).\n- {what}"
+    )
