@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,17 +10,18 @@ import pandas as pd
 import pytest
 from sklearn import metrics as sk
 
-from stslib import audit, baseline, cohort, evaluation
-from stslib.audit import importance
+from stslib import audit, baseline, cohort, evaluation, features, figures, io
+from stslib.audit import checks, rigs, transfer
+from stslib.audit import sweeps as audited_sweeps
 from stslib.cohort import CLASSES
-from stslib.figures import audit as pictures
 from stslib.press import parameters
 from stslib.press.runner import available, read_profile
-from stslib.press.stage import Stage
+from stslib.recordings import Recording
 from stslib.support.errors import ParameterError, StsError
+from tests.test_features import shared_table, sweep
 
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
-QUICK = baseline.boosted(SMALL)
+QUICK = baseline.Learner("lightgbm", SMALL)
 
 
 def cells(n: int = 800, seed: int = 0, shift: float = 0.0) -> tuple[pd.DataFrame, np.ndarray, np.ndarray]:
@@ -36,54 +38,54 @@ def cells(n: int = 800, seed: int = 0, shift: float = 0.0) -> tuple[pd.DataFrame
 # --- rigs ---------------------------------------------------------------------------------------------------------------
 
 
-def test_features_that_know_only_the_class_do_not_tell_the_rig() -> None:
+def test_features_that_know_only_the_class_do_not_predict_the_rig() -> None:
     """The classes have other shares in the two sets: a plain classifier would beat chance by them, this must not."""
-    x, y, rigs = cells(3000)
-    told = audit.rig_told(x, y, rigs)
-    assert told["value"] == pytest.approx(0.5, abs=0.04)
-    assert told["low"] <= told["value"] <= told["high"]
-    assert told["value"] == pytest.approx(np.mean([told[c] for c in CLASSES]))
+    x, y, datasets = cells(3000)
+    found = rigs.rig_accuracy(x, y, datasets)
+    assert found["value"] == pytest.approx(0.5, abs=0.04)
+    assert found["low"] <= found["value"] <= found["high"]
+    assert found["value"] == pytest.approx(np.mean([found[c] for c in CLASSES]))
 
 
-def test_a_feature_with_the_rigs_onset_tells_it_and_its_overlap_is_the_bayes_rate() -> None:
+def test_a_feature_with_the_rigs_onset_predicts_it_and_its_overlap_is_the_bayes_rate() -> None:
     from scipy import stats
 
-    x, y, rigs = cells(3000)
-    assert audit.rig_told(x.assign(onset=np.where(rigs == "Clamp", 1.02, 0.5)), y, rigs)["value"] == 1
+    x, y, datasets = cells(3000)
+    assert rigs.rig_accuracy(x.assign(onset=np.where(datasets == "Clamp", 1.02, 0.5)), y, datasets)["value"] == 1
     rng = np.random.default_rng(1)
-    noisy = pd.DataFrame({"v": rng.normal(size=3000) + 1.5 * (rigs == "Seq")})
-    assert audit.rig_told(noisy, y, rigs)["value"] == pytest.approx(stats.norm.cdf(0.75), abs=0.04)
+    noisy = pd.DataFrame({"v": rng.normal(size=3000) + 1.5 * (datasets == "Seq")})
+    assert rigs.rig_accuracy(noisy, y, datasets)["value"] == pytest.approx(stats.norm.cdf(0.75), abs=0.04)
 
 
 def test_bad_rigs_are_one_line() -> None:
-    x, y, rigs = cells(200)
+    x, y, datasets = cells(200)
     with pytest.raises(StsError, match="come from 1 data sets"):
-        audit.rig_told(x, y, np.full(200, "Seq", dtype=object))
-    alone = np.where(y == "Pvalb", "Clamp", rigs)
+        rigs.rig_accuracy(x, y, np.full(200, "Seq", dtype=object))
+    alone = np.where(y == "Pvalb", "Clamp", datasets)
     with pytest.raises(StsError, match="class Pvalb occurs in one data set only"):
-        audit.rig_told(x, y, alone)
+        rigs.rig_accuracy(x, y, alone)
     few = np.where((y == "Pvalb") & (np.cumsum(y == "Pvalb") > 2), "Clamp", "Seq")
-    few = np.where(y == "Pvalb", few, rigs)
+    few = np.where(y == "Pvalb", few, datasets)
     with pytest.raises(StsError, match="Pvalb, Seq: 2 cells, fewer than 3 folds"):
-        audit.rig_told(x, y, few)
-    with pytest.raises(StsError, match="transfer needs two"):
-        list(audit.directions(["Seq"] * 4, np.ones(4, dtype=bool)))
+        rigs.rig_accuracy(x, y, few)
+    with pytest.raises(StsError, match="two are compared"):
+        list(transfer.directions(["Seq"] * 4, np.ones(4, dtype=bool)))
 
 
 # --- transfer -----------------------------------------------------------------------------------------------------------
 
 
 def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test_on_test_cells() -> None:
-    _, _, rigs = cells(400)
+    _, _, datasets = cells(400)
     train = np.arange(400) % 5 > 0
-    ways = list(audit.directions(rigs, train))
+    ways = list(transfer.directions(datasets, train))
     assert [w.split for w in ways] == [
         "transfer:Clamp->Seq", "transfer:Seq->Clamp", "transfer-test:Clamp->Seq", "transfer-test:Seq->Clamp",
     ]  # fmt: skip
     for way in ways:
         source = way.split.split(":")[1].split("->")[0]
-        assert set(rigs[way.fit]) == {source}
-        assert source not in set(rigs[way.test]) | set(rigs[way.unlabelled])
+        assert set(datasets[way.fit]) == {source}
+        assert source not in set(datasets[way.test]) | set(datasets[way.unlabelled])
         strict = way.split.startswith("transfer-test")
         assert train[way.fit].all() == strict
         assert (~train[way.test]).all() == strict
@@ -91,23 +93,23 @@ def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test
 
 
 def test_self_training_follows_a_shift_of_the_rig_without_its_labels() -> None:
-    x, y, rigs = cells(1200, shift=1.8)
-    fit, other = rigs == "Clamp", rigs == "Seq"
-    plain = audit.discriminant(x[fit], y[fit], x[other], x[other])
-    moved = audit.adapted(x[fit], y[fit], x[other], x[other])
+    x, y, datasets = cells(1200, shift=1.8)
+    fit, other = datasets == "Clamp", datasets == "Seq"
+    plain = transfer.discriminant(x[fit], y[fit], x[other], x[other])
+    moved = transfer.adapted(x[fit], y[fit], x[other], x[other])
     before, after = (evaluation.score("balanced_accuracy", y[other], evaluation.predicted(p)) for p in (plain, moved))
     assert after > before + 0.05
     assert moved.sum(axis=1) == pytest.approx(1)
     with pytest.raises(ParameterError, match="rounds is -1"):
-        audit.adapted(x[fit], y[fit], x[other], x[other], rounds=-1)
+        transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=-1)
 
 
 def test_without_self_training_it_is_the_plain_discriminant_and_across_ignores_the_other_set() -> None:
-    x, y, rigs = cells(300)
-    fit, other = rigs == "Clamp", rigs == "Seq"
-    none = audit.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
-    assert (none == audit.discriminant(x[fit], y[fit], x[other], x[other])).all()
-    learner = audit.across(QUICK)
+    x, y, datasets = cells(300)
+    fit, other = datasets == "Clamp", datasets == "Seq"
+    none = transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
+    assert (none == transfer.discriminant(x[fit], y[fit], x[other], x[other])).all()
+    learner = transfer.across(QUICK)
     assert (learner(x[fit], y[fit], x[other], x[other]) == learner(x[fit], y[fit], x[fit], x[other])).all()
 
 
@@ -115,11 +117,11 @@ def test_without_self_training_it_is_the_plain_discriminant_and_across_ignores_t
 
 
 def test_parts_are_scored_as_scikit_learn_scores_them() -> None:
-    x, y, rigs = cells(600)
-    said = evaluation.predicted(baseline.held_out(QUICK, x, y, cohort.folds(y, 3)))
-    table = audit.by_part(y, said, rigs, 200).set_index(["part", "metric"])
+    x, y, datasets = cells(600)
+    said = evaluation.predicted(QUICK.held_out(x, y, cohort.folds(y, 3)))
+    table = checks.by_part(y, said, datasets, 200).set_index(["part", "metric"])
     for rig in ("Clamp", "Seq"):
-        here = rigs == rig
+        here = datasets == rig
         true, guess = y[here].astype(str), said[here].astype(str)
         assert table.loc[(rig, "accuracy"), "value"] == pytest.approx(sk.accuracy_score(true, guess))
         assert table.loc[(rig, "balanced accuracy"), "value"] == pytest.approx(sk.balanced_accuracy_score(true, guess))
@@ -132,24 +134,24 @@ def test_parts_are_scored_as_scikit_learn_scores_them() -> None:
 def test_learning_curve_rises_and_its_end_is_the_whole_cross_validation() -> None:
     x, y, _ = cells(900)
     folds = cohort.folds(y, 3)
-    curve = audit.learning_curve(QUICK, x, y, folds, (0.03, 1.0), 200)
-    whole = evaluation.predicted(baseline.held_out(QUICK, x, y, folds))
+    curve = checks.learning_curve(QUICK, x, y, folds, (0.03, 1.0), 200)
+    whole = evaluation.predicted(QUICK.held_out(x, y, folds))
     assert curve["value"].iloc[1] == evaluation.score("balanced_accuracy", y, whole)
     assert curve["n"].tolist() == pytest.approx([18, 600], abs=2)
     assert curve["value"].iloc[0] < curve["value"].iloc[1]
     with pytest.raises(ParameterError, match="share is 0"):
-        audit.learning_curve(QUICK, x, y, folds, (0,))
+        checks.learning_curve(QUICK, x, y, folds, (0,))
 
 
 def test_wrong_labels_cost_and_none_cost_nothing() -> None:
     x, y, _ = cells(900)
     folds = cohort.folds(y, 3)
-    table = audit.noisy_labels(QUICK, x, y, folds, (0.0, 0.7), 200)
-    whole = evaluation.predicted(baseline.held_out(QUICK, x, y, folds))
+    table = checks.noisy_labels(QUICK, x, y, folds, (0.0, 0.7), 200)
+    whole = evaluation.predicted(QUICK.held_out(x, y, folds))
     assert table["value"].iloc[0] == evaluation.score("balanced_accuracy", y, whole)
     assert table["value"].iloc[1] < table["value"].iloc[0] - 0.2
     with pytest.raises(ParameterError, match=r"share is 1\.0"):
-        audit.noisy_labels(QUICK, x, y, folds, (1.0,))
+        checks.noisy_labels(QUICK, x, y, folds, (1.0,))
 
 
 def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever() -> None:
@@ -157,8 +159,8 @@ def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever() -> None:
     rng = np.random.default_rng(0)
     wrong = rng.random(len(y)) < 0.05
     given = np.where(wrong, np.roll(np.asarray(CLASSES, dtype=object), 1)[[CLASSES.index(v) for v in y]], y)
-    proba = baseline.held_out(QUICK, x, given, cohort.folds(given, 3))
-    rather = audit.suspects(given, proba)
+    proba = QUICK.held_out(x, given, cohort.folds(given, 3))
+    rather = checks.suspects(given, proba)
     assert (rather[wrong] == y[wrong]).mean() > 0.8
     assert (rather[~wrong] != "").mean() < 0.03
 
@@ -168,11 +170,11 @@ def test_calibration_error_of_honest_probabilities_is_small_and_of_boasts_is_the
     proba = rng.dirichlet([2, 1, 1, 1], 3000)
     drawn = (rng.random(3000)[:, None] > np.cumsum(proba, axis=1)).sum(axis=1).clip(max=3)
     labels = np.asarray(CLASSES, dtype=object)[drawn]
-    error, low, high = audit.calibration_interval(labels, proba, n_bootstrap=200)
+    error, low, high = checks.calibration_interval(labels, proba, n_bootstrap=200)
     assert error == evaluation.calibration(labels, proba)[1]
     assert error < 0.03
     sure = np.tile([0.97, 0.01, 0.01, 0.01], (3000, 1))
-    error, low, high = audit.calibration_interval(labels, sure, n_bootstrap=500)
+    error, low, high = checks.calibration_interval(labels, sure, n_bootstrap=500)
     assert error == pytest.approx(0.97 - np.mean(labels == "Pvalb"))
     assert low < error < high
     assert high - low == pytest.approx(2 * 1.96 * np.sqrt(0.24 / 3000), rel=0.2)  # binomial: every cell is in one bin
@@ -185,29 +187,110 @@ def test_shap_sizes_are_those_of_the_shap_library() -> None:
     import shap
 
     x, y, _ = cells(200)
-    model = baseline.fit(x, y, SMALL)
+    model = QUICK.fit(x, y)
     theirs = np.abs(np.asarray(shap.TreeExplainer(model.booster).shap_values(x.to_numpy()))).mean(axis=0)  # (2, 4)
-    assert importance.shap_sizes(model, x).to_numpy() == pytest.approx(theirs, abs=1e-6)
+    assert rigs.shap_sizes(model, x).to_numpy() == pytest.approx(theirs, abs=1e-6)
 
 
-def test_a_feature_that_carries_the_rig_is_told_from_one_that_carries_the_cell() -> None:
-    x, y, rigs = cells(1500)
+def test_a_feature_that_carries_the_rig_is_separated_from_one_that_carries_the_cell() -> None:
+    x, y, datasets = cells(1500)
     named = x.rename(columns={"a": "f_i_curve_slope"})
     # the absolute time: later in Clamp, where most Excitatory cells are
-    named["fast_trough_t_long_square"] = np.where(rigs == "Clamp", 1.02, 0.5) + np.random.default_rng(0).uniform(
+    named["fast_trough_t_long_square"] = np.where(datasets == "Clamp", 1.02, 0.5) + np.random.default_rng(0).uniform(
         0, 0.3, 1500
     )
-    model = baseline.fit(named, y, SMALL)
-    table = audit.reread(model, named, y, rigs, "Excitatory", n=3).set_index("feature")
-    assert table.loc["fast_trough_t_long_square", "tells_rig"] > 0.99
-    assert table.loc["f_i_curve_slope", "tells_rig"] < 0.6
-    assert table.loc["f_i_curve_slope", "tells_class"] > 0.8
+    sizes = rigs.shap_sizes(QUICK.fit(named, y), named)
+    table = rigs.class_or_rig(sizes, named, y, datasets, "Excitatory", n=3).set_index("feature")
+    assert table.loc["fast_trough_t_long_square", "rig_auc"] > 0.99
+    assert table.loc["f_i_curve_slope", "rig_auc"] < 0.6
+    assert table.loc["f_i_curve_slope", "class_auc"] > 0.8
     assert table["paper"].to_dict() == {"f_i_curve_slope": False, "b": False, "fast_trough_t_long_square": True}
     assert sorted(table["rank"]) == [1, 2, 3]
-    share = audit.share_of_times(model, named)
+    share = rigs.share_of_times(sizes)
     assert 0 < share["Excitatory"] < 1
     with pytest.raises(ParameterError, match="class"):
-        audit.reread(model, named, y, rigs, "Martinotti")
+        rigs.class_or_rig(sizes, named, y, datasets, "Martinotti")
+
+
+# --- the questions ------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def study() -> audit.Audit:
+    """Made-up cells whose f-I slope and voltages know the class, and whose absolute times know the rig."""
+    x, y, datasets = cells(600)
+    rng = np.random.default_rng(3)
+    table = pd.DataFrame({c: rng.normal(size=600) for c in features.SHARED})
+    onset_s = np.where(datasets == "Clamp", 1.02, 0.5)
+    timed = [c for c in table if "_t_" in c]
+    table[timed] = 0.05 * table[timed].abs() + onset_s[:, None]
+    table["f_i_curve_slope"], table["peak_v_long_square"] = x["a"], x["b"]
+    ids = [str(k) for k in range(600)]
+    rows = {"cell_id": ids, "label": y, "dataset": datasets, "donor": rng.integers(0, 200, 600).astype(str)}
+    about = pd.DataFrame(rows).assign(split=np.resize(["train"] * 4 + ["test"], 600), line="Cre-A", t_type="Sst Tac2")
+    return audit.Audit(about, features.FeatureTable(table.assign(cell_id=ids, onset_s=onset_s)), n_bootstrap=50)
+
+
+@pytest.fixture(scope="module")
+def predictions(study: audit.Audit) -> dict[str, pd.DataFrame]:
+    """Predictions as notebook 4 saves them, of a model that learnt the training cells by heart."""
+    proba = study.learner().fit(*study._inside("published")).predict_proba(study.sets["published"])
+    return {"LightGBM": study.cells[["cell_id"]].assign(**{f"p:{c}": proba[:, k] for k, c in enumerate(CLASSES)})}
+
+
+def test_times_know_the_rig_until_they_are_aligned(study: audit.Audit) -> None:
+    found = study.rig_accuracy().set_index("features")["value"]
+    assert list(found.index) == [
+        "published",
+        "intended",
+        "stimulus_aligned",
+        "all",
+        "relative",
+        "times",
+        "aligned times",
+    ]
+    assert found["times"] > 0.95
+    assert found["aligned times"] < 0.62
+    table, gap = study.times()
+    assert set(table["columns"]) == {"times", "aligned times"}
+    assert gap.n == study.train.sum()
+
+
+def test_every_model_is_tried_both_ways_and_each_answer_enters_the_conclusions(
+    study: audit.Audit, predictions: dict[str, pd.DataFrame]
+) -> None:
+    small = replace(study, cells=study.cells, n_bootstrap=20)
+    records = pd.DataFrame(small.transfer())
+    assert records["model"].nunique() == 8
+    assert records.groupby("model")["split"].nunique().eq(4).all()
+    by_part, of_parts = small.by_part(predictions)
+    assert {r["split"] for r in of_parts} == {"holdout:Clamp", "holdout:Seq"}
+    donors, errors, chance = small.donors(), small.calibration(predictions), small.shuffled(2)
+    assert donors["features"].iloc[-1] == "lightgbm:ensemble"
+    assert (donors["by donor"] - donors["random"]).tolist() == pytest.approx(donors["difference"].tolist())
+    assert 0 < small.shared_donors() <= 1
+    assert errors["data set"].tolist() == ["both", "Clamp", "Seq"]
+    assert errors["n"].tolist()[0] == errors["n"].iloc[1:].sum() == (~small.train).sum()
+    assert chance.to_numpy().mean() == pytest.approx(0.25, abs=0.1)
+    tables = {"rig": small.rig_accuracy(), "transfer": records, "donors": donors, "by_part": by_part}
+    text = audit.conclusions(tables | {"calibration": errors, "shuffled": chance})
+    assert "32 scores above used test cells (8 models in 4 splits, each once)" in text
+    assert f"at most {100 * donors['difference'].abs().max():.1f} points" in text
+
+
+def test_curves_suspects_and_features_have_the_columns_that_are_saved(
+    study: audit.Audit, predictions: dict[str, pd.DataFrame]
+) -> None:
+    quick = replace(study, n_folds=2, n_bootstrap=20)
+    doubted, origins = quick.suspects(predictions["LightGBM"])
+    assert list(doubted.columns) == ["cell_id", "label", "rather", "dataset", "origin"]
+    assert origins["cells"].sum() == quick.train.sum()
+    assert set(origins["origin"]) == {"Cre-A", "Sst"}
+    table, share = quick.features_read_again()
+    assert set(table["class"]) == {"Excitatory", "Pvalb"}
+    assert 0 <= share["stimulus_aligned"] <= share["published"] <= 1
+    assert set(quick.reliability(predictions)) == {"LightGBM"}
+    assert quick.label_noise()["model"].unique().tolist() == ["LightGBM, published", "LightGBM, relative"]
 
 
 # --- pictures, notebook -------------------------------------------------------------------------------------------------
@@ -215,41 +298,39 @@ def test_a_feature_that_carries_the_rig_is_told_from_one_that_carries_the_cell()
 
 def test_pictures_name_their_data_and_refuse_nothing_to_draw() -> None:
     table = pd.DataFrame({"value": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7], "set": ["a", "b"], "n": [10, 20]})
-    figures = [pictures.dots(table, "published", "set"), pictures.curves({"m": table}, "published", "n", "cells")]
-    for figure in figures:
+    drawn = [figures.score_dots(table, "published", "set"),
+             figures.score_curves(table.assign(model="m"), "published", "n", "cells")]  # fmt: skip
+    for figure in drawn:
         assert "published feature tables (real cells)" in figure.get_supxlabel()
-    assert [t.get_text() for t in figures[0].axes[0].get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in drawn[0].axes[0].get_yticklabels()] == ["a", "b"]
     with pytest.raises(StsError, match="nothing to draw"):
-        pictures.dots(table.iloc[:0], "published", "set")
+        figures.score_dots(table.iloc[:0], "published", "set")
     with pytest.raises(StsError, match="6 series"):
-        pictures.dots(pd.concat([table.assign(s=k) for k in range(6)]), "published", "set", series="s")
+        figures.score_dots(pd.concat([table.assign(s=k) for k in range(6)]), "published", "set", series="s")
 
 
-def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells() -> None:
     notebook = parameters.read_notebook(available()["07_audit"])
     assert parameters.home_profile(notebook) == "published"
     assert "07_audit" in read_profile("published")["notebooks"]
     for name in ("default", "smoke", "paper"):
         assert "07_audit" not in read_profile(name)["notebooks"]
-    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
-    stage = Stage("01_data", "default", {"source": "simulated"}, writable=False)
     with pytest.raises(StsError, match="sts run --profile published") as caught:
-        audit.load(stage)
+        audit.Audit.of(io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1}))
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.mirror
 def test_six_real_sweeps_beside_their_published_rows(mirror: Path) -> None:
     """Each is above rheobase: the spike's own shape agrees, and what depends on the current differs as it must."""
-    from stslib.io import open_source
-
-    table = audit.compare_or_none(open_source("published").features())
-    assert table is not None
+    table = audited_sweeps.compare_sweeps(
+        io.mirrored(n_hybrid=0)["real"], io.open_cells({"source": "published"}).features()
+    )
     assert table["cell_id"].nunique() == 6
     assert table["above_rheobase_pa"].between(40, 100).all()
     difference = table.set_index(["feature", "cell_id"])["difference"].unstack("feature")
+    ratio = table[table["feature"] == "upstroke_downstroke_ratio_long_square"]
+    assert (ratio["difference"].abs() < 0.1 * ratio["published"]).all()
     assert difference["fast_trough_v_long_square"].abs().max() < 2
     assert difference["threshold_v_long_square"].abs().max() < 6
     for sooner in ("first_spike_s", "latency", "avg_isi"):
@@ -258,13 +339,8 @@ def test_six_real_sweeps_beside_their_published_rows(mirror: Path) -> None:
     assert (table["why"] != "").all()
 
 
-def test_sweeps_that_cannot_be_compared_are_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    from stslib.recordings import Recording
-    from tests.test_features import shared_table, sweep
-
-    monkeypatch.delenv("STS_DATA_MIRROR", raising=False)
-    assert audit.compare_or_none(shared_table()) is None
-    with pytest.raises(StsError, match="no cell 77"):
-        audit.compare_sweeps([Recording("77", "Seq", "real", (sweep(1, 120, [0.2]),))], shared_table())
-    with pytest.raises(StsError, match="cell 1 has no action potential"):
-        audit.compare_sweeps([Recording("1", "Seq", "real", (sweep(1, 20, []),))], shared_table())
+def test_sweeps_that_cannot_be_compared_are_one_line() -> None:
+    for cell_id, current_pa, spikes, words in (("77", 120, [0.2], "no cell 77"), ("1", 20, [], "no action potential")):
+        recording = Recording(cell_id, "Seq", "real", (sweep(1, current_pa, spikes),))
+        with pytest.raises(StsError, match=words):
+            audited_sweeps.compare_sweeps([recording], shared_table())

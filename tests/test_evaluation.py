@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from scipy import stats
 from sklearn import metrics as sk
 
-from stslib import evaluation
+from stslib import evaluation, figures
 from stslib.cohort import CLASSES
 from stslib.support.errors import ParameterError, StsError
 
@@ -228,14 +229,54 @@ def test_shares_of_the_confusion_matrix_have_binomial_intervals() -> None:
         assert high[i] * n == pytest.approx(stats.binom.ppf(0.975, n, share[i]), abs=1.01)
 
 
-def test_a_table_of_predictions_puts_each_probability_beside_its_cell() -> None:
-    import pandas as pd
+def predictions(model: str = "lightgbm", share_right: float = 0.85) -> evaluation.Predictions:
+    labels, said = made_up(1, share_right)
+    cells = pd.DataFrame({"cell_id": np.arange(len(labels)).astype(str), "label": labels, "donor": "d"})
+    cells["split"] = np.resize(["test", "train", "train"], len(labels))
+    train, proba = (cells["split"] == "train").to_numpy(), proba_of(said)
+    folds = [(np.arange(0), np.arange(k, train.sum(), 3)) for k in range(3)]
+    return evaluation.Predictions(model, "published", cells, proba[train], proba[~train], folds)
 
-    cells = pd.DataFrame({"cell_id": list("abc"), "label": "Sst", "split": ["test", "train", "test"], "donor": "d"})
-    train = (cells["split"] == "train").to_numpy()
-    table = evaluation.prediction_table(cells, train, np.full((1, 4), 0.25), np.eye(4)[:2])
+
+def test_predictions_give_records_a_table_and_the_comparison_with_the_paper() -> None:
+    found = predictions()
+    train, labels = found.train, found.cells["label"].to_numpy()
+    expected = evaluation.cv_scores(labels[train], found.inside, found.folds, "lightgbm", "published")
+    expected += evaluation.scores(labels[~train], found.outside, "lightgbm", "published", "holdout", 50)
+    assert found.records(50) == expected
+    table = found.table()
     assert list(table.columns) == ["cell_id", "label", "split", *[f"p:{c}" for c in CLASSES]]
-    assert table.set_index("cell_id")["p:Pvalb"].to_dict() == {"a": 1, "b": 0.25, "c": 0}
+    assert (table.loc[train, [f"p:{c}" for c in CLASSES]].to_numpy() == found.inside).all()
+    beside = found.beside_paper(50)
+    assert set(beside["split"]) == {"cv", "holdout", "cv, all held-out cells"}
+    assert (
+        beside["comparable"].sum() == 3
+    )  # what the paper has: F1 and balanced accuracy of the holdout, accuracy in CV
+    assert found.calibration()[1] == evaluation.calibration(found.test_labels, found.outside)[1]
+
+
+def test_two_models_side_by_side_are_the_single_scores_and_their_paired_differences() -> None:
+    one, other = predictions(), predictions(share_right=0.7)
+    table = one.compare(other, 300).set_index("metric")
+    assert list(table.index) == list(evaluation.METRICS)
+    for metric, row in table.iterrows():
+        assert row["first"] == evaluation.score(str(metric), one.test_labels, one.test_classes)
+        assert row["difference"] == pytest.approx(row["first"] - row["second"])
+        assert row["low"] <= row["difference"] <= row["high"]
+    assert (one.compare(one, 300)[["difference", "low", "high"]] == 0).all(axis=None)
+
+
+def test_conclusions_name_the_scores_and_the_hardest_class() -> None:
+    records = predictions().records(50)
+    f1 = {r["metric"][3:]: r["value"] for r in records if r["split"] == "holdout" and r["metric"].startswith("f1:")}
+    text = evaluation.baseline_conclusions(records, "relative", 0.123)
+    assert "this run uses the set relative" in text
+    assert f"the hardest is {min(f1, key=lambda c: f1[c])} ({100 * min(f1.values()):.1f} %)" in text
+    assert "Expected calibration error: 12.3 %" in text
+    assert "ensemble" not in text
+    both = evaluation.baseline_conclusions([*records, *predictions("lightgbm:ensemble").records(50)], "published", 0.1)
+    assert "The ensemble, on the same test cells" in both
+    assert len(both.splitlines()) == 6
 
 
 @pytest.mark.parametrize(
@@ -266,43 +307,26 @@ def test_unknown_metric_and_unequal_lengths_are_refused() -> None:
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
 
-def cv_and_holdout(model: str, data: str = "simulated") -> list[dict]:
-    labels, said = made_up(1)
-    folds = [(np.arange(0), np.arange(k, len(labels), 3)) for k in range(3)]
-    cv = evaluation.cv_scores(labels, proba_of(said), folds, model, data)
-    return cv + evaluation.scores(labels, proba_of(said), model, data, "holdout", 50)
-
-
 def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_data() -> None:
-    from stslib.figures import scores as pictures
-
-    records = [r for m in ("lightgbm", "resnet18") for r in cv_and_holdout(m)]
-    figure = pictures.balanced_accuracy_bars(records, "simulated")
+    records = [r for model in ("lightgbm", "resnet18") for r in predictions(model).records(50)]
+    figure = figures.balanced_accuracy_bars(records, "simulated")
     (ax,) = figure.axes
-    heights = [p.get_height() for p in ax.patches]
     values = [r["value"] for r in records if r["metric"] == "balanced_accuracy"]
-    assert heights == pytest.approx(values)
+    assert [p.get_height() for p in ax.patches] == pytest.approx(values)
     assert [t.get_text() for t in ax.get_xticklabels()] == ["ResNet18", "LightGBM"]  # networks first, as in the paper
     assert "simulated cells" in figure.get_supxlabel()
     legend = [t.get_text() for t in figure.legends[0].get_texts()]
     assert any("paper (real cells)" in t for t in legend)
+    with pytest.raises(StsError, match="nothing to draw"):
+        figures.balanced_accuracy_bars([], "simulated")
 
 
-def test_confusion_picture_shows_counts_and_row_shares() -> None:
-    from stslib.figures import scores as pictures
-
+def test_confusion_picture_shows_counts_row_shares_and_f1() -> None:
     labels, said = made_up(1)
-    figure = pictures.confusion_matrix(labels, said, "published", "holdout")
+    figure = figures.confusion_matrix(labels, said, "published", "holdout")
     counts = evaluation.confusion(labels, said)
     texts = [t.get_text() for t in figure.axes[0].texts]
     assert texts[0] == f"{counts[0, 0]}\n{100 * counts[0, 0] / 213:.1f} %"
     assert len(texts) == 16
-
-
-def test_pictures_of_nothing_are_refused() -> None:
-    from stslib.figures import scores as pictures
-
-    with pytest.raises(StsError, match="nothing to draw"):
-        pictures.balanced_accuracy_bars([], "simulated")
-    with pytest.raises(StsError, match="nothing to draw"):
-        pictures.class_f1(cv_and_holdout("lightgbm"), "simulated", split="train")
+    columns = [t.get_text() for t in figure.axes[0].get_xticklabels()]
+    assert columns[0] == f"Pvalb\nF1 {100 * evaluation.score('f1:Pvalb', labels, said):.1f} %"

@@ -276,7 +276,7 @@ def fitted():
     x = pd.DataFrame(rng.normal(size=(300, 4)), columns=["noise_a", "decisive", "noise_b", "half"])
     x["decisive"] += 6 * (labels == "Pvalb")
     x.loc[::7, "noise_b"] = np.nan
-    return baseline.fit(x, labels, {"n_estimators": 30}), x, labels
+    return baseline.Learner(params={"n_estimators": 30}).fit(x, labels), x, labels
 
 
 def test_shap_values_add_up_to_the_log_odds(fitted):

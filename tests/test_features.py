@@ -6,14 +6,15 @@ import itertools
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 
 from stslib import features
-from stslib.features import measurement
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
 
@@ -71,21 +72,23 @@ def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later() -> None:
     times = [c for c in features.SHARED if "_t_" in c]
     later[[*times, "onset_s"]] += 0.52
     for name in ("stimulus_aligned", "all"):
-        pd.testing.assert_frame_equal(features.select(table, name), features.select(later, name))
-    assert not features.select(table, "published").equals(features.select(later, "published"))
+        pd.testing.assert_frame_equal(
+            features.FeatureTable(table).select(name), features.FeatureTable(later).select(name)
+        )
+    assert not features.FeatureTable(table).select().equals(features.FeatureTable(later).select())
 
 
 def test_aligned_times_are_from_the_onset_and_from_the_threshold() -> None:
     table = shared_table().assign(threshold_t_long_square=1.1, trough_t_long_square=1.103, onset_s=1.02)
-    got = features.select(table, "stimulus_aligned")
+    got = features.FeatureTable(table).select("stimulus_aligned")
     assert got["threshold_t_from_onset_long_square"].to_numpy() == pytest.approx(0.08)
     assert got["trough_t_from_threshold_long_square"].to_numpy() == pytest.approx(0.003)
     assert not [c for c in got.columns if c.endswith("_t_long_square")]
 
 
 def test_every_column_is_described_with_a_unit() -> None:
-    for name, columns in features.FEATURE_SETS.items():
-        table = features.describe(name)
+    for columns in features.FEATURE_SETS.values():
+        table = features.describe(pd.DataFrame(columns=columns, dtype=float))
         assert tuple(table["feature"]) == columns
         assert (table["unit"] != "").all()
         assert table["meaning"].is_unique
@@ -105,17 +108,17 @@ def test_every_column_is_described_with_a_unit() -> None:
 )
 def test_a_faulty_feature_table_is_one_line(change: object, words: str) -> None:
     with pytest.raises(StsError, match=words) as caught:
-        features.select(change(shared_table()), "published")  # type: ignore[operator]
+        features.FeatureTable(change(shared_table())).select("published")  # type: ignore[operator]
     assert "\n" not in str(caught.value)
 
 
 def test_unknown_set_missing_onset_and_allowed_empty_columns() -> None:
     with pytest.raises(ParameterError, match="use one of: published, intended, stimulus_aligned, all"):
-        features.select(shared_table(), "best")
+        features.FeatureTable(shared_table()).select("best")
     with pytest.raises(StsError, match="columns: onset_s"):
-        features.select(shared_table().drop(columns="onset_s"), "stimulus_aligned")
-    table = shared_table().assign(slow_trough_v_long_square=np.nan)
-    assert features.select(table, "published", allow_empty=True)["slow_trough_v_long_square"].isna().all()
+        features.FeatureTable(shared_table().drop(columns="onset_s")).select("stimulus_aligned")
+    table = features.FeatureTable(shared_table().assign(slow_trough_v_long_square=np.nan), allow_empty=True)
+    assert table.select("published")["slow_trough_v_long_square"].isna().all()
 
 
 # --- measurement --------------------------------------------------------------------------------------------------------
@@ -221,58 +224,28 @@ def test_two_processes_measure_what_one_does(measured: pd.Series) -> None:
     assert list(one["cell_id"]) == ids
 
 
-class Tables:
-    """A source with a table of its own, as the published one."""
-
-    name = "tables"
-
-    def features(self) -> pd.DataFrame:
-        return shared_table()
-
-
 def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured() -> None:
-    from stslib.io import open_source
+    from stslib import io
 
-    table = features.from_source(Tables(), ["4", "1"], "all")  # type: ignore[arg-type]
-    assert list(table["cell_id"]) == ["4", "1"]
-    assert features.select(table, "all").shape == (2, 45)
-    with pytest.raises(StsError, match="of source tables lack cell 9"):
-        features.from_source(Tables(), ["1", "9"], "all")  # type: ignore[arg-type]
-    simulated = open_source("simulated", n_cells=24, seed=1)
-    ids = simulated.cells()["cell_id"].tolist()[:2]
-    got = features.from_source(simulated, ids, "intended")
-    assert features.select(got, "intended", allow_empty=True).loc[ids, "threshold_i_long_square"].gt(0).all()
+    simulated = io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1})
+    cells = replace(simulated, cells=simulated.cells.iloc[:2])
+    ids = cells.cells["cell_id"].tolist()
+    own = SimpleNamespace(name="tables", cells=cells.cells, features=lambda: shared_table(2).assign(cell_id=ids[::-1]))
+    table = features.of_cells(own, "all")
+    assert list(table.table["cell_id"]) == ids
+    assert table.select("all").shape == (2, 45)
+    assert table.origin() == ""
+    assert "1 cells; measured" in replace(table, table=table.table.assign(features_from=["table", "measured"])).origin()
+    own.features = lambda: shared_table(2)
+    with pytest.raises(StsError, match=f"feature table lacks cell {ids[0]}"):
+        features.of_cells(own, "all")
+    measured = features.of_cells(cells, "intended").select("intended")
+    assert measured.loc[ids, "threshold_i_long_square"].gt(0).all()
     with pytest.raises(ParameterError, match="needs ramps and short squares"):
-        features.from_source(simulated, ids, "all")
+        features.of_cells(cells, "all")
 
 
 def test_without_allensdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "allensdk.ephys", None)
     with pytest.raises(StsError, match=r'pip install "stslib\[allen\]"'):
         features.extract([recording()])
-
-
-@pytest.mark.mirror
-def test_real_sweeps_agree_with_the_published_row_of_the_same_cell(mirror: Path) -> None:
-    """The six real sweeps are 60 to 100 pA above rheobase, so not the ones behind the published row. Still: the shape of
-    the first spike is the cell's own, and a stronger current fires sooner and faster than the published hero sweep."""
-    from stslib.io.published import Published
-
-    rows = Published().features().set_index("cell_id")
-    files = sorted((mirror / "sweeps").glob("*.npz"))
-    assert len(files) == 6
-    for file in files:
-        cell_id = file.stem.split("_")[2]
-        with np.load(file, allow_pickle=False) as data:
-            v_mv, i_pa, onset_s = data["v_mV"], data["i_pA"], float(data["t_on_ms"]) / 1e3
-        step = Sweep(1, float(np.median(i_pa[20_000:50_000])), onset_s, 1.0, 50_000.0, lambda v=v_mv, i=i_pa: (v, i))
-        got = features.extract([Recording(cell_id, "Clamp", "real", (step,))], passive=False).iloc[0]
-        published = rows.loc[cell_id]
-        assert got["upstroke_downstroke_ratio_long_square"] == pytest.approx(
-            published["upstroke_downstroke_ratio_long_square"], rel=0.1
-        )
-        assert got["fast_trough_v_long_square"] == pytest.approx(published["fast_trough_v_long_square"], abs=2)
-        assert got["threshold_v_long_square"] == pytest.approx(published["threshold_v_long_square"], abs=6)
-        train = measurement._train(measurement._extractor(step))
-        assert train["latency"] < published["latency"]
-        assert train["avg_isi"] < published["avg_isi"]

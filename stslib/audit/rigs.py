@@ -1,4 +1,4 @@
-"""How well a set of features tells on which rig a cell was recorded, apart from what the cell's class gives away."""
+"""Does a feature know the cell or the rig? How well features predict the rig, apart from what the class gives away."""
 
 from __future__ import annotations
 
@@ -7,29 +7,28 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from sklearn.ensemble import HistGradientBoostingClassifier
+from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedKFold
 
-from stslib import evaluation
-from stslib.support.errors import ParameterError, StsError
+from stslib import baseline, evaluation
+from stslib.cohort import CLASSES
+from stslib.support.errors import ParameterError, StsError, one_of
+
+#: Features that the paper names first in its SHAP summary (section IV.B, Fig. 5), as columns of the published tables.
+PAPER_TOP = {
+    "Excitatory": ("fast_trough_t_long_square", "fast_trough_v_long_square", "trough_t_long_square"),
+    "Pvalb": ("f_i_curve_slope", "adaptation"),
+}
 
 
-def rig_told(
+def rig_accuracy(
     x: pd.DataFrame, labels: Any, datasets: Any, n_folds: int = 3, n_bootstrap: int = 2000, seed: int = 2026
 ) -> dict[str, float]:
-    """Balanced accuracy of telling two data sets apart, within each class, by boosted trees in cross-validation.
+    """Balanced accuracy of predicting the data set (rig) of cells, within each class, by boosted trees in cross-validation.
 
-    The classes have other shares in the two data sets, so a feature that tells the class tells something of the data set.
-    Here every class weighs the same and is scored by itself: a feature set that knows the class and nothing of the rig
-    scores 0.5.
-
-    Parameters
-    ----------
-    x : (n_cells, n_features) DataFrame
-        Features; NaN where a value is missing.
-    labels, datasets : (n_cells,) of str
-        Class and data set of each cell; two data sets.
-    n_folds, n_bootstrap, seed
-        Folds (stratified by class and data set), resamples, seed.
+    The classes have other shares in the two data sets, so a feature that predicts the class also predicts something of
+    the data set. Here every class weighs the same and is scored by itself: a feature set that knows the class and nothing
+    of the rig scores 0.5.
 
     Returns
     -------
@@ -43,9 +42,7 @@ def rig_told(
         Not two data sets, or too few cells of a class in one of them.
     """
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
-    names = sorted(set(rigs))
-    if len(names) != 2:
-        raise StsError(f"the cells come from {len(names)} data sets ({', '.join(map(str, names))}); two are compared")
+    names = two_data_sets(rigs)
     if n_folds < 2:
         raise ParameterError(f"n_folds is {n_folds}; it must be at least 2")
     groups = np.array([f"{c}, {d}" for c, d in zip(y, rigs, strict=True)])
@@ -54,21 +51,76 @@ def rig_told(
         raise StsError(f"{counts.index[-1]}: {counts.min()} cells, fewer than {n_folds} folds; use fewer folds")
     weight = 1 / counts[groups].to_numpy()
     truth = (rigs == names[1]).astype(int)
-    said = np.empty(len(y), dtype=int)
+    guess = np.empty(len(y), dtype=int)
     values = x.to_numpy(dtype=float)
     for fit, out in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(groups, groups):
         model = HistGradientBoostingClassifier(random_state=seed, early_stopping=False)
-        said[out] = model.fit(values[fit], truth[fit], sample_weight=weight[fit] / weight[fit].mean()).predict(
-            values[out]
-        )
+        model.fit(values[fit], truth[fit], sample_weight=weight[fit] / weight[fit].mean())
+        guess[out] = model.predict(values[out])
     rng = np.random.default_rng(seed)
     value, drawn = {}, []
     for label in sorted(set(y)):
         of_label = y == label
         if len(set(rigs[of_label])) < 2:
-            raise StsError(f"class {label} occurs in one data set only, so nothing can be told within it")
-        recalls = [(said[of_label & (truth == d)] == d) for d in (0, 1)]
+            raise StsError(f"class {label} occurs in one data set only, so the rig cannot be predicted within it")
+        recalls = [(guess[of_label & (truth == d)] == d) for d in (0, 1)]
         value[str(label)] = float(np.mean([r.mean() for r in recalls]))
         drawn.append(np.mean([rng.binomial(len(r), r.mean(), n_bootstrap) / len(r) for r in recalls], axis=0))
     low, high = evaluation.interval(np.mean(drawn, axis=0))
     return {"value": float(np.mean(list(value.values()))), "low": low, "high": high, **value}
+
+
+def two_data_sets(rigs: np.ndarray) -> list[str]:
+    """Names of the two data sets of cells, in alphabetical order; another number of them is refused."""
+    names = sorted(set(rigs))
+    if len(names) != 2:
+        raise StsError(f"the cells come from {len(names)} data sets ({', '.join(map(str, names))}); two are compared")
+    return names
+
+
+def shap_sizes(model: baseline.Model, x: pd.DataFrame) -> pd.DataFrame:
+    """Mean |SHAP| of each feature (rows) for each class (columns), in log-odds, by LightGBM's own exact TreeSHAP [1]_.
+
+    References
+    ----------
+    .. [1] Lundberg et al. 2020, From local explanations to global understanding with explainable AI for trees,
+       Nat. Mach. Intell. 2:56.
+    """
+    values = np.asarray(model.booster.predict(x[list(model.features)].to_numpy(dtype=float), pred_contrib=True))
+    each = values.reshape(len(x), len(CLASSES), len(model.features) + 1)[:, :, :-1]  # the last is the mean score
+    return pd.DataFrame(np.abs(each).mean(axis=0).T, index=list(model.features), columns=list(CLASSES))
+
+
+def alone(feature: pd.Series, positive: np.ndarray) -> float:
+    """How well one feature alone orders cells: area under the ROC curve, the better way round, 0.5 to 1; missing left out."""
+    known = feature.notna().to_numpy()
+    if len(set(positive[known])) < 2:
+        return float("nan")
+    area = float(roc_auc_score(positive[known], feature[known]))
+    return max(area, 1 - area)
+
+
+def class_or_rig(
+    sizes: pd.DataFrame, x: pd.DataFrame, labels: Any, datasets: Any, label: str, n: int = 6
+) -> pd.DataFrame:
+    """The `n` strongest features of a class (`shap_sizes`), those that the paper names besides, and what each predicts alone.
+
+    Columns: `class`, `feature`, `rank` (by mean |SHAP|), `mean_abs_shap`, `paper` (named by the paper), `class_auc` (area
+    under the ROC curve of the feature alone, this class against the others), `rig_auc` (the same for the data set, among
+    the cells of this class).
+    """
+    one_of("class", label, CLASSES)
+    y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
+    size = sizes[label].sort_values(ascending=False)
+    named, rank = PAPER_TOP.get(label, ()), {name: k + 1 for k, name in enumerate(size.index)}
+    chosen = [*size.index[:n], *[f for f in named if rank.get(f, 0) > n]]
+    mine, first = y == label, rigs == sorted(set(rigs))[0]
+    rows = [(label, f, rank[f], size[f], f in named, alone(x[f], mine), alone(x[f][mine], first[mine])) for f in chosen]
+    columns = ["class", "feature", "rank", "mean_abs_shap", "paper", "class_auc", "rig_auc"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def share_of_times(sizes: pd.DataFrame) -> pd.Series:
+    """Share of each class's summed mean |SHAP| that falls on the times of the first action potential in the long square."""
+    timed = [f for f in sizes.index if "_t_" in f and f.endswith("long_square")]
+    return sizes.loc[timed].sum() / sizes.sum()

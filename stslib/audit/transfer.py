@@ -14,10 +14,11 @@ import numpy as np
 import pandas as pd
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
+from stslib.audit.rigs import two_data_sets
+from stslib.baseline import Learner
 from stslib.baseline.kernel import Standard
-from stslib.baseline.search import Learner
 from stslib.cohort import CLASSES, class_index
-from stslib.support.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError
 
 #: Shrinkage of the covariance and rounds of self-training, by the training cells of both data sets.
 SHRINKAGE, ROUNDS = 0.5, 6
@@ -27,14 +28,9 @@ _FEWEST = 5
 
 @dataclass(frozen=True)
 class Direction:
-    """One way across: which cells are learnt from, which are known without labels, which are scored.
+    """One way across, by its name in the metric records: cells that are learnt from, known without labels, and scored.
 
-    Attributes
-    ----------
-    split : str
-        Name in the metric records, such as `"transfer:Clamp->Seq"`.
-    fit, unlabelled, test : (n_cells,) arrays of bool
-        `unlabelled` are cells of the other data set whose features (never labels) an adapting model may look at.
+    `unlabelled` are cells of the other data set whose features (never labels) an adapting model may look at.
     """
 
     split: str
@@ -44,23 +40,13 @@ class Direction:
 
 
 def directions(datasets: Any, train: np.ndarray) -> Iterator[Direction]:
-    """Both ways between two data sets, first with all cells, then from training to test cells.
-
-    Raises
-    ------
-    StsError
-        Not two data sets.
-    """
+    """Both ways between two data sets, first with all cells, then from training to test cells."""
     rigs = np.asarray(datasets, dtype=object)
-    names = sorted(set(rigs))
-    if len(names) != 2:
-        raise StsError(f"the cells come from {len(names)} data sets ({', '.join(map(str, names))}); transfer needs two")
-    ways = ((names[0], names[1]), (names[1], names[0]))
-    for source, target in ways:
-        here, there = rigs == source, rigs == target
+    names = two_data_sets(rigs)
+    ways = [(a, b, rigs == a, rigs == b) for a, b in (names, names[::-1])]
+    for source, target, here, there in ways:
         yield Direction(f"transfer:{source}->{target}", here, there, there)
-    for source, target in ways:
-        here, there = rigs == source, rigs == target
+    for source, target, here, there in ways:
         yield Direction(f"transfer-test:{source}->{target}", here & train, there & train, there & ~train)
 
 
@@ -70,15 +56,12 @@ Crossing = Callable[[pd.DataFrame, np.ndarray, pd.DataFrame, pd.DataFrame], np.n
 
 def across(learner: Learner) -> Crossing:
     """A learner that takes no notice of the other data set's unlabelled cells."""
-    return lambda x, y, unlabelled, unseen: learner(x, y, unseen)
+    return lambda x, y, unlabelled, unseen: learner.fit(x, y).predict_proba(unseen, learner.threads)
 
 
 def _discriminant(values: np.ndarray, numbers: np.ndarray) -> LinearDiscriminantAnalysis:
-    present = np.unique(numbers)
-    model = LinearDiscriminantAnalysis(
-        solver="lsqr", shrinkage=SHRINKAGE, priors=np.full(len(present), 1 / len(present))
-    )
-    return model.fit(values, numbers)
+    n = len(np.unique(numbers))
+    return LinearDiscriminantAnalysis(solver="lsqr", shrinkage=SHRINKAGE, priors=np.full(n, 1 / n)).fit(values, numbers)
 
 
 def _proba(model: LinearDiscriminantAnalysis, values: np.ndarray) -> np.ndarray:
@@ -102,22 +85,7 @@ def adapted(
 
     In each round the cells of the other data set of which the model is surest, by predicted class, join its training cells
     under the predicted label: 30 % of each class in the first round, more in every further one. The true labels of the
-    other data set are never looked at [1]_.
-
-    Parameters
-    ----------
-    x, y : (n, n_features) DataFrame, (n,) of str
-        Training cells of the one data set.
-    unlabelled : DataFrame
-        Features of cells of the other data set.
-    unseen : DataFrame
-        Cells to predict.
-    rounds : int
-        0 for no self-training.
-
-    Returns
-    -------
-    (n_unseen, 4) array
+    other data set are never looked at [1]_. `rounds` 0 is no self-training. Arguments and result: see `discriminant`.
 
     References
     ----------
@@ -126,9 +94,9 @@ def adapted(
     if rounds < 0:
         raise ParameterError(f"rounds is {rounds}; it must be 0 or more")
     standard = Standard.of(pd.concat([x, unlabelled]))
-    n = len(standard.features)  # which values are missing tells the rig, so the marks of gaps stay out
+    n = len(standard.features)  # which values are missing predicts the rig, so the marks of gaps stay out
     known, other, wanted = (standard(part)[:, :n] for part in (x, unlabelled, unseen))
-    numbers = class_index(np.asarray(y, dtype=object))
+    numbers = class_index(y)
     model = _discriminant(known, numbers)
     for k in range(rounds):
         share = _FIRST_SHARE + (_LAST_SHARE - _FIRST_SHARE) * k / rounds

@@ -19,40 +19,30 @@ import pandas as pd
 
 from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.files import atomic
 
 MODEL_FILE = "model.txt"
 CARD_FILE = "model.json"
 
 #: LightGBM's own defaults, under the names of its scikit-learn interface that the authors use.
 DEFAULTS: dict[str, Any] = {
-    "num_leaves": 31,
-    "max_depth": -1,
-    "learning_rate": 0.1,
-    "n_estimators": 100,
-    "min_child_samples": 20,
-    "subsample": 1.0,
-    "colsample_bytree": 1.0,
-    "reg_alpha": 0.0,
-    "reg_lambda": 0.0,
-    "class_weight": "",
-}
+    "num_leaves": 31, "max_depth": -1, "learning_rate": 0.1, "n_estimators": 100, "min_child_samples": 20,
+    "subsample": 1.0, "colsample_bytree": 1.0, "reg_alpha": 0.0, "reg_lambda": 0.0, "class_weight": "",
+}  # fmt: skip
 
 _LIGHTGBM_NAMES = {
-    "num_leaves": "num_leaves",
-    "max_depth": "max_depth",
-    "learning_rate": "learning_rate",
-    "min_child_samples": "min_data_in_leaf",
-    "subsample": "bagging_fraction",
-    "subsample_freq": "bagging_freq",
-    "colsample_bytree": "feature_fraction",
-    "reg_alpha": "lambda_l1",
-    "reg_lambda": "lambda_l2",
-}
+    "num_leaves": "num_leaves", "max_depth": "max_depth", "learning_rate": "learning_rate",
+    "min_child_samples": "min_data_in_leaf", "subsample": "bagging_fraction", "subsample_freq": "bagging_freq",
+    "colsample_bytree": "feature_fraction", "reg_alpha": "lambda_l1", "reg_lambda": "lambda_l2",
+}  # fmt: skip
+_FIXED = {
+    "objective": "multiclass", "num_class": len(CLASSES), "deterministic": True, "force_row_wise": True, "verbosity": -1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
 class Model:
-    """A fitted baseline.
+    """Fitted boosted trees.
 
     Attributes
     ----------
@@ -60,19 +50,29 @@ class Model:
         The trees.
     features : tuple of str
         Columns that it needs, in this order.
-    classes : tuple of str
-        Order of its probabilities; always `stslib.cohort.CLASSES`.
-    params : dict
-        Parameters that it was fitted with.
-    seed : int
-        Seed that it was fitted with.
+    params, seed
+        Parameters and seed that it was fitted with.
     """
 
     booster: lightgbm.Booster
     features: tuple[str, ...]
-    classes: tuple[str, ...]
     params: dict[str, Any]
     seed: int
+
+    def predict_proba(self, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
+        """Probabilities `(n_cells, 4)` in the order of `CLASSES`; the columns of `x` may come in any order."""
+        return np.asarray(self.booster.predict(matrix(x, self.features), num_threads=threads))
+
+    def save(self, folder: str | Path) -> None:
+        """Write `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, hash of the text)."""
+        text = self.booster.model_to_string()
+        card = {
+            "kind": "stslib baseline", "classes": list(CLASSES), "features": list(self.features), "params": self.params,
+            "seed": self.seed, "lightgbm": lightgbm.__version__, "sha256": hashlib.sha256(text.encode()).hexdigest(),
+        }  # fmt: skip
+        for name, content in ((MODEL_FILE, text), (CARD_FILE, json.dumps(card, indent=1))):
+            with atomic(Path(folder) / name) as path:
+                path.write_text(content, encoding="utf-8")
 
 
 def fit(
@@ -82,25 +82,10 @@ def fit(
     seed: int = 2026,
     threads: int = 1,
 ) -> Model:
-    """Fit the baseline.
+    """Fit boosted trees to features `(n_cells, n_features)` and classes `(n_cells,)`.
 
-    Parameters
-    ----------
-    x : (n_cells, n_features) DataFrame
-        Numbers; missing values stay missing (LightGBM sends them down the better branch).
-    y : (n_cells,) of str
-        Classes.
-    params : mapping
-        Values for keys of `DEFAULTS` or `subsample_freq`. `class_weight="balanced"` weighs each cell by the inverse
-        share of its class.
-    seed : int
-        Seed of LightGBM's draws.
-    threads : int
-        Threads; the result does not depend on it.
-
-    Returns
-    -------
-    Model
+    Missing values stay missing (LightGBM sends them down the better branch). `params` has values for keys of `DEFAULTS`
+    or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of its class.
 
     Raises
     ------
@@ -115,80 +100,48 @@ def fit(
         raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
     if settings["class_weight"] not in ("", "balanced"):
         raise ParameterError(f"class_weight is {settings['class_weight']!r}; use '' or 'balanced'")
-    labels = np.asarray(y, dtype=object)
-    if len(labels) != len(x):
-        raise StsError(f"{len(labels)} labels for {len(x)} rows of features; give one a cell")
-    numbers = class_index(labels)
-    if len(set(labels)) < 2:
-        raise StsError(f"only class {labels[0]!r} among {len(labels)} cells; a classifier needs at least two")
-    weight = None
-    if settings["class_weight"] == "balanced":
-        counts = np.bincount(numbers, minlength=len(CLASSES))
-        weight = len(numbers) / (np.count_nonzero(counts) * counts[numbers])
-    options = {lg: settings[k] for k, lg in _LIGHTGBM_NAMES.items() if k in settings}
-    options |= {
-        "objective": "multiclass",
-        "num_class": len(CLASSES),
-        "seed": seed,
-        "num_threads": threads,
-        "deterministic": True,
-        "force_row_wise": True,
-        "verbosity": -1,
-    }
+    numbers = numbered(x, y)
+    counts = np.bincount(numbers, minlength=len(CLASSES))
+    if np.count_nonzero(counts) < 2:
+        only = CLASSES[int(counts.argmax())]
+        raise StsError(f"only class {only!r} among {len(numbers)} cells; a classifier needs at least two")
+    balanced = settings["class_weight"] == "balanced"
+    weight = len(numbers) / (np.count_nonzero(counts) * counts[numbers]) if balanced else None
+    options = {lightgbms: settings[ours] for ours, lightgbms in _LIGHTGBM_NAMES.items() if ours in settings}
+    options |= {**_FIXED, "seed": seed, "num_threads": threads}
     try:
-        data = lightgbm.Dataset(matrix(x), numbers, weight=weight, feature_name=list(x.columns), free_raw_data=True)
+        data = lightgbm.Dataset(matrix(x), numbers, weight=weight, feature_name=list(x.columns))
         booster = lightgbm.train(options, data, num_boost_round=int(settings["n_estimators"]))
     except lightgbm.basic.LightGBMError as error:
         raise ParameterError(f"LightGBM refuses its parameters: {str(error).splitlines()[0]}") from error
-    return Model(booster, tuple(map(str, x.columns)), CLASSES, settings, seed)
+    return Model(booster, tuple(map(str, x.columns)), settings, seed)
 
 
-def matrix(x: pd.DataFrame) -> np.ndarray:
-    """Features as floats `(n_cells, n_features)`; a value that is not a number is one line."""
+def numbered(x: pd.DataFrame, y: Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
+    """Index of each label in `CLASSES`, `(n_cells,)`, one for each row of `x`."""
+    if len(y) != len(x):
+        raise StsError(f"{len(y)} labels for {len(x)} rows of features; give one a cell")
+    return class_index(y)
+
+
+def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
+    """Features as floats `(n_cells, n_features)`, of these columns where they are named; what does not fit is one line."""
+    missing = [c for c in columns or () if c not in x.columns]
+    if missing:
+        raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
     try:
-        return x.to_numpy(dtype=float)
+        return (x if columns is None else x[list(columns)]).to_numpy(dtype=float)
     except (ValueError, TypeError) as error:
         raise StsError(f"features hold a value that is not a number ({error})") from error
 
 
-def predict_proba(model: Model, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
-    """Probabilities `(n_cells, 4)` in the order of `CLASSES`; the columns of `x` may come in any order.
-
-    Raises
-    ------
-    StsError
-        A column that the model needs is missing (named).
-    """
-    missing = [c for c in model.features if c not in x.columns]
-    if missing:
-        raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
-    return np.asarray(model.booster.predict(matrix(x[list(model.features)]), num_threads=threads))
-
-
-# --- files ----------------------------------------------------------------------------------------------------------
-
-
-def save(folder: str | Path, model: Model) -> None:
-    """Write a model as `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, hash of the text)."""
-    from stslib.support.files import atomic
-
-    text = model.booster.model_to_string()
-    card = {
-        "kind": "stslib baseline",
-        "classes": list(model.classes),
-        "features": list(model.features),
-        "params": model.params,
-        "seed": model.seed,
-        "lightgbm": lightgbm.__version__,
-        "sha256": hashlib.sha256(text.encode()).hexdigest(),
-    }
-    for name, content in ((MODEL_FILE, text), (CARD_FILE, json.dumps(card, indent=1))):
-        with atomic(Path(folder) / name) as path:
-            path.write_text(content, encoding="utf-8")
-
-
 def load(folder: str | Path) -> Model:
-    """Read a model that `save` wrote.
+    """Read a model that `Model.save` wrote.
+
+    Parameters
+    ----------
+    folder : path
+        The folder of its two files.
 
     Raises
     ------
@@ -196,6 +149,17 @@ def load(folder: str | Path) -> Model:
         One of its two files is not there.
     DamagedFile
         They are not a baseline, or not what was written.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import pandas as pd
+    >>> from stslib import baseline
+    >>> model = baseline.Learner().fit(pd.DataFrame({"tau": [9.0, 20.0] * 40}), ["Pvalb", "Sst"] * 40)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     model.save(folder)
+    ...     baseline.load(folder).features
+    ('tau',)
     """
     card_path, text_path = Path(folder) / CARD_FILE, Path(folder) / MODEL_FILE
     for path in (card_path, text_path):
@@ -213,4 +177,4 @@ def load(folder: str | Path) -> Model:
     # LightGBM ends the process on some broken texts, so only the very text that was saved is handed to it.
     if hashlib.sha256(text.encode()).hexdigest() != sha256:
         raise DamagedFile(f"{text_path} is damaged: it is not the model that {CARD_FILE} names; save the model again")
-    return Model(lightgbm.Booster(model_str=text), features, classes, params, seed)
+    return Model(lightgbm.Booster(model_str=text), features, params, seed)

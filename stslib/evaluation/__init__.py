@@ -1,7 +1,6 @@
 """How good a classifier is: scores with bootstrap intervals, two models compared, calibration, the paper's numbers."""
 
 from stslib.evaluation.intervals import (
-    LEVEL,
     Comparison,
     bootstrap,
     by_fold,
@@ -11,26 +10,26 @@ from stslib.evaluation.intervals import (
     interval,
     scores,
 )
-from stslib.evaluation.metrics import (
-    METRIC_NAMES,
-    METRICS,
-    check_proba,
-    confusion,
-    predicted,
-    prediction_table,
-    score,
-    scores_of,
+from stslib.evaluation.metrics import METRIC_NAMES, METRICS, check_proba, confusion, predicted, score, scores_of
+from stslib.evaluation.paper import (
+    COMPARABLE_DATA,
+    PAPER_RESULTS,
+    baseline_conclusions,
+    compare_with_paper,
+    paper_sentence,
+    paper_value,
 )
-from stslib.evaluation.paper import COMPARABLE_DATA, PAPER_RESULTS, compare_with_paper, paper_sentence, paper_value
+from stslib.evaluation.predictions import Predictions
 from stslib.evaluation.temperature import calibration
 
 __all__ = [
     "COMPARABLE_DATA",
-    "LEVEL",
     "METRICS",
     "METRIC_NAMES",
     "PAPER_RESULTS",
     "Comparison",
+    "Predictions",
+    "baseline_conclusions",
     "bootstrap",
     "by_fold",
     "calibration",
@@ -44,7 +43,6 @@ __all__ = [
     "paper_sentence",
     "paper_value",
     "predicted",
-    "prediction_table",
     "score",
     "scores",
     "scores_of",

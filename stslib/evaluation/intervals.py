@@ -14,7 +14,7 @@ import numpy as np
 from scipy import stats
 
 from stslib.cohort import CLASSES
-from stslib.evaluation.metrics import METRICS, check_proba, confusion, label_pairs, predicted, scores_of
+from stslib.evaluation.metrics import METRIC_NAMES, METRICS, check_proba, confusion, label_pairs, predicted, scores_of
 from stslib.support.errors import ParameterError, one_of
 
 LEVEL = 0.95
@@ -193,6 +193,14 @@ class Comparison:
     only_first: int
     only_second: int
     p: float
+
+    def __str__(self) -> str:
+        """The difference and the test in words."""
+        return (
+            f"{100 * self.value:+.1f} points of {METRIC_NAMES[self.metric]} (95 % interval {100 * self.low:+.1f} to "
+            f"{100 * self.high:+.1f}); McNemar's test on the same {self.n:,} cells: {self.only_first} right only with the "
+            f"first, {self.only_second} only with the second, p = {self.p:.2g}"
+        )
 
 
 def compare(

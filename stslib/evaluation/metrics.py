@@ -65,25 +65,17 @@ def confusion(labels: Any, predictions: Any) -> np.ndarray:
 
 
 def scores_of(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """All `METRICS` of confusion matrices.
+    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true.
 
-    Parameters
-    ----------
-    matrices : (..., 4, 4) array
-        Counts, rows true.
-
-    Returns
-    -------
-    dict of metric to (...) array
-        As scikit-learn defines them: balanced accuracy is the mean recall of the classes that occur among the true
-        labels; weighted F1 weighs each class's F1 by its true count; the F1 of a class that neither occurs nor is
-        predicted is 0.
+    As scikit-learn defines them: balanced accuracy is the mean recall of the classes that occur among the true labels;
+    weighted F1 weighs each class's F1 by its true count; the F1 of a class that neither occurs nor is predicted is 0.
+    scikit-learn scores lists of cells; here thousands of matrices are scored at once.
     """
     m = np.asarray(matrices, dtype=float)
     hits = np.diagonal(m, axis1=-2, axis2=-1)
-    true, said, n = m.sum(axis=-1), m.sum(axis=-2), m.sum(axis=(-2, -1))
+    true, predictions, n = m.sum(axis=-1), m.sum(axis=-2), m.sum(axis=(-2, -1))
     recall = hits / np.maximum(true, 1)
-    f1 = 2 * hits / np.maximum(true + said, 1)
+    f1 = 2 * hits / np.maximum(true + predictions, 1)
     found = {
         "balanced_accuracy": recall.sum(axis=-1) / np.maximum((true > 0).sum(axis=-1), 1),
         "weighted_f1": (f1 * true).sum(axis=-1) / n,
@@ -96,26 +88,3 @@ def score(metric: str, labels: Any, predictions: Any) -> float:
     """One metric (a name of `METRICS`) of predicted classes."""
     one_of("metric", metric, METRICS)
     return float(scores_of(confusion(labels, predictions))[metric])
-
-
-def prediction_table(cells: pd.DataFrame, train: np.ndarray, inside: np.ndarray, outside: np.ndarray) -> pd.DataFrame:
-    """Probabilities of all cells beside their labels, as notebooks keep them.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        `cell_id`, `label`, `split`.
-    train : (n_cells,) array of bool
-    inside, outside : (n_train, 4), (n_test, 4) arrays
-        Held-out probabilities of the training cells, and those of the others.
-
-    Returns
-    -------
-    DataFrame
-        `cell_id`, `label`, `split`, `p:<class>`.
-    """
-    proba = np.full((len(cells), len(CLASSES)), np.nan)
-    proba[train], proba[~train] = inside, outside
-    columns = [f"p:{c}" for c in CLASSES]
-    head = cells[["cell_id", "label", "split"]].reset_index(drop=True)
-    return pd.concat([head, pd.DataFrame(proba, columns=columns)], axis=1)

@@ -48,58 +48,107 @@ def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns of the records, then `paper`, `relation`, `difference` (ours minus the paper's), `paper_in_interval` and
-        `comparable`. The last three are empty, empty and False for data that are not the paper's cells (simulated,
-        hybrid): a score on them says nothing about the paper's.
+        Columns of the records, then `paper`, `relation`, `comparable`, `difference` (ours minus the paper's) and
+        `paper_in_interval`. The last two are empty and `comparable` is False for data that are not the paper's cells
+        (simulated, hybrid): a score on them says nothing about the paper's.
     """
     rows = []
     for record in records:
         base = str(record["model"]).split(":")[0]
-        found = paper_value(base, str(record["split"]), str(record["metric"]))
-        comparable = found is not None and record["data"] in COMPARABLE_DATA
-        row = dict(record) | {"paper": found[0] if found else np.nan, "relation": found[1] if found else ""}
-        row["comparable"] = comparable
-        row["difference"] = record["value"] - found[0] if found and comparable and found[1] == "=" else np.nan
-        inside = found and comparable and found[1] == "="
-        row["paper_in_interval"] = bool(record["low"] <= found[0] <= record["high"]) if inside and found else None
-        rows.append(row)
+        value, relation = paper_value(base, str(record["split"]), str(record["metric"])) or (np.nan, "")
+        comparable = bool(relation) and record["data"] in COMPARABLE_DATA
+        exact = comparable and relation == "="
+        inside = bool(record["low"] <= value <= record["high"]) if exact else None
+        beside = {"paper": value, "relation": relation, "comparable": comparable}
+        beside |= {"difference": record["value"] - value if exact else np.nan, "paper_in_interval": inside}
+        rows.append(dict(record) | beside)
     return pd.DataFrame(rows)
 
 
 def paper_sentence(records: Sequence[Mapping[str, Any]], model: str = "lightgbm", note: str = "") -> str:
-    """One or two plain sentences that set a model's weighted F1 on the holdout beside the paper's, or say why not.
+    """A model's weighted F1 on the holdout beside the paper's, or why the two cannot be compared, in one or two sentences.
 
-    Parameters
-    ----------
-    records : sequence of mapping
-        Metric records that hold the model's weighted F1 on the holdout.
-    model : str
-        Its name in the records.
-    note : str
-        What else a reader must know of the comparison, such as another feature set.
+    `note` is what else a reader must know of the comparison, such as another feature set.
 
     Raises
     ------
     StsError
-        There is no such record.
+        The records hold no such score.
     """
     wanted = ("holdout", "weighted_f1", model)
     found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)
     if found is None:
         raise StsError(f"no weighted_f1 of {model} on the holdout among {len(records)} records")
-    ours = f"{100 * found['value']:.2f} % ({100 * found['low']:.2f} to {100 * found['high']:.2f} %)"
+    real = found["data"] in COMPARABLE_DATA
+    cells = f"{found['n']:,} {'real' if real else found['data']} test cells"
+    ours = f"Weighted F1 on {cells}: {100 * found['value']:.2f} % ({100 * found['low']:.2f} to {100 * found['high']:.2f} %)."
     known = paper_value(model.split(":")[0], "holdout", "weighted_f1")
     if known is None:
-        return f"Weighted F1 on {found['n']:,} test cells: {ours}. The paper has no such number."
-    theirs = f"{100 * known[0]:.2f} %"
-    if found["data"] not in COMPARABLE_DATA:
-        return (
-            f"Weighted F1 on {found['n']:,} {found['data']} test cells: {ours}. The paper's {theirs} were measured on "
-            f"1,118 real cells. {str(found['data']).capitalize()} cells are not those cells, so the two numbers cannot "
-            "be compared."
-        )
-    place = "inside" if found["low"] <= known[0] <= found["high"] else "outside"
-    end = f" {note}" if note else ""
+        return f"{ours} The paper has no such number."
+    theirs = f"The paper's {100 * known[0]:.2f} %"
+    if real:
+        side = "inside" if found["low"] <= known[0] <= found["high"] else "outside"
+        return f"{ours} {theirs} lie {side} this interval. {note}".strip()
     return (
-        f"Weighted F1 on {found['n']:,} real test cells: {ours}. The paper's {theirs} lie {place} this interval.{end}"
+        f"{ours} {theirs} were measured on 1,118 real cells. {str(found['data']).capitalize()} cells are not those cells, "
+        "so the two numbers cannot be compared."
     )
+
+
+def baseline_conclusions(
+    records: Sequence[Mapping[str, Any]], feature_set: str = "published", calibration_error: float = float("nan")
+) -> str:
+    """What the scores of the baseline mean, as a Markdown list.
+
+    Parameters
+    ----------
+    records : sequence of mapping
+        Metric records of `lightgbm`, and of `lightgbm:ensemble` where there is one (`Predictions.records`).
+    feature_set : str
+        The columns that it was trained on; only `published` are the paper's.
+    calibration_error : float
+        Expected calibration error on the test cells, as a fraction.
+
+    Raises
+    ------
+    StsError
+        The records hold no score of `lightgbm` on the holdout.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import cohort, evaluation
+    >>> labels, proba = np.repeat(cohort.CLASSES, 6), np.repeat(np.eye(4), 6, axis=0)
+    >>> records = evaluation.cv_scores(labels, proba, cohort.folds(labels, 2), "lightgbm", "simulated")
+    >>> records += evaluation.scores(labels, proba, "lightgbm", "simulated", "holdout", 100)
+    >>> print(evaluation.baseline_conclusions(records, "published", 0.01).splitlines()[1])
+    - Balanced accuracy: 100.0 % on the holdout (100.0 to 100.0 %), 100.0 % in cross-validation.
+    """
+    note = (
+        "" if feature_set == "published" else f"The features are not the paper's: this run uses the set {feature_set}."
+    )
+    first = paper_sentence(records, note=note)
+    by_score = {(r["model"], r["split"], r["metric"]): r for r in records}
+    cv, held = (by_score["lightgbm", split, "balanced_accuracy"] for split in ("cv", "holdout"))
+    f1 = {m[3:]: r["value"] for (model, split, m), r in by_score.items()
+          if (model, split, m[:3]) == ("lightgbm", "holdout", "f1:")}  # fmt: skip
+    best, hardest = max(f1, key=lambda c: f1[c]), min(f1, key=lambda c: f1[c])
+    lines = [
+        first,
+        f"Balanced accuracy: {100 * held['value']:.1f} % on the holdout ({100 * held['low']:.1f} to "
+        f"{100 * held['high']:.1f} %), {100 * cv['value']:.1f} % in cross-validation.",
+    ]
+    ensemble = [by_score.get(("lightgbm:ensemble", "holdout", m)) for m in ("weighted_f1", "balanced_accuracy")]
+    if all(ensemble):
+        f1_score, accuracy = (100 * r["value"] for r in ensemble if r)
+        lines.append(
+            f"The ensemble, on the same test cells: weighted F1 {f1_score:.1f} %, balanced accuracy {accuracy:.1f} %."
+        )
+    lines += [
+        f"The class it predicts best is {best} (F1 {100 * f1[best]:.1f} %), the hardest is {hardest} "
+        f"({100 * f1[hardest]:.1f} %).",
+        f"Expected calibration error: {100 * calibration_error:.1f} %.",
+        "A score alone does not show what was learnt: times that count from the start of the sweep also predict the rig. "
+        "Whether that matters here is in the table above.",
+    ]
+    return "\n".join(f"- {line}" for line in lines)

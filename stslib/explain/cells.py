@@ -87,7 +87,7 @@ def shap_values(model: baseline.Model | str | Path, x: pd.DataFrame, threads: in
     >>> rng = np.random.default_rng(0)
     >>> labels = np.repeat(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"], 30)
     >>> x = pd.DataFrame({"width": rng.normal(size=120) + 5 * (labels == "Pvalb"), "noise": rng.normal(size=120)})
-    >>> found = shap_values(baseline.fit(x, labels, {"n_estimators": 10}), x)
+    >>> found = shap_values(baseline.Learner(params={"n_estimators": 10}).fit(x, labels), x)
     >>> found.values.shape, found.top("Pvalb")["feature"][0]
     ((120, 2, 4), 'width')
     """

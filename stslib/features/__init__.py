@@ -1,23 +1,17 @@
 """Electrophysiology features: the sets of columns that the baseline uses, and their measurement on a `Recording`."""
 
 from stslib.features.measurement import extract, extract_one
-from stslib.features.names import INTENDED, LONG_SQUARE, MEASURED, POINTS, PUBLISHED, SHARED, STIMULI
-from stslib.features.sets import FEATURE_SETS, describe
-from stslib.features.tables import check_table, from_source, select
+from stslib.features.names import MEASURED, SHARED
+from stslib.features.tables import FEATURE_SETS, Cells, FeatureTable, describe, of_cells
 
 __all__ = [
     "FEATURE_SETS",
-    "INTENDED",
-    "LONG_SQUARE",
     "MEASURED",
-    "POINTS",
-    "PUBLISHED",
     "SHARED",
-    "STIMULI",
-    "check_table",
+    "Cells",
+    "FeatureTable",
     "describe",
     "extract",
     "extract_one",
-    "from_source",
-    "select",
+    "of_cells",
 ]

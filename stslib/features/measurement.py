@@ -14,6 +14,7 @@ import warnings
 from collections.abc import Iterable, Mapping, Sized
 from typing import Any
 
+import joblib
 import numpy as np
 import pandas as pd
 
@@ -31,42 +32,18 @@ _MARGIN_S = 0.15  # kept of a sweep before and after the step; AllenSDK's baseli
 def extract(
     recordings: Iterable[Recording], n_jobs: int = 1, total: int | None = None, passive: bool = True
 ) -> pd.DataFrame:
-    """Features of recordings, as the published tables define them.
+    """Features of recordings, as the published tables define them: `cell_id`, `dataset`, `onset_s`, then `MEASURED`.
 
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        Each needs a long square with an action potential; the f-I slope needs two, `adaptation`, `avg_isi` and
-        `latency` need one 39 to 61 pA above rheobase, `ri`, `sag`, `tau` need hyperpolarising steps. What a recording
-        does not allow is empty (NaN).
-    n_jobs : int
-        Processes (joblib).
-    total : int, optional
-        Number of recordings, for the progress bar.
-    passive : bool
-        Measure `ri`, `sag`, `tau`, `vm_for_sag` and `vrest` too, which reads the hyperpolarising sweeps; no feature set
-        that recordings can fill needs them.
-
-    Returns
-    -------
-    DataFrame
-        `cell_id`, `dataset`, `onset_s`, then the columns `MEASURED`, one row a recording in their order.
-
-    Raises
-    ------
-    StsError
-        AllenSDK is not installed, or a sweep cannot be read.
+    Each recording needs a long square with an action potential; the f-I slope needs two, `adaptation`, `avg_isi` and
+    `latency` need one 39 to 61 pA above rheobase. `ri`, `sag`, `tau`, `vm_for_sag` and `vrest` need `passive`, which reads
+    the hyperpolarising sweeps. What a recording does not allow is empty (NaN). `n_jobs`: processes; `total`: number of
+    recordings, for the progress bar.
     """
     _allensdk()
     if isinstance(recordings, Sized):
         total = len(recordings)
-    if n_jobs == 1:
-        rows: Iterable[dict[str, Any]] = (extract_one(r, passive) for r in recordings)
-    else:
-        import joblib
-
-        parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
-        rows = parallel(joblib.delayed(extract_one)(r, passive) for r in recordings)
+    parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
+    rows = parallel(joblib.delayed(extract_one)(r, passive) for r in recordings)
     columns = ["cell_id", "dataset", "onset_s", *MEASURED]
     return pd.DataFrame(list(progress(rows, "features", total)), columns=columns)
 
@@ -109,15 +86,12 @@ def _extractor(sweep: Sweep, spikes: bool = True) -> Any:
     first = max(int((sweep.onset_s - _MARGIN_S) * sweep.rate_hz), 0)
     last = min(int((end_s + _MARGIN_S) * sweep.rate_hz), len(v_mv))
     t_s = np.arange(first, last) / sweep.rate_hz
+    v, i = (np.asarray(trace[first:last], dtype=float) for trace in (v_mv, i_pa))
     # The 10 kHz Bessel filter of AllenSDK needs a sampling rate above 20 kHz; slower sweeps go unfiltered.
+    kilohertz = 10.0 if sweep.rate_hz > 20_000 else None
+    end_s = min(end_s, float(t_s[-1]))
     extractor = module.EphysSweepFeatureExtractor(
-        t=t_s,
-        v=np.asarray(v_mv[first:last], dtype=float),
-        i=np.asarray(i_pa[first:last], dtype=float),
-        start=sweep.onset_s,
-        end=min(end_s, float(t_s[-1])),
-        filter=10.0 if sweep.rate_hz > 20_000 else None,
-        id=sweep.number,
+        t=t_s, v=v, i=i, start=sweep.onset_s, end=end_s, filter=kilohertz, id=sweep.number
     )
     if spikes:
         extractor.process_spikes()
@@ -170,7 +144,7 @@ def _first_spike(extractor: Any) -> dict[str, float]:
 
 
 def train(sweep: Sweep) -> dict[str, float]:
-    """`adaptation`, `latency` (s) and `avg_isi` (ms) of one sweep's own spike train; empty without a spike."""
+    """`adaptation`, `latency` (s) and `avg_isi` (ms) of one sweep's own spike train."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         return _train(_extractor(sweep))
@@ -184,7 +158,7 @@ def _train(extractor: Any) -> dict[str, float]:
 
 
 def _passive(recording: Recording, baselines: list[float]) -> dict[str, float]:
-    """Resting potential, and what hyperpolarising steps tell: input resistance, time constant, sag."""
+    """Resting potential, and from hyperpolarising steps the input resistance, time constant, sag."""
     module, features = _allensdk()
     low, high = _RESISTANCE_PA
     steps = [_extractor(s, spikes=False) for s in recording.sweeps if s.stimulus_pa < 0]

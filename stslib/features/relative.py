@@ -27,48 +27,39 @@ _COMPARED = {
     "upstroke_downstroke_ratio": ("1", "steepest rise over steepest fall"),
 }
 
+#: Name, unit, meaning, values.
 Column = tuple[str, str, str, pd.Series]
 
 
 def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
-    """Shape of the first action potential under one stimulus, as (name, unit, meaning, values)."""
+    """Shape of the first action potential under one stimulus."""
     threshold, peak = t[f"threshold_v_{s}"], t[f"peak_v_{s}"]
     height = peak - threshold
-    under = f", {_UNDER[s]}"
-    yield f"amplitude_{s}", "mV", f"peak minus threshold{under}", height
+    found = [(f"amplitude_{s}", "mV", "peak minus threshold", height)]
     for point, words in _TROUGHS.items():
         below = t[f"{point}_v_{s}"] - threshold
         since_s = t[f"{point}_t_{s}"] - t[f"peak_t_{s}"]
-        yield f"{point}_from_threshold_v_{s}", "mV", f"voltage of the {words} minus threshold{under}", below
-        yield (
-            f"{point}_share_{s}",
-            "1",
-            f"voltage of the {words} minus threshold, over the amplitude{under}",
-            below / height,
-        )
-        yield f"{point}_t_from_peak_{s}", "s", f"time of the {words} from the peak{under}", since_s
+        found += [
+            (f"{point}_from_threshold_v_{s}", "mV", f"voltage of the {words} minus threshold", below),
+            (f"{point}_share_{s}", "1", f"voltage of the {words} minus threshold, over the amplitude", below / height),
+            (f"{point}_t_from_peak_{s}", "s", f"time of the {words} from the peak", since_s),
+        ]
     for point in ("slow_trough", "trough"):
-        rise = t[f"{point}_v_{s}"] - t[f"fast_trough_v_{s}"]
-        yield (
-            f"{point}_from_fast_trough_v_{s}",
-            "mV",
-            f"voltage of the {_TROUGHS[point]} minus fast trough{under}",
-            rise,
-        )
+        words = f"voltage of the {_TROUGHS[point]} minus fast trough"
+        found.append((f"{point}_from_fast_trough_v_{s}", "mV", words, t[f"{point}_v_{s}"] - t[f"fast_trough_v_{s}"]))
     for point in ("threshold", "fast_trough", "trough"):
-        above = t[f"{point}_v_{s}"] - t["vrest"]
-        words = _TROUGHS.get(point, point)
-        yield f"{point}_from_rest_v_{s}", "mV", f"voltage of the {words} minus resting potential{under}", above
+        words = f"voltage of the {_TROUGHS.get(point, point)} minus resting potential"
+        found.append((f"{point}_from_rest_v_{s}", "mV", words, t[f"{point}_v_{s}"] - t["vrest"]))
     up_s = (t[f"peak_t_{s}"] - t[f"threshold_t_{s}"]).clip(lower=_SHORTEST_S)
     down_s = (t[f"fast_trough_t_{s}"] - t[f"peak_t_{s}"]).clip(lower=_SHORTEST_S)
     fall = peak - t[f"fast_trough_v_{s}"]
-    yield f"rise_rate_{s}", "V/s", f"mean slope from threshold to peak{under}", 1e-3 * height / up_s
-    yield f"fall_rate_{s}", "V/s", f"mean slope from peak to fast trough{under}", 1e-3 * fall / down_s
-    ohmic_mv = 1e-3 * t[f"threshold_i_{s}"] * t["ri"]
-    yield (
-        f"current_share_{s}", "1", f"current at threshold over the one that Ohm's law asks for{under}",
-        ohmic_mv / (threshold - t["vrest"]),
-    )  # fmt: skip
+    ohmic = 1e-3 * t[f"threshold_i_{s}"] * t["ri"] / (threshold - t["vrest"])
+    found += [
+        (f"rise_rate_{s}", "V/s", "mean slope from threshold to peak", 1e-3 * height / up_s),
+        (f"fall_rate_{s}", "V/s", "mean slope from peak to fast trough", 1e-3 * fall / down_s),
+        (f"current_share_{s}", "1", "current at threshold over the one that Ohm's law asks for", ohmic),
+    ]
+    yield from ((name, unit, f"{words}, {_UNDER[s]}", values) for name, unit, words, values in found)
 
 
 def _between_stimuli(t: pd.DataFrame) -> Iterator[Column]:
@@ -78,28 +69,30 @@ def _between_stimuli(t: pd.DataFrame) -> Iterator[Column]:
             yield f"{column}_{a}_minus_{b}", unit, f"{words}, {_UNDER[a]} minus {_UNDER[b]}", values
 
 
-def _of_the_cell(t: pd.DataFrame) -> Iterator[Column]:
+def _of_the_cell(t: pd.DataFrame) -> list[Column]:
     """Currents, trains and the passive membrane against one another."""
-    rheobase_pa, tau_ms, isi_ms = t["threshold_i_long_square"], t["tau"], t["avg_isi"]
+    rheobase_pa, tau_ms, isi_ms, slope = (
+        t[c] for c in ("threshold_i_long_square", "tau", "avg_isi", "f_i_curve_slope")
+    )
     first_ms = 1e3 * (t["threshold_t_long_square"] - t["onset_s"])
     trough_ms = 1e3 * (t["trough_t_long_square"] - t["threshold_t_long_square"])
-    drop_mv = t["vm_for_sag"] - t["vrest"]
-    slope = t["f_i_curve_slope"]
-    yield "current_short_over_long", "1", "current at threshold, short square over rheobase sweep", (
-        t["threshold_i_short_square"] / rheobase_pa
-    )  # fmt: skip
-    yield "capacitance", "nF", "membrane time constant over input resistance", tau_ms / t["ri"]
-    yield "rate", "Hz", "inverse of the mean interspike interval, in the sweep above rheobase", 1e3 / isi_ms
-    yield "avg_isi_over_tau", "1", "mean interspike interval in membrane time constants", isi_ms / tau_ms
-    yield "latency_over_tau", "1", "latency in membrane time constants", 1e3 * t["latency"] / tau_ms
-    yield "latency_over_isi", "1", "latency in mean interspike intervals", 1e3 * t["latency"] / isi_ms
-    yield "first_spike_over_tau", "1", "onset to first spike in time constants, rheobase sweep", first_ms / tau_ms
-    yield "trough_over_tau", "1", "threshold to deepest trough in time constants, rheobase sweep", trough_ms / tau_ms
-    yield "slope_times_rheobase", "Hz", "f-I slope times the current at rheobase", slope * rheobase_pa
-    yield "slope_over_ri", "Hz/(pA MOhm)", "f-I slope over input resistance", slope / t["ri"]
-    yield "slope_times_isi", "1/nA", "f-I slope times the mean interspike interval", slope * isi_ms
-    yield "sag_drop", "mV", "voltage at which the sag is read, minus resting potential", drop_mv
-    yield "sag_v", "mV", "sag times the hyperpolarisation at which it is read", t["sag"] * drop_mv
+    drop_mv, latency_ms = t["vm_for_sag"] - t["vrest"], 1e3 * t["latency"]
+    short = t["threshold_i_short_square"] / rheobase_pa
+    return [
+        ("current_short_over_long", "1", "current at threshold, short square over rheobase sweep", short),
+        ("capacitance", "nF", "membrane time constant over input resistance", tau_ms / t["ri"]),
+        ("rate", "Hz", "inverse of the mean interspike interval, in the sweep above rheobase", 1e3 / isi_ms),
+        ("avg_isi_over_tau", "1", "mean interspike interval in membrane time constants", isi_ms / tau_ms),
+        ("latency_over_tau", "1", "latency in membrane time constants", latency_ms / tau_ms),
+        ("latency_over_isi", "1", "latency in mean interspike intervals", latency_ms / isi_ms),
+        ("first_spike_over_tau", "1", "onset to first spike in time constants, rheobase sweep", first_ms / tau_ms),
+        ("trough_over_tau", "1", "threshold to deepest trough in time constants, rheobase sweep", trough_ms / tau_ms),
+        ("slope_times_rheobase", "Hz", "f-I slope times the current at rheobase", slope * rheobase_pa),
+        ("slope_over_ri", "Hz/(pA MOhm)", "f-I slope over input resistance", slope / t["ri"]),
+        ("slope_times_isi", "1/nA", "f-I slope times the mean interspike interval", slope * isi_ms),
+        ("sag_drop", "mV", "voltage at which the sag is read, minus resting potential", drop_mv),
+        ("sag_v", "mV", "sag times the hyperpolarisation at which it is read", t["sag"] * drop_mv),
+    ]
 
 
 def _columns(table: pd.DataFrame) -> Iterator[Column]:
@@ -114,18 +107,10 @@ def _columns(table: pd.DataFrame) -> Iterator[Column]:
 
 
 def relative(table: pd.DataFrame) -> pd.DataFrame:
-    """Every relative feature of a table's cells.
+    """Every relative feature of a table's cells, columns in alphabetical order.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Index `cell_id`; `onset_s` and the columns `stslib.features.SHARED`, as published.
-
-    Returns
-    -------
-    DataFrame
-        The same index; columns in alphabetical order. What cannot be worked out (a missing point, a division by zero) is
-        empty (NaN).
+    `table` has the index `cell_id`, `onset_s` and the columns `SHARED`, as published. What cannot be worked out (a
+    missing point, a division by zero) is empty (NaN).
     """
     with np.errstate(all="ignore"):
         found = pd.DataFrame({name: values for name, _, _, values in _columns(table)}, index=table.index)

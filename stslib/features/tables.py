@@ -1,94 +1,182 @@
-"""Feature tables: checked, brought to a feature set, and found for the cells of a source."""
+"""Feature tables: the sets of columns that the baseline uses, what each column means, and the features of some cells.
+
+The names and units are those of the published tables (Allen Cell Types Database): V in mV, absolute times in s from the
+start of the sweep, current in pA, `avg_isi` and `tau` in ms, `ri` in MOhm.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
 
 import numpy as np
 import pandas as pd
 
+from stslib.cohort import CLASSES
 from stslib.features.measurement import extract
-from stslib.features.names import POINTS, STIMULI
-from stslib.features.relative import relative
-from stslib.features.sets import ALIGNED_FROM, FEATURE_SETS, aligned_name
+from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
+from stslib.features.relative import meanings, relative
+from stslib.recordings import Recording
 from stslib.support.errors import ParameterError, StsError, one_of
 
-if TYPE_CHECKING:
-    from stslib.io import Source
+
+def aligned_name(column: str) -> str:
+    """Name of a column once its time counts from the onset or the threshold; other columns keep theirs."""
+    for stimulus in STIMULI:
+        for point in POINTS:
+            if column == f"{point}_t_{stimulus}":
+                since = "onset" if point == "threshold" else "threshold"
+                return f"{point}_t_from_{since}_{stimulus}"
+    return column
 
 
-def check_table(table: pd.DataFrame, columns: Iterable[str], allow_empty: bool = False) -> None:
-    """Refuse a feature table that a model should not see.
+_RELATIVE = meanings(["onset_s", *SHARED])
+
+#: The sets of columns, in their order. `"published"`: what the authors' code uses in effect; `"intended"`: what its
+#: text names; `"stimulus_aligned"`: the same, with times from the onset of the stimulus (of the threshold) or from the
+#: threshold (of the rest), so that they do not carry the rig's onset; `"all"`: every shared feature, aligned;
+#: `"relative"`: these and what `stslib.features.relative` works out from them.
+FEATURE_SETS: dict[str, tuple[str, ...]] = {
+    "published": PUBLISHED,
+    "intended": INTENDED,
+    "stimulus_aligned": tuple(sorted(aligned_name(c) for c in INTENDED)),
+    "all": (_ALL := tuple(sorted(aligned_name(c) for c in SHARED))),
+    "relative": (*_ALL, *_RELATIVE),
+}
+
+#: The published columns that a set with aligned times is worked out from.
+_ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED, "relative": SHARED}
+
+_MEANINGS = {
+    "adaptation": ("1", "mean relative change from one interspike interval to the next, in the sweep above rheobase"),
+    "avg_isi": ("ms", "mean interspike interval in the sweep above rheobase"),
+    "f_i_curve_slope": ("Hz/pA", "slope of firing rate against current over the spiking long squares"),
+    "latency": ("s", "onset of the step to the first action potential, in the sweep above rheobase"),
+    "ri": ("MOhm", "input resistance from hyperpolarising steps"),
+    "sag": ("1", "share of a hyperpolarisation that is lost again before its end"),
+    "tau": ("ms", "membrane time constant"),
+    "vm_for_sag": ("mV", "voltage at which the sag is read"),
+    "vrest": ("mV", "resting potential"),
+    "threshold_i": ("pA", "current at the threshold of the first action potential"),
+    "upstroke_downstroke_ratio": ("1", "steepest rise over steepest fall of the first action potential"),
+}
+_POINT_WORDS = {
+    "threshold": "the threshold of the first action potential",
+    "peak": "its peak",
+    "fast_trough": "its fast trough, within 5 ms of the peak",
+    "trough": "its deepest trough",
+    "slow_trough": "its slow trough, where there is one",
+}
+_UNDER = {"": "", "long_square": ", rheobase sweep", "ramp": ", ramp", "short_square": ", short square"}
+
+
+def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
+    """What each column of a feature table means.
 
     Parameters
     ----------
-    table : DataFrame
-        One row a cell, with `cell_id`.
-    columns : iterable of str
-        Columns that are needed.
-    allow_empty : bool
-        Let columns pass that have no value in any cell.
-
-    Raises
-    ------
-    StsError
-        A needed column that is not there, doubled ids, values that are not numbers, infinite values, a column without
-        any value: one line each, naming the column or the id.
-    """
-    names = ["cell_id", *columns]
-    missing = [c for c in names if c not in table.columns]
-    if missing:
-        raise StsError(f"the feature table lacks {len(missing)} of {len(names)} columns: {', '.join(missing[:4])}")
-    doubled = table["cell_id"][table["cell_id"].duplicated()]
-    if len(doubled):
-        raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the feature table; keep one row a cell")
-    for column in names[1:]:
-        values = table[column]
-        if not (pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)):
-            bad = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
-            example = repr(bad.iloc[0]) if len(bad) else f"type {values.dtype}"
-            raise StsError(f"column {column} holds {example}, which is not a number")
-        if np.isinf(values.to_numpy(dtype=float)).any():
-            raise StsError(f"column {column} holds infinite values; leave them empty")
-        if not allow_empty and values.isna().all():
-            raise StsError(f"column {column} has no value in any of {len(table)} cells; use another feature set")
-
-
-def select(table: pd.DataFrame, feature_set: str = "published", allow_empty: bool = False) -> pd.DataFrame:
-    """The columns of a feature set, always in the same order.
-
-    Parameters
-    ----------
-    table : DataFrame
-        One row a cell: `cell_id`, the columns of the published tables, and `onset_s` (start of the step, in s) for the
-        aligned sets.
-    feature_set : str
-        A name of `FEATURE_SETS`.
-    allow_empty : bool
-        Let columns pass that have no value in any cell: rare ones, such as the slow trough, in a small cohort.
+    x : (n_cells, n_features) DataFrame
+        Columns of any of `FEATURE_SETS`.
+    labels : (n_cells,) of str, optional
+        Classes, for the median of each class.
 
     Returns
     -------
     DataFrame
-        Index `cell_id`, columns `FEATURE_SETS[feature_set]`, float.
+        One row a column: `feature`, `unit`, `meaning`, and the median of each class under its name.
 
-    Raises
-    ------
-    ParameterError
-        Unknown set.
-    StsError
-        A table that cannot be used (see `check_table`).
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stslib import features
+    >>> features.describe(pd.DataFrame({"tau": [10.0, 20.0]}), ["Pvalb", "Sst"])[["feature", "unit", "Pvalb", "Sst"]]
+      feature unit  Pvalb   Sst
+    0     tau   ms   10.0  20.0
     """
-    one_of("features", feature_set, FEATURE_SETS)
-    needed = ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set])
-    check_table(table, (*needed, "onset_s") if feature_set in ALIGNED_FROM else needed, allow_empty)
-    out = table.set_index("cell_id")
-    if feature_set in ALIGNED_FROM:
-        more = relative(out) if feature_set == "relative" else None
-        out = _align(out)
-        out = out if more is None else pd.concat([out, more], axis=1)
-    return out[list(FEATURE_SETS[feature_set])].astype(float)
+    table = pd.DataFrame([_describe(str(c)) for c in x.columns], columns=["feature", "unit", "meaning"])
+    if labels is None:
+        return table
+    medians = x.groupby(np.asarray(labels)).median().T.reindex(columns=CLASSES)
+    return table.join(medians, on="feature")
+
+
+def _describe(column: str) -> tuple[str, str, str]:
+    if column in _RELATIVE:
+        return column, *_RELATIVE[column]
+    stimulus = next((s for s in STIMULI if column.endswith(f"_{s}")), "")
+    base = column.removesuffix(f"_{stimulus}") if stimulus else column
+    if base in _MEANINGS:
+        unit, words = _MEANINGS[base]
+        return column, unit, words + _UNDER[stimulus]
+    point, what = base.split("_t_from_") if "_t_from_" in base else (base[:-2], base[-1])
+    clock = {"t": "s from the start of the sweep", "onset": "s from the onset of the step"}
+    unit = "mV" if what == "v" else clock.get(what, "s from the threshold")
+    quantity = "voltage" if what == "v" else "time"
+    return column, unit, f"{quantity} of {_POINT_WORDS[point]}{_UNDER[stimulus]}"
+
+
+@dataclass(frozen=True)
+class FeatureTable:
+    """Features of cells, of which sets of columns are selected.
+
+    Attributes
+    ----------
+    table : DataFrame
+        One row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s) and columns of the published tables.
+    allow_empty : bool
+        Whether a column may have no value in any cell: rare ones, such as the slow trough, in a small cohort.
+    """
+
+    table: pd.DataFrame
+    allow_empty: bool = False
+
+    def select(self, feature_set: str = "published") -> pd.DataFrame:
+        """The columns of a feature set, always in the same order, float, with `cell_id` as index.
+
+        Raises
+        ------
+        ParameterError
+            There is no such set.
+        StsError
+            A needed column that is not there, doubled ids, values that are not numbers, infinite values, a column
+            without any value: one line each, naming the column or the id.
+        """
+        one_of("features", feature_set, FEATURE_SETS)
+        aligned = feature_set in _ALIGNED_FROM
+        needed = _ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set])
+        self._check((*needed, "onset_s") if aligned else needed)
+        out = self.table.set_index("cell_id")
+        if aligned:
+            parts = [_align(out), relative(out)] if feature_set == "relative" else [_align(out)]
+            out = pd.concat(parts, axis=1)
+        return out[list(FEATURE_SETS[feature_set])].astype(float)
+
+    def origin(self) -> str:
+        """How many cells have features from their archive's table and how many measured ones, where both occur."""
+        if "features_from" not in self.table:
+            return ""
+        n = self.table["features_from"].value_counts()
+        return f"Features from tables: {n.get('table', 0):,} cells; measured on the raw sweeps: {n.get('measured', 0):,} cells."
+
+    def _check(self, columns: Iterable[str]) -> None:
+        table, names = self.table, ["cell_id", *columns]
+        missing = [c for c in names if c not in table.columns]
+        if missing:
+            raise StsError(f"the feature table lacks {len(missing)} of {len(names)} columns: {', '.join(missing[:4])}")
+        doubled = table["cell_id"][table["cell_id"].duplicated()]
+        if len(doubled):
+            raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the feature table; keep one row a cell")
+        for column in names[1:]:
+            values = table[column]
+            if not (pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)):
+                bad = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
+                example = repr(bad.iloc[0]) if len(bad) else f"type {values.dtype}"
+                raise StsError(f"column {column} holds {example}, which is not a number")
+            if np.isinf(values.to_numpy(dtype=float)).any():
+                raise StsError(f"column {column} holds infinite values; leave them empty")
+            if not self.allow_empty and values.isna().all():
+                raise StsError(f"column {column} has no value in any of {len(table)} cells; use another feature set")
 
 
 def _align(table: pd.DataFrame) -> pd.DataFrame:
@@ -99,48 +187,79 @@ def _align(table: pd.DataFrame) -> pd.DataFrame:
         if threshold not in table.columns:
             continue
         out[aligned_name(threshold)] = table[threshold] - table["onset_s"]
-        for point in POINTS[1:]:
-            column = f"{point}_t_{stimulus}"
+        for column in (f"{point}_t_{stimulus}" for point in POINTS[1:]):
             if column in table.columns:
                 out[aligned_name(column)] = table[column] - table[threshold]
     return out
 
 
-def from_source(source: Source, cell_ids: Sequence[str], feature_set: str, n_jobs: int = 1) -> pd.DataFrame:
-    """The feature table of some cells of a source: its own published table where it has one, else measured.
+class Cells(Protocol):
+    """Cells of a source, such as `stslib.io.reopen` gives them."""
+
+    @property
+    def name(self) -> str:
+        """Name of the source."""
+
+    @property
+    def cells(self) -> pd.DataFrame:
+        """One row a cell, with `cell_id`."""
+
+    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
+        """Recordings of `cell_ids`, in their order."""
+
+    def features(self) -> pd.DataFrame | None:
+        """The source's own feature table, or None."""
+
+
+def of_cells(
+    cells: Cells, feature_set: str = "published", n_jobs: int = 1, cell_ids: Sequence[str] | None = None
+) -> FeatureTable:
+    """The features of cells: from their source's own table where it has one, else measured on their recordings.
 
     Parameters
     ----------
-    source : Source
-        Made by `stslib.io.open_source`.
-    cell_ids : sequence of str
-        Cells, in the order of the rows.
+    cells : Cells
+        From `stslib.io.reopen` or `stslib.io.open_cells`.
     feature_set : str
-        The set that will be selected from the table.
+        The set that will be selected from the table, a name of `FEATURE_SETS`.
     n_jobs : int
         Processes for the measurement.
+    cell_ids : sequence of str, optional
+        The cells; by default all of `cells.cells`.
 
     Returns
     -------
-    DataFrame
-        `cell_id`, `dataset`, `onset_s` and the features, one row a cell.
+    FeatureTable
+        One row a cell, in their order.
 
     Raises
     ------
     ParameterError
-        Unknown set, or one that recordings of long squares cannot fill.
+        There is no such set, or recordings of long squares cannot fill it.
     StsError
         The source's table lacks a cell.
+
+    Examples
+    --------
+    >>> from types import SimpleNamespace
+    >>> import pandas as pd
+    >>> from stslib import features
+    >>> own = pd.DataFrame({"cell_id": ["7", "8"], **{c: [1.0, 2.0] for c in features.FEATURE_SETS["published"]}})
+    >>> cells = SimpleNamespace(name="mine", cells=pd.DataFrame({"cell_id": ["8"]}), features=lambda: own)
+    >>> features.of_cells(cells).select("published").loc["8", "latency"].item()
+    2.0
     """
     one_of("features", feature_set, FEATURE_SETS)
-    if hasattr(source, "features"):
-        table = source.features().set_index("cell_id")
-        absent = [c for c in cell_ids if c not in table.index]
+    ids = cells.cells["cell_id"].tolist() if cell_ids is None else list(cell_ids)
+    own = cells.features()
+    if own is not None:
+        table = own.set_index("cell_id")
+        absent = [c for c in ids if c not in table.index]
         if absent:
-            raise StsError(f"the feature tables of source {source.name} lack cell {absent[0]} ({len(absent)} cells)")
-        return table.loc[list(cell_ids)].reset_index()
+            raise StsError(f"the source's feature table lacks cell {absent[0]} ({len(absent)} cells)")
+        return FeatureTable(table.loc[ids].reset_index(), allow_empty=cells.name != "published")
     if feature_set in ("all", "relative"):
         raise ParameterError(
             f"features is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
         )
-    return extract(source.recordings(cell_ids), n_jobs, len(cell_ids), passive=False)
+    return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids), passive=False), allow_empty=True)

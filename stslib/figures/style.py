@@ -1,4 +1,4 @@
-"""What all figures share: class colours, sizes, and the line that says which data are shown."""
+"""What all figures share: colours, names, sizes, and the line that says which data are shown."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ P = ParamSpec("P")
 #: Okabe-Ito colours, which stay apart for colour-blind eyes; Pvalb green and Excitatory blue as in the paper's Fig. 2.
 CLASS_COLOURS = {"Pvalb": "#009E73", "Sst": "#D55E00", "Vip/Lamp5": "#AA4499", "Excitatory": "#0072B2"}
 
-#: One colour a model, the same in every figure.
+#: One colour a model, the same in every figure; their order is that of the figures.
 MODEL_COLOURS = {
     "mobilenet_v2": "#0072B2",
     "resnet18": "#56B4E9",
@@ -39,6 +39,7 @@ MODEL_NAMES = {
 
 #: Colours for up to five series (Okabe-Ito), each with a marker of its own, so that no figure rests on colour alone.
 SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#6E6E6E", "v"))
+NEUTRAL = SERIES[-1][0]
 
 RC: dict[Any, Any] = {
     "figure.dpi": 110,
@@ -68,10 +69,13 @@ def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
         return Figure(figsize=(width, height), layout="constrained")
 
 
-def say_kind(figure: Figure, kind: str) -> Figure:
+def label_data(figure: Figure, kind: str) -> Figure:
     """Write at the figure's lower right which data it shows (a key of `KIND_WORDS`)."""
     figure.supxlabel(f"Data: {KIND_WORDS.get(kind, kind)}", x=0.995, ha="right", fontsize=7.5, color="0.35")
     return figure
+
+
+say_kind = label_data
 
 
 def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
@@ -83,3 +87,38 @@ def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **kwargs)
 
     return wrapped
+
+
+def model_name(model: str) -> str:
+    """How a model is written in figures; a variant after `:` stays behind a line break.
+
+    Parameters
+    ----------
+    model : str
+        Its name in the metric records.
+
+    Returns
+    -------
+    str
+
+    Examples
+    --------
+    >>> from stslib import figures
+    >>> figures.model_name("mobilenet_v2:imagenet")
+    'MobileNetV2\\n(ImageNet)'
+    """
+    base, _, variant = model.partition(":")
+    name = MODEL_NAMES.get(base, base)
+    variant = "(ImageNet)" if variant == "imagenet" else variant
+    return f"{name}\n{variant}" if variant else name
+
+
+def model_colour(model: str) -> str:
+    """The colour of a model and its variants."""
+    return MODEL_COLOURS.get(model.split(":")[0], NEUTRAL)
+
+
+def in_order(models: Any) -> list[str]:
+    """Models without doubles, in the order of the figures; those that are not known follow by name."""
+    found = set(map(str, models))
+    return [m for m in MODEL_COLOURS if m in found] + sorted(found - set(MODEL_COLOURS))

@@ -78,7 +78,7 @@ class CrossValidated:
         if features is not None:
             from stslib import baseline
 
-            proba = baseline.cross_validate(features, self.labels, {}, self.folds, self.seed, 1)
+            proba = baseline.Learner(seed=self.seed).held_out(features, self.labels, self.folds)
             return replace(self, proba={**self.proba, "lightgbm": proba}, classical="lightgbm")
         from sklearn.svm import SVC
 

@@ -38,11 +38,9 @@ def wide() -> tuple:
 
 
 def search(x, y):
+    score = baseline.Learner().objective(x, y, cohort.folds(y, 3))
     with tempfile.TemporaryDirectory() as folder:
-        score = baseline.objective(x, y, cohort.folds(y, 3), 2026, threads=1)
-        return training.best_trial(
-            training.run_study(score, training.SearchSettings(50, storage=folder), "bench")
-        ).value
+        return training.run_study(score, training.SearchSettings(50, storage=folder), "bench").best_value
 
 
 @cache
@@ -56,11 +54,11 @@ def bench_search(measure):
 
 
 def bench_boosted_trees(measure):
-    measure("LightGBM", ONE_FIT, baseline.fit, wide, rounds=5)
+    measure("LightGBM", ONE_FIT, baseline.Learner().fit, wide, rounds=5)
 
 
 def bench_ensemble(measure):
-    measure("ensemble", ONE_FIT, baseline.fit_ensemble, wide, rounds=3)
+    measure("ensemble", ONE_FIT, baseline.Learner("ensemble").fit, wide, rounds=3)
 
 
 def bench_features(measure):

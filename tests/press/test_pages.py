@@ -28,7 +28,7 @@ NETWORKS = claims.NETWORKS
 NAMES = ("01_data", "04_baseline", "05_deep_models")
 PARAMETERS = {
     "01_data": 'run = "default"  # name of the run folder under results\nsource = "simulated"  # {simulated, published, store}',
-    "04_baseline": 'run = "default"  # name of the run folder under results\nfeatures = "published"  # {published, intended}\n'
+    "04_baseline": 'run = "default"  # name of the run folder under results\nfeature_set = "published"  # {published}\n'
     "n_trials = 5  # trials of the search [1, 1000]",
     "05_deep_models": 'run = "default"  # name of the run folder under results\nweights = "none"  # {none, imagenet}\n'
     'note = "a|b`c*"  # any text',
@@ -142,7 +142,7 @@ def test_the_papers_numbers_on_the_papers_cells_are_reproduced(book):
 
 def one(value: float, half: float = 0.02, **changes: object) -> claims.Record:
     fields = {"model": "lightgbm", "data": "published", "split": "holdout", "metric": "weighted_f1", "n": 1118}
-    options = changes.pop("options", {"features": "published"})
+    options = changes.pop("options", {"feature_set": "published"})
     return evidence.Record(**{**fields, "value": value, "low": value - half, "high": value + half, **changes},
                            run="published", notebook="04_baseline", options=options)  # fmt: skip
 
@@ -156,7 +156,7 @@ def one(value: float, half: float = 0.02, **changes: object) -> claims.Record:
         (one(0.89, data="allen"), "reproduced on real recordings", "good"),
         (one(0.89, data="simulated"), "not comparable: simulated cells", "open"),
         (one(0.89, n=1117), "not comparable: 1,117 real cells, the paper has 1,118", "open"),
-        (one(0.89, options={"features": "intended"}), "not comparable: other features (intended)", "open"),
+        (one(0.89, options={"feature_set": "intended"}), "not comparable: other features (intended)", "open"),
         (one(0.89, low=None), "not decided: no interval", "open"),
         (one(0.89, metric="accuracy"), "the paper gives no number", "open"),
         (one(0.89, split="transfer:Clamp->Seq"), "not comparable: 1,118 real cells", "open"),
@@ -393,7 +393,7 @@ def test_the_messages_on_the_page_are_those_of_the_command(book, text):
 
 def test_every_parameter_is_listed(book):
     text = page("parameters.md")
-    for name in ("source", "features", "n_trials", "weights", "note"):
+    for name in ("source", "feature_set", "n_trials", "weights", "note"):
         assert f"- `{name}`" in text
     assert r"trials of the search \[1, 1000\]" in text
 

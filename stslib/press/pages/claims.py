@@ -43,8 +43,8 @@ def why_not_comparable(record: Record) -> str:
     wanted = PAPER_CELLS.get(record.split)
     if wanted is None or record.n != wanted:
         return f"{record.n:,} real cells" + (f", the paper has {wanted:,}" if wanted else "")
-    if record.model == "lightgbm" and record.options.get("features", "published") != "published":
-        return f"other features ({record.options['features']})"
+    if record.model == "lightgbm" and record.options.get("feature_set", "published") != "published":
+        return f"other features ({record.options['feature_set']})"
     if record.model in NETWORKS and record.options.get("weights") == "none":
         return "networks without pre-trained weights"
     return ""

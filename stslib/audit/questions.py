@@ -1,0 +1,251 @@
+"""The audit of the published cells: one question, one table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stslib import baseline, cohort, evaluation
+from stslib.audit import checks, rigs, sweeps, transfer
+from stslib.features import Cells, FeatureTable, of_cells
+from stslib.recordings import Recording
+from stslib.support.errors import StsError
+
+#: Sets of features that are compared, and the five times of the first action potential alone, as published and aligned.
+SETS = ("published", "intended", "stimulus_aligned", "all", "relative")
+TIMES = ("times", "aligned times")
+_LEARNT = ("published", "relative")  # sets of the learning curve, of wrong labels and of shuffled ones
+
+
+@dataclass(frozen=True)
+class Audit:
+    """The published cells with every set of features, and the questions that are asked of them.
+
+    Unless a question names another model, its scores are LightGBM's with its own default settings.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Included cells: `cell_id`, `label`, `dataset` (rig), `donor`, `split`, `line`, `t_type`.
+    features : FeatureTable
+        Their published features, in the same order.
+    n_folds, n_bootstrap, seed, threads : int
+        Folds inside the training cells, resamples behind every interval, seed of both, threads of LightGBM.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from stslib import audit, cohort, features
+    >>> rng, n = np.random.default_rng(0), 400
+    >>> own = pd.DataFrame({c: rng.normal(size=n) for c in features.SHARED}).assign(onset_s=1.0)
+    >>> own["cell_id"] = own.index.astype(str)
+    >>> cells = pd.DataFrame({"cell_id": own["cell_id"], "label": np.resize(cohort.CLASSES, n), "split": "train"})
+    >>> cells["dataset"] = np.where(rng.random(n) < 0.5, "Clamp", "Seq")
+    >>> study = audit.Audit(cells, features.FeatureTable(own), n_bootstrap=100)
+    >>> noise = study.rig_accuracy().set_index("features").loc["times", "value"]
+    >>> bool(0.35 < noise < 0.65)  # noise does not predict the rig
+    True
+    """
+
+    cells: pd.DataFrame
+    features: FeatureTable
+    n_folds: int = 3
+    n_bootstrap: int = 2000
+    seed: int = 2026
+    threads: int = 1
+
+    @classmethod
+    def of(cls, cells: Cells, **settings: int) -> Audit:
+        """The audit of the authors' own cells (`stslib.io.reopen`); others are refused, for the questions have no meaning."""
+        if cells.name != "published":
+            raise StsError(
+                f"the audit needs the authors' tables, and these cells are from {cells.name!r}; "
+                "make a run of the tables with: sts run --profile published"
+            )
+        return cls(cells.cells, of_cells(cells, "relative"), **settings)
+
+    @cached_property
+    def y(self) -> np.ndarray:
+        """Class of each cell."""
+        return self.cells["label"].to_numpy()
+
+    @cached_property
+    def rigs(self) -> np.ndarray:
+        """Data set of each cell."""
+        return self.cells["dataset"].to_numpy()
+
+    @cached_property
+    def train(self) -> np.ndarray:
+        """Whether each cell is one to train on."""
+        return (self.cells["split"] == "train").to_numpy()
+
+    @cached_property
+    def sets(self) -> dict[str, pd.DataFrame]:
+        """Every set of features by its name: `SETS` and `TIMES`."""
+        sets = {name: self.features.select(name) for name in SETS}
+        for name, whole in zip(TIMES, ("intended", "stimulus_aligned"), strict=True):
+            sets[name] = sets[whole].filter(like="_t_")
+        return sets
+
+    @cached_property
+    def folds(self) -> baseline.Folds:
+        """Folds inside the training cells."""
+        return cohort.folds(self.y[self.train], self.n_folds, self.seed)
+
+    def learner(self, name: str = "lightgbm") -> baseline.Learner:
+        """A model with its default settings."""
+        return baseline.Learner(name, seed=self.seed, threads=self.threads)
+
+    def _inside(self, name: str) -> tuple[pd.DataFrame, np.ndarray]:
+        """A set of features and the classes, of the training cells."""
+        return self.sets[name][self.train], self.y[self.train]
+
+    def _classes(self, name: str, folds: baseline.Folds, model: str = "lightgbm") -> np.ndarray:
+        return evaluation.predicted(self.learner(model).held_out(*self._inside(name), folds))
+
+    def rig_accuracy(self) -> pd.DataFrame:
+        """How well does each set of features predict the rig, within classes (`rigs.rig_accuracy`)?"""
+        settings = self.n_folds, self.n_bootstrap, self.seed
+        found = {name: rigs.rig_accuracy(*self._inside(name), self.rigs[self.train], *settings) for name in self.sets}
+        return pd.DataFrame(found).T.rename_axis("features").reset_index()
+
+    def times(self) -> tuple[pd.DataFrame, evaluation.Comparison]:
+        """What do five absolute times classify, by rig (`checks.by_part`), and how much of it is left once they are aligned?"""
+        y, where = self.y[self.train], self.rigs[self.train]
+        classes = {name: self._classes(name, self.folds) for name in TIMES}
+        parts = [checks.by_part(y, c, where, self.n_bootstrap, self.seed).assign(columns=n) for n, c in classes.items()]
+        first, second = (classes[name] for name in TIMES)
+        gap = evaluation.compare(y, first, second, n_bootstrap=self.n_bootstrap, seed=self.seed)
+        return pd.concat(parts, ignore_index=True), gap
+
+    def transfer(self) -> list[dict[str, Any]]:
+        """What do models score that learn from one data set and are tested on the other? Metric records."""
+        models = {f"lightgbm:{name}": (name, transfer.across(self.learner())) for name in SETS}
+        models |= {self.learner("ensemble").name: ("relative", transfer.across(self.learner("ensemble")))}
+        models |= {"discriminant:relative": ("relative", transfer.discriminant)}
+        models |= {"discriminant:adapted": ("relative", transfer.adapted)}
+        records = []
+        for model, (name, crossing) in models.items():
+            x = self.sets[name]
+            for way in transfer.directions(self.rigs, self.train):
+                proba = crossing(x[way.fit], self.y[way.fit], x[way.unlabelled], x[way.test])
+                about = model, "published", way.split, self.n_bootstrap, self.seed
+                records += evaluation.scores(self.y[way.test], proba, *about)
+        return records
+
+    def donors(self) -> pd.DataFrame:
+        """Does the score fall when all cells of a donor are in one fold? Balanced accuracy both ways, and their difference."""
+        y = self.y[self.train]
+        grouped = cohort.folds(y, self.n_folds, self.seed, groups=self.cells.loc[self.train, "donor"])
+        rows = []
+        for name in (*SETS, self.learner("ensemble").name):
+            chosen = (name, "lightgbm") if name in SETS else ("relative", "ensemble")
+            apart, mixed = (self._classes(chosen[0], folds, chosen[1]) for folds in (grouped, self.folds))
+            change = evaluation.compare(y, apart, mixed, n_bootstrap=self.n_bootstrap, seed=self.seed)
+            rows.append((name, change.second, change.first, change.value, change.low, change.high, change.p))
+        columns = ["features", "random", "by donor", "difference", "low", "high", "McNemar p"]
+        return pd.DataFrame(rows, columns=columns)
+
+    def shared_donors(self) -> float:
+        """Share of the test cells that have a donor in common with a training cell."""
+        donors = self.cells["donor"]
+        return float(donors[~self.train].isin(set(donors[self.train])).mean())
+
+    def _probabilities(self, predictions: pd.DataFrame) -> np.ndarray:
+        columns = [f"p:{c}" for c in cohort.CLASSES]
+        return predictions.set_index("cell_id").loc[self.cells["cell_id"], columns].to_numpy()
+
+    def by_part(self, predictions: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """How good are saved predictions (`evaluation.Predictions.table`) of the test cells of each rig?
+
+        Returns `checks.by_part` with a column `model`, and the metric records of the splits `holdout:<rig>`.
+        """
+        tables, records = [], []
+        names = {"LightGBM": "lightgbm", "ensemble": self.learner("ensemble").name}
+        for model, table in predictions.items():
+            proba = self._probabilities(table)
+            y, classes, where = (v[~self.train] for v in (self.y, evaluation.predicted(proba), self.rigs))
+            of_parts = checks.by_part(y, classes, where, self.n_bootstrap, self.seed)
+            tables.append(of_parts.assign(model=model))
+            for rig in sorted(set(self.rigs)):
+                here = ~self.train & (self.rigs == rig)
+                about = names[model], "published", f"holdout:{rig}", self.n_bootstrap, self.seed
+                records += evaluation.scores(self.y[here], proba[here], *about)
+        return pd.concat(tables, ignore_index=True), records
+
+    def learning_curve(self) -> pd.DataFrame:
+        """Would more cells help (`checks.learning_curve`, with a column `model`)?"""
+        return self._curves(checks.learning_curve)
+
+    def label_noise(self) -> pd.DataFrame:
+        """What do wrong labels cost (`checks.noisy_labels`, with a column `model`)?"""
+        return self._curves(checks.noisy_labels)
+
+    def _curves(self, check: Any) -> pd.DataFrame:
+        settings = {"n_bootstrap": self.n_bootstrap}
+        tables = [check(self.learner(), *self._inside(name), self.folds, **settings) for name in _LEARNT]
+        named = [table.assign(model=f"LightGBM, {name}") for table, name in zip(tables, _LEARNT, strict=True)]
+        return pd.concat(named, ignore_index=True)
+
+    def suspects(self, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
+        """Which labels of training cells does the held-out model doubt (`checks.suspects`), and where are they from?
+
+        Returns the doubted cells (`cell_id`, `label`, `rather`, `dataset`, `origin`: mouse line in Clamp, first word of the
+        T-type in Seq), and for each `dataset`, `label`, `origin` the number of `cells`, those `doubted`, and their `share`.
+        """
+        proba = self._probabilities(predictions)[self.train]
+        table = self.cells[self.train].assign(rather=checks.suspects(self.y[self.train], proba))
+        first_word = table["t_type"].str.split().str[0].fillna("")
+        table["origin"] = table["line"].where(table["dataset"] == "Clamp", first_word)
+        groups = table.assign(suspect=table["rather"] != "").groupby(["dataset", "label", "origin"])["suspect"]
+        origins = groups.agg(cells="size", doubted="sum", share="mean").reset_index()
+        columns = ["cell_id", "label", "rather", "dataset", "origin"]
+        return table.loc[table["rather"] != "", columns], origins
+
+    def reliability(self, predictions: Mapping[str, pd.DataFrame]) -> dict[str, tuple[pd.DataFrame, float]]:
+        """Reliability of the probabilities of test cells, by model (`evaluation.calibration`)."""
+        of_test = {model: self._probabilities(table)[~self.train] for model, table in predictions.items()}
+        return {model: evaluation.calibration(self.y[~self.train], proba) for model, proba in of_test.items()}
+
+    def calibration(self, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """Are probabilities of test cells honest? Expected calibration error by `model` and `data set`, with its interval."""
+        rows = []
+        for model, table in predictions.items():
+            proba = self._probabilities(table)
+            for part in ("both", *sorted(set(self.rigs))):
+                here = ~self.train & ((self.rigs == part) | (part == "both"))
+                settings = {"n_bootstrap": self.n_bootstrap, "seed": self.seed}
+                error = checks.calibration_interval(self.y[here], proba[here], **settings)
+                rows.append((model, part, *error, int(here.sum())))
+        return pd.DataFrame(rows, columns=["model", "data set", "error", "low", "high", "n"])
+
+    def shuffled(self, n_shuffles: int = 3) -> pd.DataFrame:
+        """Does anything leak? Balanced accuracy on shuffled labels, one column a set of features."""
+        score = self.learner().shuffled_scores
+        return pd.DataFrame({name: score(*self._inside(name), n_shuffles, self.n_folds) for name in _LEARNT})
+
+    def features_read_again(self) -> tuple[pd.DataFrame, dict[str, float]]:
+        """Do the paper's strongest features know the class or the rig (`rigs.class_or_rig`)?
+
+        Beside that table: the share of the summed |SHAP| of Excitatory that falls on times, with the sets `published` and
+        `stimulus_aligned`.
+        """
+        sizes = {}
+        for name in ("published", "stimulus_aligned"):
+            model = self.learner().fit(*self._inside(name))
+            assert isinstance(model, baseline.Model)
+            sizes[name] = rigs.shap_sizes(model, self.sets[name][self.train])
+        of_cells = *self._inside("published"), self.rigs[self.train]
+        tables = [rigs.class_or_rig(sizes["published"], *of_cells, label) for label in rigs.PAPER_TOP]
+        share = {name: float(rigs.share_of_times(size)["Excitatory"]) for name, size in sizes.items()}
+        return pd.concat(tables, ignore_index=True), share
+
+    def compare_sweeps(self, recordings: Iterable[Recording]) -> pd.DataFrame:
+        """Do features measured on recordings of published cells agree with their rows (`sweeps.compare_sweeps`)?"""
+        return sweeps.compare_sweeps(recordings, self.features.table)

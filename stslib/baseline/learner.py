@@ -1,0 +1,204 @@
+"""The two baselines before they are fitted, and what is done with them inside the training cells.
+
+`lightgbm` is the paper's: boosted trees. `ensemble` is a better one: the mean of boosted trees and a kernel classifier,
+on features relative to the cell's own scales. Its settings were chosen by 3-fold cross-validation inside the authors'
+training cells (balanced accuracy and weighted F1, folds of seeds other than the notebook's), among trees, extra trees, a
+support vector machine, logistic regression, a multilayer perceptron, this kernel classifier, and means of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from stslib import cohort, evaluation
+from stslib.baseline import kernel, trees
+from stslib.cohort import CLASSES
+from stslib.support.errors import one_of
+
+if TYPE_CHECKING:
+    import optuna
+
+Folds = Sequence[tuple[np.ndarray, np.ndarray]]
+
+#: Each model, and its name in the metric records.
+MODELS = {"lightgbm": "lightgbm", "ensemble": "lightgbm:ensemble"}
+
+#: Settings of the ensemble's trees: slower and more random than LightGBM's own, and blind to how common a class is.
+ENSEMBLE_TREES: dict[str, Any] = {
+    "learning_rate": 0.05, "n_estimators": 300, "num_leaves": 31, "min_child_samples": 10, "colsample_bytree": 0.3,
+    "subsample": 0.8, "subsample_freq": 1, "reg_lambda": 1.0, "class_weight": "balanced",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Ensemble:
+    """Fitted halves of the ensemble; its probabilities are their mean."""
+
+    trees: trees.Model
+    kernel: kernel.KernelModel
+
+    def predict_proba(self, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
+        """Probabilities `(n_cells, 4)` in the order of `CLASSES`; the columns of `x` may come in any order."""
+        return 0.5 * (self.trees.predict_proba(x, threads) + self.kernel.predict_proba(x))
+
+    def save(self, folder: str | Path) -> None:
+        """Write the trees' two files and the kernel's one."""
+        self.trees.save(folder)
+        self.kernel.save(folder)
+
+
+@dataclass(frozen=True)
+class Learner:
+    """A baseline with its settings, to be fitted and tried on cells.
+
+    Parameters
+    ----------
+    model : str
+        `"lightgbm"` or `"ensemble"`.
+    params : mapping
+        Values for keys of `stslib.baseline.DEFAULTS` or `subsample_freq`; the ensemble has its own.
+    seed : int
+        Seed of LightGBM's draws.
+    threads : int
+        Threads; the result does not depend on it.
+
+    Raises
+    ------
+    ParameterError
+        There is no such model.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from stslib import baseline, cohort
+    >>> y = np.repeat(cohort.CLASSES, 60)
+    >>> x = pd.DataFrame({"rate": np.repeat([80.0, 30, 20, 10], 60) + np.random.default_rng(0).normal(size=240)})
+    >>> learner = baseline.Learner("lightgbm", {"n_estimators": 20})
+    >>> proba = learner.held_out(x, y, cohort.folds(y, 3))
+    >>> proba.shape
+    (240, 4)
+    >>> learner.fit(x, y).predict_proba(x[:1]).argmax()
+    np.int64(0)
+    """
+
+    model: str = "lightgbm"
+    params: Mapping[str, Any] = field(default_factory=dict)
+    seed: int = 2026
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        one_of("model", self.model, MODELS)
+
+    @property
+    def name(self) -> str:
+        """Its name in the metric records."""
+        return MODELS[self.model]
+
+    @classmethod
+    def best_of(cls, trials: pd.DataFrame, seed: int = 2026, threads: int = 1) -> Learner:
+        """LightGBM with the parameters of the best trial of a search (`stslib.training.trial_table`)."""
+        row = int(np.argmax(trials["mean"].fillna(-np.inf)))
+        params = {name: trials[name].iloc[row].item() for name in trees.DEFAULTS if name in trials}
+        return cls("lightgbm", params, seed, threads)
+
+    def fit(self, x: pd.DataFrame, y: Any) -> trees.Model | Ensemble:
+        """Fit it to features `(n_cells, n_features)` and classes `(n_cells,)` (errors: see `stslib.baseline.trees.fit`)."""
+        if self.model == "lightgbm":
+            return trees.fit(x, y, self.params, self.seed, self.threads)
+        filled = x.loc[:, x.notna().any()]  # in a small cohort a column may be empty
+        halves = trees.fit(filled, y, ENSEMBLE_TREES, self.seed, self.threads), kernel.fit_kernel(filled, y)
+        return Ensemble(*halves)
+
+    def held_out(self, x: pd.DataFrame, y: Any, folds: Folds) -> np.ndarray:
+        """Probabilities `(n_cells, 4)`: each fold's held-out cells by a model that never saw them.
+
+        Cells that no fold holds out stay NaN.
+        """
+        labels = np.asarray(y, dtype=object)
+        proba = np.full((len(labels), len(CLASSES)), np.nan)
+        for fit_idx, out_idx in folds:
+            model = self.fit(x.iloc[fit_idx], labels[fit_idx])
+            proba[out_idx] = model.predict_proba(x.iloc[out_idx], self.threads)
+        return proba
+
+    def assess(
+        self, x: pd.DataFrame, cells: pd.DataFrame, folds: Folds, data: str
+    ) -> tuple[trees.Model | Ensemble, evaluation.Predictions]:
+        """A model of all training cells, and the predictions of held-out training cells and of test cells.
+
+        `cells` has `cell_id`, `label`, `split` of the rows of `x`; `folds` count the training cells; `data` is the word
+        for the cells in metric records.
+        """
+        y, train = cells["label"].to_numpy(), (cells["split"] == "train").to_numpy()
+        inside = self.held_out(x[train], y[train], folds)
+        model = self.fit(x[train], y[train])
+        outside = model.predict_proba(x[~train], self.threads)
+        return model, evaluation.Predictions(self.name, data, cells, inside, outside, folds)
+
+    def objective(self, x: pd.DataFrame, y: Any, folds: Folds) -> Callable[[optuna.Trial, int], float]:
+        """Balanced accuracy of a fold's held-out cells with the setting of a trial (`search_space`; paper section III.C)."""
+        labels = np.asarray(y, dtype=object)
+
+        def score(trial: optuna.Trial, fold: int) -> float:
+            tried = Learner(self.model, search_space(trial), self.seed, self.threads)
+            out = folds[fold][1]
+            proba = tried.held_out(x, labels, [folds[fold]])[out]
+            return evaluation.score("balanced_accuracy", labels[out], evaluation.predicted(proba))
+
+        return score
+
+    def shuffled_scores(self, x: pd.DataFrame, y: Any, n_shuffles: int = 5, n_folds: int = 3) -> np.ndarray:
+        """Cross-validated balanced accuracy on shuffled labels, `(n_shuffles,)`: chance, 1/4, unless something leaks."""
+        rng = np.random.default_rng(self.seed)
+        scores = []
+        for k in range(n_shuffles):
+            shuffled = rng.permutation(np.asarray(y, dtype=object))
+            proba = self.held_out(x, shuffled, cohort.folds(shuffled, n_folds, self.seed + k))
+            scores.append(evaluation.score("balanced_accuracy", shuffled, evaluation.predicted(proba)))
+        return np.array(scores)
+
+    def compare_columns(
+        self, sets: Mapping[str, pd.DataFrame], y: Any, folds: Folds, pair: tuple[str, str], n_bootstrap: int = 2000
+    ) -> tuple[pd.DataFrame, evaluation.Comparison]:
+        """Cross-validation on several `sets` of columns of the same cells, and two of them (`pair`) compared cell by cell.
+
+        The table has one row a set: `columns`, `features` (how many), `balanced accuracy` with `low` and `high`, and the
+        recall of each class under its name.
+        """
+        labels = np.asarray(y, dtype=object)
+        classes = {name: evaluation.predicted(self.held_out(x, labels, folds)) for name, x in sets.items()}
+        rows = []
+        for name, predicted in classes.items():
+            drawn = evaluation.bootstrap(labels, predicted, n_bootstrap, self.seed)["balanced_accuracy"]
+            recall = evaluation.confusion_shares(labels, predicted, 1)[0].diagonal()
+            value = evaluation.score("balanced_accuracy", labels, predicted)
+            rows.append((name, sets[name].shape[1], value, *evaluation.interval(drawn), *recall))
+        table = pd.DataFrame(rows, columns=["columns", "features", "balanced accuracy", "low", "high", *CLASSES])
+        first, second = (classes[name] for name in pair)
+        return table, evaluation.compare(labels, first, second, n_bootstrap=n_bootstrap, seed=self.seed)
+
+
+def search_space(trial: optuna.Trial) -> dict[str, Any]:
+    """Parameters of a trial, from the authors' search space (protocol, Baseline).
+
+    `subsample` is in their space, but LightGBM ignores it as long as `subsample_freq` is 0, its default, which they
+    leave as it is. It is kept for a faithful search.
+    """
+    return {
+        "num_leaves": trial.suggest_int("num_leaves", 10, 100),
+        "max_depth": trial.suggest_int("max_depth", 3, 12),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.2, log=True),
+        "n_estimators": trial.suggest_int("n_estimators", 50, 300),
+        "min_child_samples": trial.suggest_int("min_child_samples", 5, 30),
+        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
+        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1.0),
+        "reg_alpha": trial.suggest_float("reg_alpha", 0.0, 1.0),
+        "reg_lambda": trial.suggest_float("reg_lambda", 0.0, 1.0),
+    }

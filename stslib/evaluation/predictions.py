@@ -1,0 +1,84 @@
+"""A model's predictions of cells that it did not learn from, and every number that follows from them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from stslib.cohort import CLASSES
+from stslib.evaluation.intervals import compare, cv_scores, scores
+from stslib.evaluation.metrics import METRICS, predicted
+from stslib.evaluation.paper import compare_with_paper
+from stslib.evaluation.temperature import calibration
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Probabilities of training cells while they were held out, and of test cells by a model of all training cells.
+
+    Attributes
+    ----------
+    model, data : str
+        Names in the metric records, e.g. `"lightgbm"` and `"published"`.
+    cells : DataFrame
+        One row a cell: `cell_id`, `label`, `split` (`"train"` or `"test"`).
+    inside, outside : (n_train, 4), (n_test, 4) arrays
+        Probabilities of either part, in the order of `CLASSES`.
+    folds : list of (fit, held_out)
+        From `stslib.cohort.folds`, positions among the training cells.
+    """
+
+    model: str
+    data: str
+    cells: pd.DataFrame
+    inside: np.ndarray
+    outside: np.ndarray
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]
+
+    @property
+    def train(self) -> np.ndarray:
+        """Which cells are training cells, `(n_cells,)` of bool."""
+        return (self.cells["split"] == "train").to_numpy()
+
+    @property
+    def test_labels(self) -> np.ndarray:
+        """Classes of the test cells."""
+        return self.cells["label"].to_numpy()[~self.train]
+
+    @property
+    def test_classes(self) -> np.ndarray:
+        """Predicted classes of the test cells."""
+        return predicted(self.outside)
+
+    def records(self, n_bootstrap: int = 2000, seed: int = 2026) -> list[dict[str, Any]]:
+        """Metric records of the cross-validation and of the holdout (`evaluation.cv_scores`, `evaluation.scores`)."""
+        labels = self.cells["label"].to_numpy()[self.train]
+        inside = cv_scores(labels, self.inside, self.folds, self.model, self.data)
+        return inside + scores(self.test_labels, self.outside, self.model, self.data, "holdout", n_bootstrap, seed)
+
+    def beside_paper(self, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
+        """`records` beside the paper's numbers, and the scores of all held-out cells together with bootstrap intervals."""
+        labels, split = self.cells["label"].to_numpy()[self.train], "cv, all held-out cells"
+        pooled = scores(labels, self.inside, self.model, self.data, split, n_bootstrap, seed)
+        return compare_with_paper([*self.records(n_bootstrap, seed), *pooled])
+
+    def table(self) -> pd.DataFrame:
+        """`cell_id`, `label`, `split`, and the probability of each class, `p:<class>`."""
+        proba = np.full((len(self.cells), len(CLASSES)), np.nan)
+        proba[self.train], proba[~self.train] = self.inside, self.outside
+        head = self.cells[["cell_id", "label", "split"]].reset_index(drop=True)
+        return pd.concat([head, pd.DataFrame(proba, columns=[f"p:{c}" for c in CLASSES])], axis=1)
+
+    def calibration(self) -> tuple[pd.DataFrame, float]:
+        """Reliability of the test cells' probabilities, and their expected calibration error (`evaluation.calibration`)."""
+        return calibration(self.test_labels, self.outside)
+
+    def compare(self, other: Predictions, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
+        """Every metric of these and of other predictions of the same test cells, as `evaluation.Comparison` has them."""
+        pair = self.test_classes, other.test_classes
+        rows = [asdict(compare(self.test_labels, *pair, metric, n_bootstrap, seed)) for metric in METRICS]
+        return pd.DataFrame(rows).rename(columns={"value": "difference"})
