@@ -32,9 +32,9 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import UNSURE
-from stslib.io.source import Source
+from stslib.io.source import Source, find_cell
 from stslib.recordings import KINDS, Recording, Sweep
-from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
+from stslib.support.errors import DamagedFile, MissingInput, one_line, one_of
 from stslib.support.files import mirror_path
 
 #: Layout: names of the sweep datasets; other entries are ignored.
@@ -75,7 +75,7 @@ class Hdf5Cells(Source):
             with h5py.File(self.path, "r") as file:
                 self._read(file)
         except OSError as error:
-            raise DamagedFile(f"{self.path.name} is not an HDF5 file that can be read ({_first_line(error)})") from None
+            raise DamagedFile(f"{self.path.name} is not an HDF5 file that can be read ({one_line(error)})") from None
 
     def _read(self, file: h5py.File) -> None:
         """The cell table and the sweeps' attributes; the voltages stay in the file."""
@@ -147,12 +147,7 @@ class Hdf5Cells(Source):
 
     def recording(self, cell_id: str) -> Recording:
         """The sweeps of one cell; voltages are read on demand."""
-        if cell_id not in self._recordings:
-            example = self._cells["cell_id"].iloc[0]
-            raise ParameterError(
-                f"cell_id is {cell_id!r}; {self.path.name} holds {len(self._cells)} cells such as {example!r}"
-            )
-        return self._recordings[cell_id]
+        return find_cell(self._recordings, cell_id, self.path.name)
 
 
 def _flat(dataset: h5py.Dataset, where: str) -> h5py.Dataset:
@@ -185,7 +180,7 @@ def _load(path: str, name: str) -> tuple[np.ndarray, dict[str, float]]:
             dataset = file[name]
             return np.asarray(dataset[()], np.float64), dict(dataset.attrs)
     except (OSError, KeyError) as error:
-        raise DamagedFile(f"{Path(path).name}: {name} cannot be read ({_first_line(error)})") from None
+        raise DamagedFile(f"{Path(path).name}: {name} cannot be read ({one_line(error)})") from None
 
 
 def _read_counts(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
@@ -201,8 +196,3 @@ def _read_counts(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
 def _read_millivolts(path: str, name: str) -> tuple[np.ndarray, np.ndarray]:
     v_mv, _ = _load(path, name)
     return v_mv, np.full(len(v_mv), np.nan)  # the current was not kept
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0] if lines else type(error).__name__

@@ -16,7 +16,7 @@ import pandas as pd
 from stslib.io.files.folder import Labels
 from stslib.io.files.traces import BadRecording
 from stslib.io.published import Published
-from stslib.io.source import WithoutSweeps
+from stslib.io.source import WithoutSweeps, find_cell
 from stslib.support.errors import MissingInput, ParameterError
 from stslib.support.progress import progress
 
@@ -140,9 +140,7 @@ class Precomputed(WithoutSweeps):
             )
 
     def _open(self, cell_id: str) -> np.ndarray:
-        if cell_id not in self._paths:
-            raise ParameterError(f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells, not this one")
-        path = self._paths[cell_id]
+        path = find_cell(self._paths, cell_id, self.path)
         try:
             held = np.load(path, mmap_mode="r", allow_pickle=False)
         except (OSError, ValueError, EOFError) as error:

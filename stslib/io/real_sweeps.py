@@ -15,9 +15,9 @@ from zipfile import BadZipFile
 import numpy as np
 import pandas as pd
 
-from stslib.io.source import Source
+from stslib.io.source import Source, find_cell
 from stslib.recordings import Recording, Sweep
-from stslib.support.errors import DamagedFile, MissingInput, ParameterError
+from stslib.support.errors import DamagedFile, MissingInput
 from stslib.support.files import mirror_path
 
 FILE_NAME = re.compile(r"ephys_cell_(\d+)_sweep_number_(\d+)\.npz")
@@ -56,9 +56,7 @@ class RealSweeps(Source):
 
     def recording(self, cell_id: str) -> Recording:
         """The one sweep of a cell."""
-        if cell_id not in self._recordings:
-            raise ParameterError(f"cell_id is {cell_id!r}; the real sweeps are of: {', '.join(self._recordings)}")
-        return self._recordings[cell_id]
+        return find_cell(self._recordings, cell_id, self.path)
 
 
 def _recording(path: Path) -> Recording:

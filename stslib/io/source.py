@@ -5,14 +5,15 @@ from __future__ import annotations
 import importlib
 import inspect
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Iterator
-from typing import NoReturn
+from collections.abc import Iterable, Iterator, Mapping
+from typing import NoReturn, TypeVar
 
 import pandas as pd
 
 from stslib.recordings import Recording
 from stslib.support.errors import ParameterError, StsError, one_of
 
+T = TypeVar("T")
 #: Name of each source, the module that holds it and its class. The modules are imported when a source is opened.
 SOURCES = {
     "simulated": ("stslib.io.simulated.source", "Simulated"),
@@ -73,6 +74,14 @@ class WithoutSweeps(Source):
     def recordings(self, cell_ids: Iterable[str] | None = None) -> NoReturn:
         """Not possible: raises StsError."""
         self.recording("")
+
+
+def find_cell(cells: Mapping[str, T], cell_id: str, holder: object) -> T:
+    """What `cells` hold of one cell; ParameterError where `holder` has no such cell."""
+    if cell_id not in cells:
+        example = next(iter(cells), "none")
+        raise ParameterError(f"cell_id is {cell_id!r}; {holder} holds {len(cells)} cells such as {example!r}")
+    return cells[cell_id]
 
 
 def open_source(name: str, **options: object) -> Source:

@@ -23,14 +23,13 @@ class DamagedFile(StsError):
     """A file that is there but cannot be what it should be (truncated, altered, not its format)."""
 
 
-def one_of(name: str, value: object, valid: object) -> None:
-    """Refuse `value` unless it is among `valid`, naming the valid ones.
+def one_line(error: BaseException) -> str:
+    """The message of a foreign error in one line of at most 160 characters; its type where it has no message."""
+    return " ".join(str(error).split())[:160] or type(error).__name__
 
-    Raises
-    ------
-    ParameterError
-        When `value` is not in `valid`.
-    """
+
+def one_of(name: str, value: object, valid: object) -> None:
+    """Refuse `value` (ParameterError) unless it is among `valid`, naming the valid ones."""
     choices = [str(v) for v in valid]  # type: ignore[attr-defined]
     if str(value) not in choices:
         raise ParameterError(f"{name} is {value!r}; use one of: {', '.join(choices)}")

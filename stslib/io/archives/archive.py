@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from abc import abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -46,6 +47,12 @@ class Archive(Source):
     def __init__(self, folder: str | Path, keep_nwb: bool, base_uri: str, http: Http | None) -> None:
         self.folder = Path(folder).expanduser() if folder else Path(pooch.os_cache("stslib")) / self.name
         self.keep_nwb, self.base_uri, self.http = keep_nwb, base_uri, http or Http()
+
+    def __getstate__(self) -> dict[str, Any]:  # a worker process begins with its own locks and connections
+        return {name: getattr(self, name) for name in inspect.signature(type(self)).parameters}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(**state)  # type: ignore[misc]
 
     @abstractmethod
     def features(self) -> pd.DataFrame:

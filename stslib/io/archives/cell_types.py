@@ -48,12 +48,6 @@ class Allen(Archive):
         self._lock = threading.Lock()
         self._api: Any = None
 
-    def __getstate__(self) -> dict[str, Any]:  # a worker process makes its own AllenSDK object
-        return {"folder": self.folder, "keep_nwb": self.keep_nwb, "base_uri": self.base_uri, "http": self.http}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
-
     def cells(self) -> pd.DataFrame:
         """Every cell of the database, with its transgenic `line`; human cells have the reason `not_mouse`."""
         rows = []

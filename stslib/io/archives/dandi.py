@@ -61,12 +61,6 @@ class Dandi(Archive):
         self._assets: dict[str, dict[str, Any]] | None = None
         self._sessions: dict[str, str] | None = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        return {k: getattr(self, k) for k in ("folder", "keep_nwb", "base_uri", "metadata", "http")}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__init__(**state)  # type: ignore[misc]
-
     def cells(self) -> pd.DataFrame:
         """Every cell of the metadata table, with its transcriptomic type `t_type`."""
         rows = []
@@ -166,7 +160,7 @@ class Dandi(Archive):
             path = self._whole(cell_id, asset)
             return nwb.read_recording(nwb.open_path(path), path.name, cell_id, self.dataset, spikes=spikes), None
         address = f"{self.base_uri}/api/assets/{asset['asset_id']}/download/"
-        remote = RemoteHdf5(self.http, Redirected(self.http, address), int(asset["size"]))
+        remote = RemoteHdf5(self.http, address, int(asset["size"]))
         read = partial(nwb.read_recording, remote, str(asset["path"]), cell_id, self.dataset, spikes=spikes)
         recording = remote.work(read)
         sweeps = tuple(replace(s, reader=partial(remote.work, s.reader)) for s in recording.sweeps)
@@ -179,17 +173,3 @@ class Dandi(Archive):
             sha256 = str(details.get("digest", {}).get("dandi:sha2-256", ""))
             self.http.download(f"{self.base_uri}/api/assets/{asset['asset_id']}/download/", path, sha256)
         return path
-
-
-class Redirected:
-    """The address that a redirect leads to; asked for again when it has expired (DANDI signs them for an hour)."""
-
-    def __init__(self, http: Http, url: str) -> None:
-        self.http, self.url = http, url
-        self._target = ""
-
-    def __call__(self, fresh: bool) -> str:
-        """The signed address, a new one if `fresh`."""
-        if fresh or not self._target:
-            self._target = self.http.follow(self.url)
-        return self._target

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.io.published import Published
-from stslib.io.source import Source
+from stslib.io.source import Source, find_cell
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 from stslib.sweeps import SweepQuality
@@ -216,11 +216,7 @@ class Fetched(Source):
         return Recording(cell_id, row["dataset"], self.kind, ordered, row["label"] or None)
 
     def _kept(self, cell_id: str) -> FetchedCell:
-        if (folder := self._folders.get(cell_id)) is None:
-            raise ParameterError(
-                f"cell_id is {cell_id!r}; {self.folders[0]} holds {len(self._folders)} cells, not this one"
-            )
-        cell = read_cell(folder, cell_id)
+        cell = read_cell(find_cell(self._folders, cell_id, self.folders[0]), cell_id)
         if cell.row["status"] != "kept":
             raise ParameterError(f"cell {cell_id} was excluded ({cell.row['reason']}): {cell.row['detail']}")
         return cell

@@ -108,15 +108,17 @@ class RemoteHdf5:
 
     Parameters
     ----------
-    http, url, size
-        The connection, what gives the address (see `Http.range`), and the file's length in bytes.
+    http, address, size
+        The connection, the address, which may redirect to another one that expires (DANDI signs them for an hour), and the
+        file's length in bytes.
     ahead : int
         Bytes that one request fetches at least; 0 takes a 2,000th of the file, so that a hundred small reads of its table of
         contents stay a small part of it.
     """
 
-    def __init__(self, http: Http, url: Callable[[bool], str], size: int, ahead: int = 0) -> None:
-        self.http, self.url, self.size = http, url, size
+    def __init__(self, http: Http, address: str, size: int, ahead: int = 0) -> None:
+        self.http, self.address, self.size = http, address, size
+        self._target = ""
         self.ahead = ahead or min(max(size // 2000, RangeFile.PAGE), 65_536)
         self.memo: dict[object, Any] = {}
         self._bytes = RangeFile(size)
@@ -146,7 +148,13 @@ class RemoteHdf5:
                 if not spans:
                     raise
             for start, stop in spans:
-                self._bytes.put(start, self.http.range(self.url, start, stop))
+                self._bytes.put(start, self.http.range(self._url, start, stop))
+
+    def _url(self, fresh: bool) -> str:
+        """Where the address leads to; asked for once, and again if `fresh`."""
+        if fresh or not self._target:
+            self._target = self.http.follow(self.address)
+        return self._target
 
     def prefetch(self, data: h5py.Dataset) -> None:
         """Ask for all of a dataset in one go: h5py reads it chunk by chunk."""

@@ -12,6 +12,7 @@ import numpy as np
 
 from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, plain_unit, recorded
 from stslib.recordings import Recording, Sweep
+from stslib.support.errors import one_line
 
 #: How a stimulus is found: the command that the amplifier was given, or a current that was recorded with the voltage.
 _COMMAND, _RECORDED = "command", "recorded"
@@ -96,8 +97,7 @@ def _open(path: Path) -> Any:
     except ImportError as error:
         raise BadRecording("unreadable_file", f"{path.name} needs pyabf; install it with: pip install pyabf") from error
     except Exception as error:  # pyabf raises many errors over damaged bytes
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise BadRecording("unreadable_file", f"{path.name} cannot be read as ABF: {why[:160]}") from error
+        raise BadRecording("unreadable_file", f"{path.name} cannot be read as ABF: {one_line(error)}") from error
 
 
 def _check_counts(path: Path, size: int) -> None:

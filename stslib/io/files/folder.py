@@ -13,9 +13,9 @@ import pandas as pd
 from stslib.cohort import CLASSES, UNSURE
 from stslib.io.files import abf, nwb
 from stslib.io.files.traces import BadRecording, usable
-from stslib.io.source import Source
+from stslib.io.source import Source, find_cell
 from stslib.recordings import KINDS, Recording
-from stslib.support.errors import MissingInput, ParameterError, StsError, one_of
+from stslib.support.errors import MissingInput, ParameterError, StsError, one_line, one_of
 from stslib.support.progress import progress
 
 SUFFIXES = (".nwb", ".abf")
@@ -82,10 +82,7 @@ class Files(Source):
 
     def recording(self, cell_id: str) -> Recording:
         """The long-square sweeps of one file, read on demand; BadRecording when it cannot be used."""
-        if cell_id not in self._paths:
-            raise ParameterError(
-                f"cell_id is {cell_id!r}; {self.path} holds {len(self._paths)} cells such as {next(iter(self._paths))!r}"
-            )
+        find_cell(self._paths, cell_id, self.path)
         if cell_id not in self._recordings:
             try:
                 self._recordings[cell_id] = self._open(cell_id)
@@ -192,7 +189,7 @@ def _read_labels(path: Path) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
     except (ValueError, pd.errors.ParserError, UnicodeError) as error:
-        raise StsError(f"{path} cannot be read as CSV: {' '.join(str(error).split())[:120]}") from error
+        raise StsError(f"{path} cannot be read as CSV: {one_line(error)}") from error
     table.columns = [str(c).strip() for c in table.columns]
     missing = [c for c in ("cell_id", "label") if c not in table.columns]
     if missing:

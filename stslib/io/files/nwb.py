@@ -18,6 +18,7 @@ import numpy as np
 from stslib.io.files.nwb_layout import BROKEN, Series, each, is_old, list_new, list_old, pipeline, sampling_rate, text
 from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, recorded, scale
 from stslib.recordings import Recording, Sweep
+from stslib.support.errors import one_line
 
 #: Gives the open file, as a context. It must survive pickling where sweeps are handed to worker processes.
 Opener = Callable[[], AbstractContextManager[h5py.File]]
@@ -116,8 +117,7 @@ def reading(opener: Opener, name: str) -> Iterator[h5py.File]:
         with opener() as file:
             yield file
     except BROKEN as error:
-        why = " ".join(str(error).split()) or type(error).__name__
-        raise BadRecording("unreadable_file", f"{name} cannot be read as NWB: {why[:160]}") from error
+        raise BadRecording("unreadable_file", f"{name} cannot be read as NWB: {one_line(error)}") from error
 
 
 def _sweep(opener: Opener, name: str, file: h5py.File, old: bool, spikes: str, one: Series) -> Sweep | None:

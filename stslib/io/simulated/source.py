@@ -15,7 +15,7 @@ import pandas as pd
 from stslib.cohort import CLASSES
 from stslib.io.simulated.population import draw_cell, even_normals, statistics
 from stslib.io.simulated.rig import RIGS, Neuron, Noise, record
-from stslib.io.source import Source
+from stslib.io.source import Source, find_cell
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError
 
@@ -162,10 +162,8 @@ class Simulated(Source):
 
     def recording(self, cell_id: str) -> Recording:
         """The long-square sweeps of one cell; the voltage of a sweep is computed when it is read."""
-        if cell_id not in self._rows:
-            raise ParameterError(f"cell_id is {cell_id!r}; this cohort holds {self.n_cells} cells such as 'sst-00000'")
         if cell_id not in self._recordings:
-            row = self._cells.iloc[self._rows[cell_id]]
+            row = self._cells.iloc[find_cell(self._rows, cell_id, "the simulated cohort")]
             self._recordings[cell_id] = _record(cell_id, row.label, row.dataset, int(row.number), self.seed, self.noise)
         return self._recordings[cell_id]
 
