@@ -65,6 +65,11 @@ class Hdf5Cells(Source):
 
     name = "store"
 
+    @property
+    def data(self) -> str:
+        """`action_potentials`, or what the voltages of its sweeps are."""
+        return self.layout if self.layout == "action_potentials" else self.kind
+
     def __init__(self, store_path: str) -> None:
         self.path = mirror_path(str(store_path))
         if not str(store_path) or not self.path.is_file():

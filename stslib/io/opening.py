@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,7 +17,7 @@ import pandas as pd
 
 from stslib import cohort, sweeps
 from stslib.io.precomputed import MADE_WITH, Precomputed
-from stslib.io.source import Source, WithoutSweeps, open_source
+from stslib.io.source import Source, open_source
 from stslib.recordings import Recording
 from stslib.support.errors import MissingInput, ParameterError
 
@@ -32,14 +33,8 @@ OPTIONS: dict[str, tuple[str, ...]] = {
 }
 #: Options that name files or folders.
 PATHS = ("path", "labels", "store_path")
-#: Word for the data in metric records and figures; the others are named after what they hold (`Source.kind`).
-DATA = {"published": "published", "fetched": "allen", "precomputed": "allen"}
-#: These give tables of features or scalograms, no sweeps.
-WITHOUT_SWEEPS = ("published", "precomputed")
 #: Simulated cells that stand in, by name, where a picture of a sweep is wanted and the source has none.
 N_EXAMPLES = 120
-#: Action potentials alone, in metric records.
-ACTION_POTENTIALS = "action_potentials"
 
 
 class Finished(Protocol):
@@ -64,8 +59,7 @@ class Cells:
         One row a cell: cell_id, label, dataset (rig), donor, split and what else the source knows. After `reopen` the
         included cells of notebook 01 only.
     long_squares : DataFrame or None
-        One row a long square of every cell that was examined: cell_id, number, stimulus_pa, n_spikes; None where it is yet to
-        be surveyed (`stslib.sweeps.survey`).
+        One row a long square of every examined cell: cell_id, number, stimulus_pa, n_spikes; None before a survey.
     inputs : list of Path
         Files and folders that the source reads.
     note : str
@@ -91,13 +85,12 @@ class Cells:
     @property
     def data(self) -> str:
         """Word for the data in metric records and figures: `simulated`, `hybrid`, `published`, `allen`, ..."""
-        layout = getattr(self.source, "layout", "")
-        return ACTION_POTENTIALS if layout == ACTION_POTENTIALS else DATA.get(self.name, self.kind)
+        return self.source.data
 
     @property
     def has_sweeps(self) -> bool:
         """Whether the source has recordings; `published` and `precomputed` have tables and scalograms only."""
-        return not isinstance(self.source, WithoutSweeps)
+        return self.source.has_sweeps
 
     @property
     def ready_made(self) -> bool:
@@ -158,11 +151,9 @@ class Cells:
 
     def count_partners(self, settings: sweeps.SweepSettings) -> pd.DataFrame:
         """How many cells have a partner at 20, 40, 60, 80 pA and at the offset of the settings (`sweeps.count_partners`)."""
-        squares = self.long_squares
+        squares, offsets_pa = self.long_squares, sorted({20.0, 40.0, 60.0, 80.0, settings.offset_pa})
         squares = sweeps.survey(self.recordings(), settings).long_squares if squares is None else squares
-        return sweeps.count_partners(
-            squares, sorted({20.0, 40.0, 60.0, 80.0, settings.offset_pa}), settings.tolerance_pa
-        )
+        return sweeps.count_partners(squares, offsets_pa, settings.tolerance_pa)
 
     def example(self, label: str = "Sst") -> Recording:
         """A cell of a class (else the first cell) that was given as many sweeps as is usual for its class."""
@@ -183,17 +174,8 @@ class Cells:
     def fill_scalograms(self, images: np.ndarray, made_with: Mapping[str, Any]) -> None:
         """Read the ready-made scalograms of the cells, resized, into `images` of shape (n_cells, 2, height, width).
 
-        Parameters
-        ----------
-        images : ndarray
-            Filled in the order of `cells`.
-        made_with : mapping
-            `Bank.as_dict()` and `output`: what the images should be made with.
-
-        Raises
-        ------
-        ParameterError
-            When the ready-made ones were made otherwise: they cannot be changed any more.
+        `made_with` are `Bank.as_dict()` and `output`: what the images should be made with. ParameterError when the ready-made
+        ones were made otherwise, for they cannot be changed any more.
         """
         for name, value in MADE_WITH.items():
             if made_with[name] != value:
@@ -220,10 +202,8 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
 
     Raises
     ------
-    ParameterError
-        There is no such source.
-    MissingInput, DamagedFile
-        Its files are not there, or cannot be read.
+    ParameterError, MissingInput, DamagedFile
+        There is no such source; its files are not there, or cannot be read.
 
     Examples
     --------
@@ -303,19 +283,16 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
     >>> set(io.mirrored(n_hybrid=2)) <= {"real", "hybrid"}
     True
     """
-    wanted: dict[str, dict[str, Any]] = {"real_sweeps": {}}
-    if n_hybrid:
-        wanted["store"] = {"store_path": "mirror:hybrid/hybrid.h5"}
     found = {}
-    for name, options in wanted.items():
+    for name, options in (("real_sweeps", {}), ("store", {"store_path": "mirror:hybrid/hybrid.h5"})):
+        if name == "store" and not n_hybrid:
+            continue
         try:
             source = open_source(name, **options)
         except MissingInput:
             continue
         ids = source.cells()["cell_id"]
-        chosen = (
-            ids if name == "real_sweeps" else ids.iloc[np.unique(np.linspace(0, len(ids) - 1, n_hybrid).astype(int))]
-        )
+        chosen = ids.iloc[np.unique(np.linspace(0, len(ids) - 1, n_hybrid).astype(int))] if name == "store" else ids
         found[source.kind] = list(source.recordings(chosen))
     return found
 
@@ -323,111 +300,36 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
 # --- called by notebooks that are yet to change --------------------------------------------------------------------
 
 
-def from_parameters(parameters: Mapping[str, Any]) -> Source:
-    """The source that notebook 1 was given, with those of its parameters that concern it."""
-    return open_cells(parameters).source
-
-
 def data_of(source: Source) -> str:
     """What metric records and figures call the cells of a source."""
-    return DATA.get(source.name, source.kind)
-
-
-def inputs(parameters: Mapping[str, Any]) -> list[Path]:
-    """The files and folders that notebook 1 reads: a change of one of them makes its results stale."""
-    named = {option: str(parameters[option]) for option in OPTIONS[parameters["source"]] if option in PATHS}
-    paths = [Path(p).expanduser() for text in named.values() for p in text.split(os.pathsep) if p]
-    return [p / "cells.csv" if parameters["source"] == "fetched" else p for p in paths]
-
-
-@dataclass(frozen=True)
-class _Old:
-    source: Source
-    table: pd.DataFrame
-    long_squares: pd.DataFrame
-    data: str
+    return source.data
 
 
 def reopen_source(data: Finished) -> Source:
     """The source of a finished notebook 1; its recordings know how many spikes notebook 1 counted in each sweep."""
-    source = from_parameters(data.parameters)
-    if source.name in WITHOUT_SWEEPS:
-        return source
-    return _Counted(source, data.load_table("long_squares"))  # type: ignore[return-value]
+    cells = reopen(data)
+    return _Counted(cells) if cells.has_sweeps else cells.source  # type: ignore[return-value]
 
 
-def cells_with_sweeps(data: Finished) -> _Old:
-    """The kept cells of a finished notebook 1 with their sweeps, or some simulated cells where its source has no sweeps."""
-    source = reopen_source(data)
-    if source.name in WITHOUT_SWEEPS:
-        return example_cells(data.parameters["seed"])
-    table = cohort.kept(data.load_table("cells", keep_default_na=False))
-    return _Old(source, table, data.load_table("long_squares"), data_of(source))
-
-
-def example_cells(seed: int) -> _Old:
-    """Some simulated cells that have both sweeps."""
-    source = open_source("simulated", n_cells=N_EXAMPLES, seed=seed)
-    found = sweeps.survey(source.recordings())
-    table = cohort.kept(cohort.account(source.cells(), found.reasons))
-    return _Old(source, table, found.long_squares, data_of(source))
-
-
-@dataclass(frozen=True)
-class Ready:
-    """Scalograms that need not be made.
-
-    Attributes
-    ----------
-    source : Precomputed
-        Reads them (`Precomputed.fill`).
-    cell_ids : list of str
-        The kept cells.
-    data : str
-        What they are.
-    """
-
-    source: Precomputed
-    cell_ids: list[str]
-    data: str
-
-
-def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Ready | None:
-    """The ready-made scalograms of a finished notebook 1, or None where they are to be made from sweeps.
-
-    Parameters
-    ----------
-    data : Finished
-        Notebook 1.
-    asked : mapping
-        Parameters of notebook 3: wavelet, frequencies and so on.
-
-    Raises
-    ------
-    ParameterError
-        When something is asked for that they were not made with: they cannot be changed any more.
-    """
-    if data.parameters["source"] != Precomputed.name:
+def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Any:
+    """The ready-made scalograms of a finished notebook 1, or None where they are to be made from sweeps."""
+    cells = reopen(data)
+    if not cells.ready_made:
         return None
     for name, value in MADE_WITH.items():
         if asked[name] != value:
             raise ParameterError(f"{name} is {asked[name]!r}; the precomputed scalograms were made with {value!r}")
-    source = Precomputed(data.parameters["path"], data.parameters["labels"])
-    table = cohort.kept(data.load_table("cells", keep_default_na=False))
-    return Ready(source, table["cell_id"].tolist(), data_of(source))
+    return SimpleNamespace(source=cells.source, cell_ids=cells.cells["cell_id"].tolist(), data=cells.data)
 
 
 class _Counted:
     """A source whose recordings carry the counts of a survey."""
 
-    def __init__(self, source: Source, long_squares: pd.DataFrame) -> None:
-        self._source, self._long_squares = source, long_squares
+    def __init__(self, cells: Cells) -> None:
+        self._cells = cells
 
-    def __getattr__(self, name: str) -> Any:  # whatever else a source has, such as features of its own
-        return getattr(self._source, name)
-
-    def recording(self, cell_id: str) -> Recording:
-        return next(self.recordings([cell_id]))
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._cells.source, name)
 
     def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        yield from sweeps.with_counts(self._source.recordings(cell_ids), self._long_squares)
+        return self._cells.recordings(cell_ids)

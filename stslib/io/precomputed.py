@@ -50,6 +50,7 @@ class Precomputed(WithoutSweeps):
 
     name = "precomputed"
     kind = "real"
+    data = "allen"
     holds = "scalograms"
 
     def __init__(self, path: str | Path, labels: str | Path | pd.DataFrame = "") -> None:

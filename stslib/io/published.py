@@ -84,7 +84,7 @@ def check(path: Path, sha256: str) -> Path:
 class Published(WithoutSweeps):
     """The authors' tables as a source of cells; the features were measured on real cells."""
 
-    name = "published"
+    name = data = "published"
     kind = "real"
     holds = "tables"
 

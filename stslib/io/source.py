@@ -41,6 +41,12 @@ class Source(ABC):
 
     name: str
     kind: str
+    has_sweeps = True
+
+    @property
+    def data(self) -> str:
+        """Word for the data in metric records and figures."""
+        return self.kind
 
     @abstractmethod
     def cells(self) -> pd.DataFrame:
@@ -64,6 +70,7 @@ class WithoutSweeps(Source):
     """A source of tables or images, whose cells have no recordings."""
 
     holds: str
+    has_sweeps = False
 
     def recording(self, cell_id: str) -> NoReturn:
         """Not possible: raises StsError."""

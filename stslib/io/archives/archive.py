@@ -28,16 +28,8 @@ COLUMNS = ("cell_id", "label", "dataset", "donor", "split", "reason", "detail")
 class Archive(Source):
     """An archive as a source of cells: `allen` or `dandi`.
 
-    Parameters
-    ----------
-    folder : path, optional
-        Where answers and NWB files are kept; by default the user's cache.
-    keep_nwb : bool
-        Keep the NWB files.
-    base_uri : str
-        Address of the service.
-    http : Http, optional
-        The connection.
+    Answers and, with `keep_nwb`, NWB files are kept in `folder`, by default the user's cache; `base_uri` is the service's
+    address, `http` the connection.
     """
 
     kind = "real"

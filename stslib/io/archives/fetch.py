@@ -10,7 +10,6 @@ import json
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -39,16 +38,8 @@ STORED_SETTINGS = ("offset_pa", "tolerance_pa", "repeats", "rate_hz", "before_s"
 class Plan:
     """What a fetch will do.
 
-    Attributes
-    ----------
-    cells : DataFrame
-        All cells of the folder: the requested ones of the archive's table, and those that the table excludes.
-    todo : list of str
-        Cells to fetch.
-    n_bytes, whole_bytes : int
-        Bytes to transfer, and the size of the files they come from (estimates).
-    seconds : float
-        How long, roughly.
+    `cells` are the requested ones of the archive's table, and those that the table excludes; `todo` the ids to fetch;
+    `n_bytes` to transfer of files of `whole_bytes` in about `seconds` (estimates).
     """
 
     cells: pd.DataFrame
@@ -109,12 +100,8 @@ class Fetcher:
 
         Parameters
         ----------
-        archive : Archive
-            Where the cells are.
-        plan : Plan
-            Of `plan`.
-        settings : SweepSettings
-            How sweeps are chosen.
+        archive, plan, settings
+            Where the cells are, what `plan` gave, and how sweeps are chosen.
         measure : callable, optional
             Measures features of a recording (all that the features' table should have), for the cells that no table has.
         workers : int
@@ -154,7 +141,7 @@ class Fetcher:
 
     def _write_cell(self, cell: FetchedCell) -> None:
         """Write one cell; its file is whole or not there."""
-        texts = json.dumps({"row": cell.row, "features": cell.features}, sort_keys=True, default=_plain)
+        texts = json.dumps({"row": cell.row, "features": cell.features}, sort_keys=True, default=np.generic.item)
         with atomic(cell_path(self.folder, str(cell.row["cell_id"]))) as part, part.open("wb") as out:
             np.savez(
                 out,
@@ -232,11 +219,6 @@ class Fetcher:
             if COMPLETE in features:
                 return set(features.loc[features[COMPLETE].notna(), "cell_id"])
         return set()
-
-
-def _plain(value: Any) -> Any:
-    """numpy's numbers as JSON."""
-    return value.item()
 
 
 def _duration(seconds: float) -> str:

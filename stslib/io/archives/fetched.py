@@ -50,18 +50,9 @@ SPLITS = ("drawn", "published")
 class FetchedCell:
     """One cell as its file holds it.
 
-    Attributes
-    ----------
-    row : dict
-        Its row of the account.
-    sweeps : ndarray, shape (2 or 0, n_samples)
-        In mV.
-    long_squares : ndarray, shape (n, 3)
-        Number, amplitude in pA, spikes.
-    resampling : ndarray
-        `stslib.sweeps.SweepQuality.packed` of the raw partner sweep; empty for an excluded cell.
-    features : dict
-        Measured on the raw sweeps; empty where a table has them.
+    `row` is its row of the account; `sweeps` in mV, `(2 or 0, n_samples)`; `long_squares` `(n, 3)`: number, amplitude in pA,
+    spikes; `resampling` of the raw partner sweep (`SweepQuality.packed`), empty for an excluded cell; `features` measured on
+    the raw sweeps, empty where a table has them.
     """
 
     row: dict[str, Any]
@@ -135,14 +126,13 @@ class Fetched(Source):
 
     Raises
     ------
-    MissingInput, DamagedFile
-        There is no such folder, or it cannot be read.
-    ParameterError
-        No path is given.
+    ParameterError, MissingInput, DamagedFile
+        No path is given; there is no such folder; it cannot be read.
     """
 
     name = "fetched"
     kind = "real"
+    data = "allen"
 
     def __init__(self, path: str | Path, split: str = "drawn") -> None:
         one_of("split", split, SPLITS)

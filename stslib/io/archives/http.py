@@ -51,22 +51,9 @@ class _Again(Exception):
 class Http:
     """Requests with retries, for networks and servers that fail now and then.
 
-    Parameters
-    ----------
-    tries : int
-        Times that a request is made before it counts as failed.
-    pause_s : float
-        Wait before the second try; it doubles each time (to 30 s at most), with a random part, so that many workers do
-        not come back all at once.
-    per_second : float
-        Requests a second at most, over all threads.
-    timeout_s : float
-        Longest silence of the server.
-
-    Attributes
-    ----------
-    n_requests, n_bytes, n_failures : int
-        Requests made, bytes of their bodies, and tries that failed.
+    A request is made `tries` times before it counts as failed, with a wait of `pause_s` that doubles each time (to 30 s at
+    most) and has a random part, so that many workers do not come back all at once. `per_second` limits the requests of all
+    threads, `timeout_s` the silence of the server. `n_requests`, `n_bytes` (of bodies) and `n_failures` (of tries) count.
     """
 
     def __init__(

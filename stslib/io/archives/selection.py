@@ -31,23 +31,9 @@ def fetch_cell(
 ) -> FetchedCell:
     """Fetch one cell, choose its two sweeps and bring them to one form. Every cell is accounted for.
 
-    Parameters
-    ----------
-    archive : Archive
-        Where the cell is.
-    row : dict
-        Its row of the archive's table.
-    settings : SweepSettings
-        How the sweeps are chosen, and what is kept of each; the resting potential always is.
-    rheobase_sweep : int, optional
-        The rheobase sweep by the archive's own analysis, to compare with.
-    measure : callable, optional
-        Measures the features, where no table has them.
-
-    Raises
-    ------
-    StsError
-        Only when the disk cannot be written.
+    `row` is the cell's row of the archive's table, `rheobase_sweep` the one by the archive's own analysis, to compare with;
+    `measure` measures the features, where no table has them. The sweeps keep their resting potential, whatever `settings`
+    say. StsError only when the disk cannot be written.
     """
     row = {key: row.get(key, "") for key in ("cell_id", "label", "dataset", "donor", "split")}
     row |= {"status": "excluded", "reason": "", "detail": ""}
@@ -91,17 +77,8 @@ def choose_unread(recording: Recording, settings: SweepSettings) -> tuple[SweepP
     A file's list of spike times says which sweeps are silent; the others are read by rising current until one holds a
     spike. That is the rheobase, also where the list disagrees. Sweeps that cannot be read are passed over.
 
-    Returns
-    -------
-    pair : SweepPair
-        With both sweeps in memory and their spikes counted.
-    counted : dict
-        Spikes of each sweep that was read, by sweep number.
-
-    Raises
-    ------
-    NoPair
-        As `stslib.sweeps.choose_pair`.
+    Returns the pair, both sweeps in memory and their spikes counted, and the spikes of each sweep that was read, by sweep
+    number. NoPair as `stslib.sweeps.choose_pair`.
     """
     counted: dict[int, int] = {}
     known: list[Sweep] = [s for s in recording.sweeps if not s.stimulus_pa > 0]

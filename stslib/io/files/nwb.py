@@ -63,20 +63,9 @@ def read_recording(
     description gives every sweep whose stimulus is one square step of 0.1 s or more. Searches are left out. Amplitude,
     onset and duration come from the stimulus trace.
 
-    Parameters
-    ----------
-    opener, name
-        See `open_path`; name of the file, for messages.
-    cell_id, dataset, label, kind
-        As in `Recording`.
-    spikes : str
-        `"count"` leaves the number of spikes to be counted from the voltage; `"file"` takes it from the file's list of
-        spike times, and leaves out sweeps that the list does not have (they failed the archive's quality control).
-
-    Raises
-    ------
-    BadRecording
-        `unreadable_file`, `no_long_square` or `wrong_units`.
+    With `spikes="count"` the number of spikes is yet to be counted from the voltage; `"file"` takes it from the file's list
+    of spike times, and leaves out sweeps that the list does not have (they failed the archive's quality control).
+    `name` is the file's, for messages. BadRecording: `unreadable_file`, `no_long_square` or `wrong_units`.
     """
     memo: dict[object, Any] = opener.memo if isinstance(opener, Ahead) else {}
     with reading(opener, name) as file:

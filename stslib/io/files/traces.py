@@ -64,17 +64,7 @@ def find_step(i_pa: np.ndarray, rate_hz: float) -> Step | None:
     The level is measured from the current at the beginning (a holding current, often 0). Shorter pulses before the step,
     such as a test pulse, are passed over. A recorded current with noise on it is smoothed over 1 ms first.
 
-    Parameters
-    ----------
-    i_pa : ndarray, shape (n_samples,)
-        Stimulus in pA.
-    rate_hz : float
-        Its sampling rate in Hz.
-
-    Returns
-    -------
-    Step or None
-        None where there is no step of at least 0.1 s, or the longest stimulus is not square (a ramp, noise).
+    None where there is no step of at least 0.1 s, or the longest stimulus is not square (a ramp, noise). `i_pa`: (n_samples,).
     """
     i = np.asarray(i_pa, float)
     i = i[: _last_finite(i)]

@@ -23,12 +23,7 @@ class ApShape:
     grows smoothly to `downstroke`, stays there past half height, then fades to zero at the trough: most of it soon, a
     slow quarter of what is left to fall in a straight line.
 
-    Attributes
-    ----------
-    threshold_mv, peak_mv, trough_mv : float
-    half_width_ms, trough_delay_ms : float
-    upstroke_mv_per_ms, downstroke_mv_per_ms : float
-        Steepest rise (positive) and fall (negative).
+    `upstroke_mv_per_ms` and `downstroke_mv_per_ms` are the steepest rise (positive) and fall (negative).
     """
 
     threshold_mv: float

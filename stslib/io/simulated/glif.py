@@ -88,23 +88,9 @@ def long_square(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Response of `model` to a current step.
 
-    Parameters
-    ----------
-    model, kernel : Glif3, Kernels
-        `kernel` is `kernels(model, n_steps)`, or longer.
-    square : LongSquare
-        The current.
-    noise_mv : ndarray, optional
-        Membrane noise, `(n_steps,)` in mV: added to the potential that is held against the threshold.
-    membrane : bool
-        Also return the potential.
-
-    Returns
-    -------
-    spikes : ndarray of int
-        Steps at which the threshold was reached.
-    above_rest_mv : ndarray
-        Potential above rest without the noise, `(n_steps,)` in mV, 0 during a spike cut; empty unless `membrane`.
+    `kernel` is `kernels(model, n_steps)`, or longer; `noise_mv`, `(n_steps,)`, is added to the potential that is held against
+    the threshold. Returns the steps at which the threshold was reached, and the potential above rest without the noise,
+    `(n_steps,)` in mV, 0 during a spike cut; empty unless `membrane`.
     """
     n_steps, stop = square.n_steps, square.stop
     noise = np.zeros(n_steps) if noise_mv is None else noise_mv
