@@ -300,17 +300,6 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
 # --- called by notebooks that are yet to change --------------------------------------------------------------------
 
 
-def data_of(source: Source) -> str:
-    """What metric records and figures call the cells of a source."""
-    return source.data
-
-
-def reopen_source(data: Finished) -> Source:
-    """The source of a finished notebook 1; its recordings know how many spikes notebook 1 counted in each sweep."""
-    cells = reopen(data)
-    return _Counted(cells) if cells.has_sweeps else cells.source  # type: ignore[return-value]
-
-
 def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Any:
     """The ready-made scalograms of a finished notebook 1, or None where they are to be made from sweeps."""
     cells = reopen(data)
@@ -320,16 +309,3 @@ def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Any:
         if asked[name] != value:
             raise ParameterError(f"{name} is {asked[name]!r}; the precomputed scalograms were made with {value!r}")
     return SimpleNamespace(source=cells.source, cell_ids=cells.cells["cell_id"].tolist(), data=cells.data)
-
-
-class _Counted:
-    """A source whose recordings carry the counts of a survey."""
-
-    def __init__(self, cells: Cells) -> None:
-        self._cells = cells
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._cells.source, name)
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        return self._cells.recordings(cell_ids)

@@ -56,7 +56,7 @@ class Files(Source):
         self._cells: pd.DataFrame | None = None
 
     def cells(self) -> pd.DataFrame:
-        """One row a file: cell_id, label, dataset, donor, split (all `""` where not known), file, reason and detail (one line)."""
+        """One row a file: cell_id, label, dataset, donor, split (`""` where not known), file, reason, detail (one line)."""
         if self._cells is None:
             rows = []
             for cell_id in progress(self._paths, "Reading files"):
