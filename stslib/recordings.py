@@ -47,13 +47,7 @@ class Sweep:
     n_spikes: int | None = None
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
-        """Read the sweep: `(v_mv, i_pa)`, each of shape `(n_samples,)`.
-
-        Raises
-        ------
-        StsError
-            When the two arrays differ in length or hold values that are not numbers.
-        """
+        """Read the sweep: `(v_mv, i_pa)`, each of shape `(n_samples,)`; `StsError` where they differ in length or hold NaN."""
         v_mv, i_pa = self.reader()
         if v_mv.shape != i_pa.shape or v_mv.ndim != 1:
             raise StsError(f"sweep {self.number}: voltage {v_mv.shape} and current {i_pa.shape} must be equal and flat")
@@ -64,20 +58,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Recording:
-    """One cell: its identity and its long-square sweeps.
+    """One cell: its identity and its long-square sweeps, in order of acquisition.
 
-    Attributes
-    ----------
-    cell_id : str
-        Name of the cell, unique in its cohort (for the Allen data the specimen id, as text).
-    dataset : str
-        Rig or archive that it comes from (`"Clamp"`, `"Seq"`, ...).
-    kind : str
-        One of `KINDS`.
-    sweeps : tuple of Sweep
-        In order of acquisition.
-    label : str or None
-        Cell class, where known.
+    `cell_id` is unique in its cohort (for the Allen data the specimen id, as text), `dataset` the rig or archive (`"Clamp"`,
+    `"Seq"`, ...), `kind` one of `KINDS`, `label` the cell's class where known.
     """
 
     cell_id: str

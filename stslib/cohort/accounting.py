@@ -65,16 +65,14 @@ def account(
     cells : DataFrame
         Columns `cell_id`, `label`; the columns `reason` and `detail` (text, empty where there is none), if present, hold what
         the source itself knows.
-    reasons : mapping of cell_id to code, optional
-        Further exclusions, with codes of `REASONS`. A reason of the source comes first, then an unclear label, then these.
-    details : mapping of cell_id to text, optional
-        A line that explains more of those exclusions.
+    reasons, details : mapping of cell_id to text, optional
+        Further exclusions, with codes of `REASONS`, and a line that explains more of each. A reason of the source comes
+        first, then an unclear label, then these.
 
     Returns
     -------
     DataFrame
-        A copy with the columns `status` (`"kept"` or `"excluded"`), `reason` and `detail` (empty when included), rows in the
-        same order.
+        A copy with the columns `status` (`"kept"` or `"excluded"`), `reason` and `detail` (empty when included).
 
     Raises
     ------
@@ -84,9 +82,11 @@ def account(
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
-    >>> account(cells, {"3": "no_partner_sweep"})[["status", "reason"]].values.tolist()
-    [['kept', ''], ['excluded', 'unsure_label'], ['excluded', 'no_partner_sweep']]
+    >>> cohort.account(cells, {"3": "no_partner_sweep"})["reason"].tolist()
+    ['', 'unsure_label', 'no_partner_sweep']
     """
     check_cells(cells)
     strangers = sorted(set(reasons or {}) - set(cells["cell_id"]))
@@ -117,23 +117,20 @@ def count_table(cells: pd.DataFrame) -> pd.DataFrame:
     Parameters
     ----------
     cells : DataFrame
-        See `account`.
+        Of `account`.
 
     Returns
     -------
     DataFrame
-        One row a reason (first `kept`, then the reasons that occur, in the order of `REASONS`, last `all cells`); columns: the
-        classes, `other` (no clear class), `total` and `meaning`.
-
-    Raises
-    ------
-    StsError
-        When a cell is in no row.
+        One row a reason (first `kept`, then the reasons that occur, last `all cells`); columns: the classes, `other` (no
+        clear class), `total` and `meaning`.
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
-    >>> count_table(account(cells))["total"].to_dict()
+    >>> cohort.count_table(cohort.account(cells))["total"].to_dict()
     {'kept': 2, 'unsure_label': 1, 'all cells': 3}
     """
     labels = cells["label"].where(cells["label"].isin(CLASSES), "other")
@@ -170,24 +167,21 @@ def describe(cells: pd.DataFrame) -> str:
     Parameters
     ----------
     cells : DataFrame
-        Of `account` and `holdout_split`; with the columns `donor` and `rheobase_agrees`, donors that are on both sides and
-        cells whose rheobase sweep is not the archive's are counted too.
+        Of `account` and `holdout_split`. With the column `donor`, donors on both sides are counted too; with the column
+        `rheobase_agrees`, cells whose rheobase sweep is not the archive's.
 
     Returns
     -------
     str
         Shares of included and test cells, the imbalance of the classes and what it does to the accuracy of guessing.
 
-    Raises
-    ------
-    StsError
-        The cells are not accounted for.
-
     Examples
     --------
-    >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Sst", "Pvalb"]})
-    >>> print(describe(account(cells.assign(split=["train", "test", "train"]))).splitlines()[0])
-    - 3 of 3 cells are included (100.0 %), 2 to train and 1 to test.
+    >>> import pandas as pd
+    >>> from stslib import cohort
+    >>> cells = pd.DataFrame({"cell_id": ["1", "2"], "label": ["Sst", "Pvalb"], "split": ["train", "test"]})
+    >>> print(cohort.describe(cohort.account(cells)).splitlines()[0])
+    - 2 of 2 cells are included (100.0 %), 1 to train and 1 to test.
     """
     included = kept(cells)
     n, n_test, by_label = len(included), int((included["split"] == "test").sum()), included["label"].value_counts()

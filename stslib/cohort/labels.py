@@ -72,12 +72,9 @@ def label_cell(
 
     Examples
     --------
-    >>> label_cell(line_name="Rorb-IRES2-Cre")
-    'Excitatory'
-    >>> label_cell(t_type="Sncg Gpr50")
-    'Vip/Lamp5'
-    >>> label_cell(dendrite_type="aspiny")
-    'Unsure'
+    >>> from stslib import cohort
+    >>> cohort.label_cell(line_name="Rorb-IRES2-Cre"), cohort.label_cell(t_type="Sncg Gpr50")
+    ('Excitatory', 'Vip/Lamp5')
     """
     if line_name is not None:
         name = str(line_name).strip()
@@ -101,7 +98,8 @@ def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "cla
 
     Examples
     --------
-    >>> class_index(["Excitatory", "Pvalb", "Sst"])
+    >>> from stslib import cohort
+    >>> cohort.class_index(["Excitatory", "Pvalb", "Sst"])
     array([3, 0, 1])
     """
     values = np.asarray(labels, dtype=object)

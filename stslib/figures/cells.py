@@ -11,7 +11,7 @@ from matplotlib.patches import Patch
 
 from stslib.cohort import CLASSES
 from stslib.figures.panels import house_style
-from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 
 
 @house_style
@@ -28,18 +28,13 @@ def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
     Returns
     -------
     Figure
-        One panel.
-
-    Raises
-    ------
-    KeyError
-        When a column is missing.
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from stslib import figures
     >>> cells = pd.DataFrame({"label": ["Sst", "Pvalb"], "dataset": "Seq", "status": "kept", "split": ["train", "test"]})
-    >>> figure = class_by_rig(cells, "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.class_by_rig(cells, "simulated").axes)
     1
     """
     included = cells[cells["status"] == "kept"]
@@ -61,7 +56,7 @@ def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
     ax.margins(y=0.18)
     hatched = Patch(facecolor="0.6", edgecolor="white", hatch="////", lw=0, label="test")
     ax.legend(handles=[Patch(color="0.6", label="train"), hatched], loc="upper right")
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
@@ -73,28 +68,23 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
     pairs : DataFrame
         One row a cell: label, rheobase_pa, partner_spikes (in the sweep 40 pA above the rheobase).
     reference : DataFrame
-        To compare with, one row a class: label and, in threes (quartile, median, quartile), recorded_rheobase_pa (recorded
-        cells of the paper's training set) and fitted_spikes_above (models fitted to recorded cells).
+        One row a class: label and, in threes (quartile, median, quartile), recorded_rheobase_pa (recorded cells of the
+        paper's training set) and fitted_spikes_above (models fitted to recorded cells).
     kind : str
         What the cells are.
 
     Returns
     -------
     Figure
-        Two panels.
-
-    Raises
-    ------
-    KeyError
-        When a column or a class is missing.
 
     Examples
     --------
-    >>> pairs = pd.DataFrame({"label": list(CLASSES), "rheobase_pa": [190.0, 90.0, 70.0, 110.0], "partner_spikes": 12})
+    >>> import pandas as pd
+    >>> from stslib import cohort, figures
+    >>> pairs = pd.DataFrame({"label": cohort.CLASSES, "rheobase_pa": [190.0, 90.0, 70.0, 110.0], "partner_spikes": 12})
     >>> quartiles = [(5.0, 10.0, 20.0)] * 4
-    >>> reference = pd.DataFrame({"label": list(CLASSES), "recorded_rheobase_pa": quartiles, "fitted_spikes_above": quartiles})
-    >>> figure = beside_real(pairs, reference, "simulated")
-    >>> len(figure.axes)
+    >>> reference = {"label": cohort.CLASSES, "recorded_rheobase_pa": quartiles, "fitted_spikes_above": quartiles}
+    >>> len(figures.beside_real(pairs, pd.DataFrame(reference), "simulated").axes)
     2
     """
     panels = (
@@ -119,4 +109,4 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
         ax.set_ylabel(words)
         ax.set_ylim(bottom=0)
         ax.set_title(f"colour: these cells\ngrey: {source}", fontsize=8.5, loc="left")
-    return say_kind(figure, kind)
+    return label_data(figure, kind)

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, RC, label_data, new_figure
 from stslib.scalograms import Bank, ScalogramWarning, cwt
 from stslib.sweeps import STEP_S
 
@@ -124,7 +124,7 @@ def sweep_and_scalogram(
     Parameters
     ----------
     pair_mv : ndarray, shape (2, n_samples) or (1, n_samples)
-        Rheobase and partner sweep in mV at `bank.rate_hz`, baseline taken away; or one sweep of unknown current.
+        Rheobase and partner sweep in mV at `bank.rate_hz`, baseline subtracted; or one sweep of unknown current.
     bank : Bank
         Wavelet and frequencies.
     kind : str
@@ -137,6 +137,19 @@ def sweep_and_scalogram(
         As in `stslib.scalograms.cwt`.
     offset_pa : float
         Current of the partner above the rheobase.
+
+    Returns
+    -------
+    Figure
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from stslib import figures
+    >>> from stslib.scalograms import Bank
+    >>> pair_mv = np.random.default_rng(0).normal(size=(2, 4800))
+    >>> len(figures.sweep_and_scalogram(pair_mv, Bank(n_frequencies=10), "simulated", "Sst").axes)
+    5
     """
     figure = new_figure(8.5, 4.4)
     names = ("Rheobase", f"Rheobase + {offset_pa:g} pA") if len(pair_mv) == 2 else ("Step above the rheobase",)
@@ -154,4 +167,4 @@ def sweep_and_scalogram(
     axes[0, 0].set_ylabel("Voltage from rest (mV)")
     axes[1, 0].set_ylabel(FREQUENCY_LABEL)
     figure.colorbar(mesh, ax=list(axes[1]), label=amplitude_label(bank, output), pad=0.01, fraction=0.05)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)

@@ -10,7 +10,7 @@ from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from stslib.cohort import CLASSES
 from stslib.figures.panels import house_style, limit_of, scalogram_panel, sweep_panel
-from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.recordings import Recording
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.sweeps import SweepSettings, choose_sweeps, prepare, typical_cells
@@ -40,21 +40,15 @@ def pipeline(
     Returns
     -------
     Figure
-        Seven panels.
-
-    Raises
-    ------
-    StsError
-        When the cell has no such sweeps.
 
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import figures
     >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.random.default_rng(0).normal(-70, 1, 6000)
-    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0))]
-    >>> figure = figures.pipeline(Recording("a", "Clamp", "simulated", tuple(steps), "Sst"), "simulated")
+    >>> v_mv = np.full(6000, -70.0)
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> figure = figures.pipeline(Recording("a", "Clamp", "simulated", steps, "Sst"), "simulated")
     >>> len(figure.axes)
     7
     """
@@ -85,7 +79,7 @@ def pipeline(
     for x, letter, title in titles:
         figure.text(x, 0.945, letter, fontsize=11, fontweight="bold", va="center")
         figure.text(x + 0.017, 0.945, title, fontsize=10, va="center")
-    say_kind(figure, kind)
+    label_data(figure, kind)
     cell = f"; one {label} cell" if label else ""
     figure.supxlabel(f"{figure.get_supxlabel()}{cell}. Network and probabilities are drawings.",
                      x=0.995, ha="right", fontsize=7.5, color="0.35")  # fmt: skip
@@ -162,12 +156,6 @@ def spike_trains(
     Returns
     -------
     Figure
-        A panel a cell.
-
-    Raises
-    ------
-    AttributeError
-        When a column is missing.
 
     Examples
     --------
@@ -175,8 +163,7 @@ def spike_trains(
     >>> import pandas as pd
     >>> from stslib import figures
     >>> table = pd.DataFrame({"cell_id": ["a", "b"], "label": ["Sst", "Pvalb"], "rheobase_pa": 50.0, "n_spikes": [9, 40]})
-    >>> figure = figures.spike_trains(np.zeros((2, 2, 4800)), table.assign(partner_pa=90.0), "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.spike_trains(np.zeros((2, 2, 4800)), table.assign(partner_pa=90.0), "simulated").axes)
     2
     """
     typical = typical_cells(table.label, table.n_spikes)
@@ -199,4 +186,4 @@ def spike_trains(
         ax.set_ylabel("Voltage from\nrest (mV)")
     if settings.n_sweeps > 1:
         figure.suptitle(f"Response to rheobase + {(settings.n_sweeps - 1) * settings.offset_pa:g} pA", fontsize=11)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from stslib.cohort import CLASSES
 from stslib.figures.panels import TIME_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.recordings import Recording
 from stslib.sweeps import ResamplingQuality, SweepSettings, band_power, choose_sweeps, counted, power_spectrum
 
@@ -33,19 +33,15 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
     Returns
     -------
     Figure
-        Two panels.
-
-    Raises
-    ------
-    StsError
-        When the cell has no such sweep.
 
     Examples
     --------
-    >>> from stslib.recordings import Sweep
+    >>> import numpy as np
+    >>> from stslib import figures
+    >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
-    >>> step = Sweep(0, 50.0, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), n_spikes=1)
-    >>> figure = raw_sweep(Recording("a", "Clamp", "real", (step,), "Sst"), "real", SweepSettings(n_sweeps=1))
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> figure = figures.raw_sweep(Recording("a", "Clamp", "real", steps, "Sst"), "real")
     >>> len(figure.axes)
     2
     """
@@ -67,38 +63,34 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
     below.set_ylabel("Current (pA)")
     below.set_xlabel("Time from start of the sweep (s); grey: the part that is kept; dashed: step onset")
     below.set_xlim(t[0], t[-1])
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
 def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = SweepSettings()) -> Figure:
-    """Spikes against current for all sweeps of a cell, and the sweeps that are chosen.
+    """Spikes against current for all sweeps of a cell, and the sweeps that are chosen (`stslib.sweeps.choose_sweeps`).
 
     Parameters
     ----------
     recording : Recording
         The cell.
     kind : str
-        What the data are.
+        What the data are (`stslib.recordings.KINDS`).
     settings : SweepSettings
-        How sweeps are chosen (`stslib.sweeps.choose_sweeps`), and the time shown before and after the step.
+        How sweeps are chosen, and the time shown before and after the step.
 
     Returns
     -------
     Figure
-        A panel for the search, and one for each chosen sweep.
-
-    Raises
-    ------
-    StsError
-        When the cell has no such sweeps, or a sweep cannot be read.
 
     Examples
     --------
-    >>> from stslib.recordings import Sweep
+    >>> import numpy as np
+    >>> from stslib import figures
+    >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
-    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), k) for k, pa in enumerate((30.0, 50.0, 90.0))]
-    >>> figure = rheobase_search(Recording("a", "Clamp", "simulated", tuple(steps), "Sst"), "simulated")
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> figure = figures.rheobase_search(Recording("a", "Clamp", "real", steps, "Sst"), "real")
     >>> len(figure.axes)
     3
     """
@@ -127,7 +119,7 @@ def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = S
     left.set_ylabel("Spikes during the step")
     left.legend(loc="upper left", fontsize=8)
     left.set_title(f"{recording.label or 'one'} cell {recording.cell_id}", fontsize=10)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
@@ -146,18 +138,13 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
     Returns
     -------
     Figure
-        One panel.
-
-    Raises
-    ------
-    AttributeError
-        When a column is missing.
 
     Examples
     --------
+    >>> import pandas as pd
+    >>> from stslib import figures
     >>> table = pd.DataFrame({"offset_pa": [20.0, 40.0], "n_cells": [3, 4], "n_rheobase": 4, "share": [0.75, 1.0]})
-    >>> figure = partners(table, "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.partners(table, "simulated").axes)
     1
     """
     figure = new_figure(6.0, 3.0)
@@ -170,7 +157,7 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
     ax.set_xlabel("Current of the partner above the rheobase (pA)")
     ax.set_ylabel("Cells that have it (%)")
     ax.set_title(f"{int(table.n_rheobase.max())} cells with a rheobase sweep; numbers: cells", fontsize=10)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
@@ -191,20 +178,15 @@ def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0,
     Returns
     -------
     Figure
-        Three panels.
-
-    Raises
-    ------
-    AttributeError
-        When a column is missing.
 
     Examples
     --------
-    >>> errors = pd.DataFrame({"label": "Sst", "rate_hz": [1000.0, 4000.0], "relative": [0.4, 0.1], "peak_mv": [30.0, 3.0]})
+    >>> import pandas as pd
+    >>> from stslib import figures, sweeps
+    >>> errors = pd.DataFrame({"label": "Sst", "rate_hz": [1000.0, 4000.0], "relative": [0.4, 0.1], "peak_mv": 3.0})
     >>> spectra = pd.DataFrame({"label": "Sst", "frequency_hz": [10.0, 5000.0], "width_hz": 1.0, "density": [1.0, 0.1]})
     >>> spike = pd.DataFrame({"time_ms": [0.0, 1.0], "raw": [30.0, -60.0], "4000.0": [28.0, -59.0]})
-    >>> figure = resampling(ResamplingQuality(errors, spectra, spike), "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.resampling(sweeps.ResamplingQuality(errors, spectra, spike), "simulated").axes)
     3
     """
     spectra, errors, spike = quality.spectra, quality.errors, quality.spike
@@ -233,7 +215,7 @@ def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0,
                    label=f"from {float(name) / 1000:g} kHz")  # fmt: skip
     right.set(xlabel="Time around a spike (ms)", ylabel="Voltage (mV)")
     right.legend(fontsize=8)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
@@ -250,7 +232,7 @@ def spectrum_and_share(
     Parameters
     ----------
     traces_mv : ndarray, shape (n, n_samples)
-        Sweeps in mV.
+        Sweeps in mV at `rate_hz`.
     labels : sequence of str
         Class of each.
     kind : str
@@ -263,17 +245,13 @@ def spectrum_and_share(
     Returns
     -------
     Figure
-        Two panels.
-
-    Raises
-    ------
-    ValueError
-        When there are not as many labels as sweeps.
 
     Examples
     --------
-    >>> figure = spectrum_and_share(np.random.default_rng(0).normal(size=(2, 4800)), ["Sst", "Pvalb"], "simulated")
-    >>> len(figure.axes)
+    >>> import numpy as np
+    >>> from stslib import figures
+    >>> noise_mv = np.random.default_rng(0).normal(size=(2, 4800))
+    >>> len(figures.spectrum_and_share(noise_mv, ["Sst", "Pvalb"], "simulated").axes)
     2
     """
     frequencies_hz, density = power_spectrum(traces_mv, rate_hz)
@@ -299,4 +277,4 @@ def spectrum_and_share(
     for bars in right.containers:
         right.bar_label(bars, fmt="%.0f", fontsize=7)
     right.set(ylim=(0, 105), xlabel="Power that is counted", ylabel="Share inside the band (%, median)")
-    return say_kind(figure, kind)
+    return label_data(figure, kind)

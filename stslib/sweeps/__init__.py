@@ -1,7 +1,6 @@
 """The two sweeps of a cell: which ones (`choose_sweeps`), in one form (`prepare`), and of a cohort (`survey`, `extract`)."""
 
 from stslib.sweeps.choice import (
-    REASON_TEXT,
     REASONS,
     NoPair,
     SweepPair,
@@ -18,7 +17,7 @@ from stslib.sweeps.spectra import band_power, band_share, power_spectrum
 from stslib.sweeps.survey import Survey, count_partners, survey, with_counts
 
 __all__ = [
-    "REASONS", "REASON_TEXT", "STEP_S", "NoPair", "ResamplingQuality", "Survey", "SweepPair", "SweepQuality",
+    "REASONS", "STEP_S", "NoPair", "ResamplingQuality", "Survey", "SweepPair", "SweepQuality",
     "SweepSettings", "band_power", "band_share", "choose_pair", "choose_sweeps", "count_partners", "counted", "extract",
     "firing", "power_spectrum", "prepare", "reconstruction_error", "resample", "resampling_quality", "round_trip",
     "spike_times", "summary", "survey", "sweep_quality", "typical_cells", "with_counts",

@@ -8,22 +8,20 @@ from functools import partial
 
 import numpy as np
 
+from stslib import cohort
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import StsError
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
 
-#: Why a cell has no such sweeps: code and meaning.
-REASON_TEXT = {
-    "no_long_square": "the recording holds no long-square sweep with a current above 0 pA",
-    "low_rate": "every sweep is sampled below the wanted rate",
-    "short_step": "every step ends before the wanted length",
-    "bad_trace": "the voltage cannot be read or holds values that are not numbers",
-    "no_spiking_sweep": "no sweep holds an action potential",
-    "no_partner_sweep": "no sweep at the wanted current above the rheobase",
-    "no_action_potential": "it has no sweep of one action potential",
-}
-REASONS = tuple(REASON_TEXT)
+#: Why a cell has no such sweeps, and the meaning: some of `stslib.cohort.REASONS`.
+REASONS = {
+    code: cohort.REASONS[code]
+    for code in (
+        "no_long_square", "low_rate", "short_step", "bad_trace", "no_spiking_sweep", "no_partner_sweep",
+        "no_action_potential",
+    )
+}  # fmt: skip
 
 SPIKE_CROSSING_MV = -20.0  # a spike goes up through this voltage ...
 SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms of it (IPFX's default criterion)
@@ -52,24 +50,10 @@ class SweepPair:
 def spike_times(
     v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float, crossing_mv: float = SPIKE_CROSSING_MV
 ) -> np.ndarray:
-    """Times of the action potentials during the step.
+    """Times of the action potentials during the step, `(n_spikes,)` in s from its onset.
 
     A spike goes up through `crossing_mv` and rises at 20 mV/ms or faster within 1 ms of that crossing; crossings closer
-    than 1 ms are one spike.
-
-    Parameters
-    ----------
-    v_mv : ndarray, shape (n_samples,)
-        Membrane potential in mV.
-    rate_hz, onset_s, duration_s : float
-        Sampling rate in Hz, start and length of the step in s.
-    crossing_mv : float
-        The voltage; for a sweep whose baseline was subtracted give one above rest, such as 40.
-
-    Returns
-    -------
-    ndarray, shape (n_spikes,)
-        In s from the onset of the step.
+    than 1 ms are one spike. For a sweep `(n_samples,)` whose baseline was subtracted give a voltage above rest, such as 40.
     """
     start, stop = max(round(onset_s * rate_hz), 0), round((onset_s + duration_s) * rate_hz)
     v = np.asarray(v_mv[start:stop], float)
@@ -99,38 +83,21 @@ def choose_pair(recording: Recording, settings: SweepSettings = SweepSettings())
 
 
 def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings()) -> tuple[Sweep, ...]:
-    """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B).
+    """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B), their spikes counted.
 
     The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
     nearest to the rheobase plus `offset_pa`, the lower of two equally near. A third sweep is sought another `offset_pa`
-    higher, in the same way.
-
-    Parameters
-    ----------
-    recording : Recording
-        The cell.
-    settings : SweepSettings
-        How many sweeps, at which currents, and the rate and length that they need.
-
-    Returns
-    -------
-    tuple of Sweep
-        Rheobase first, their spikes counted.
-
-    Raises
-    ------
-    NoPair
-        With one of `REASONS`, when the cell has no such sweeps.
+    higher, in the same way. `NoPair`, with one of `REASONS`, when the cell has no such sweeps.
     """
 
     def refuse(reason: str, detail: str) -> NoPair:
-        return NoPair(reason, f"cell {recording.cell_id} is left out: {detail} ({reason})")
+        return NoPair(reason, f"cell {recording.cell_id} is excluded: {detail} ({reason})")
 
     single = settings.step_s == 0  # action potentials have no step; their onset is the peak
     sweeps = [s for s in recording.sweeps if (s.duration_s == 0 if single else s.stimulus_pa > 0)]
     if not sweeps:
         reason = "no_action_potential" if single else "no_long_square"
-        raise refuse(reason, REASON_TEXT[reason])
+        raise refuse(reason, REASONS[reason])
     fastest_hz = max(s.rate_hz for s in sweeps)
     if not (sweeps := [s for s in sweeps if fast_enough(s.rate_hz, settings.rate_hz)]):
         raise refuse("low_rate", f"its sampling rate is {fastest_hz:g} Hz, below {settings.rate_hz:g} Hz")

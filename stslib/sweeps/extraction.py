@@ -17,23 +17,11 @@ from stslib.sweeps.resampling import prepare_with_metadata
 from stslib.sweeps.settings import STEP_S, SweepSettings
 
 _COLUMNS = {
-    "cell_id": str,
-    "reason": str,
-    "detail": str,
-    "rheobase_pa": float,
-    "partner_pa": float,
-    "rheobase_sweep": "Int64",
-    "partner_sweep": "Int64",
-    "rheobase_spikes": "Int64",
-    "partner_spikes": "Int64",
-    "raw_rate_hz": float,
-    "onset_s": float,
-    "rest_mv": float,
-    "partner_rest_mv": float,
-    "padded_s": float,
-    "n_spikes": "Int64",
+    "cell_id": str, "reason": str, "detail": str, "rheobase_pa": float, "partner_pa": float, "rheobase_sweep": "Int64",
+    "partner_sweep": "Int64", "rheobase_spikes": "Int64", "partner_spikes": "Int64", "raw_rate_hz": float,
+    "onset_s": float, "rest_mv": float, "partner_rest_mv": float, "padded_s": float, "n_spikes": "Int64",
     "last_spike_s": float,
-}
+}  # fmt: skip
 
 
 def extract(
@@ -61,7 +49,7 @@ def extract(
 
     Returns
     -------
-    sweeps : ndarray of float32, shape (n_included, n_sweeps, n_samples)
+    sweeps_mv : float32 array (n_included, n_sweeps, n_samples)
         Rheobase and partner in mV, of the cells that have them.
     table : DataFrame
         One row a cell, in order: cell_id, reason ("" if included, else one of `REASONS`), detail, rheobase_pa, partner_pa,
@@ -71,23 +59,20 @@ def extract(
 
     Raises
     ------
-    ParameterError
-        When a sweep that was chosen is sampled below the wanted rate.
-    StsError
-        When `complete`, and a cell has no such sweeps.
+    ParameterError, StsError
+        A chosen sweep is sampled below the wanted rate; with `complete`, a cell has no such sweeps.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(60_000, -70.0)
     >>> v_mv[20_000:20_100] = 30.0  # an action potential, 0.2 s after the onset
-    >>> steps = [Sweep(k, pa, 0.2, 1.0, 50_000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0))]
-    >>> sweeps_mv, table = extract([Recording("a", "Clamp", "simulated", tuple(steps))])
-    >>> sweeps_mv.shape
-    (1, 2, 4800)
-    >>> table[["rheobase_pa", "partner_pa", "rest_mv", "n_spikes", "last_spike_s"]].round(2).values.tolist()
-    [[50.0, 90.0, -70.0, 1, 0.2]]
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 50_000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0)))
+    >>> sweeps_mv, table = sweeps.extract([Recording("a", "Clamp", "real", steps)])
+    >>> sweeps_mv.shape, table[["rheobase_pa", "rest_mv", "n_spikes", "last_spike_s"]].round(2).values.tolist()
+    ((1, 2, 4800), [[50.0, -70.0, 1, 0.2]])
     """
     results = parallel.run(_extract_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     if total is None and isinstance(recordings, Sized):
@@ -118,7 +103,7 @@ def _extract_cell(recording: Recording, settings: SweepSettings) -> tuple[np.nda
     except NoPair as error:
         return None, row | {"reason": error.reason, "detail": str(error)}
     except StsError as error:  # chosen by what the source states of it, but the voltage cannot be read
-        detail = f"cell {recording.cell_id} is left out: {error} (bad_trace)"
+        detail = f"cell {recording.cell_id} is excluded: {error} (bad_trace)"
         return None, row | {"reason": "bad_trace", "detail": detail}
     for name, sweep in zip(("rheobase", "partner"), chosen, strict=False):
         row |= {f"{name}_pa": sweep.stimulus_pa, f"{name}_sweep": sweep.number, f"{name}_spikes": sweep.n_spikes}
@@ -161,20 +146,15 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row a class, in the order of `cohort.CLASSES`: label, cells (their number), and the medians current_pa, spikes
-        and last_spike_s (from the onset of the step).
-
-    Raises
-    ------
-    KeyError
-        When a column is missing.
+        One row a class: label, cells (their number), and the medians current_pa, spikes and last_spike_s (from the onset).
 
     Examples
     --------
     >>> import pandas as pd
-    >>> table = pd.DataFrame({"cell_id": ["a", "b"], "label": "Sst", "rheobase_pa": [50.0, 70.0], "n_spikes": [4, 8]})
-    >>> summary(table.assign(partner_pa=[90.0, 110.0], last_spike_s=[0.9, 1.0])).round(2).values.tolist()
-    [['Sst', 2, 100.0, 6.0, 0.95]]
+    >>> from stslib import sweeps
+    >>> table = pd.DataFrame({"label": "Sst", "partner_pa": [90.0, 110.0], "n_spikes": [4, 8], "last_spike_s": 0.9})
+    >>> sweeps.summary(table.assign(rheobase_pa=50.0)).round(2).values.tolist()
+    [['Sst', 2, 100.0, 6.0, 0.9]]
     """
     current_pa = table["partner_pa"].fillna(table["rheobase_pa"])
     groups = table.assign(current_pa=current_pa, spikes=table["n_spikes"].astype(float)).groupby("label")

@@ -32,28 +32,11 @@ class Prepared(NamedTuple):
 
 
 def prepare(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> np.ndarray:
-    """Crop a sweep around its own step and resample it.
+    """Crop a sweep around its own step and resample it: `(n_samples,)` float32 in mV, 4,800 samples by default.
 
     The anti-aliasing filter is a linear-phase FIR filter: flat to 80 % of the new Nyquist frequency, 80 dB down at it. It
     does not move a spike in time. Where the recording begins or ends inside the time kept before or after the step, its
-    first or last value is held.
-
-    Parameters
-    ----------
-    sweep : Sweep
-        A long-square sweep.
-    settings : SweepSettings
-        Rate and time that are kept, and what becomes of the resting potential.
-
-    Returns
-    -------
-    ndarray of float32, shape (n_samples,)
-        Voltage in mV; 4,800 samples by default.
-
-    Raises
-    ------
-    StsError
-        When the sweep cannot be read, ends before its step does, or is sampled below the wanted rate.
+    first or last value is held. `StsError` when the sweep cannot be read, ends before its step does, or is sampled too slowly.
     """
     return prepare_with_metadata(sweep, settings).v_mv
 
@@ -92,24 +75,9 @@ def fast_enough(from_hz: float, to_hz: float) -> bool:
 
 
 def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
-    """Bring a signal from `from_hz` down to `to_hz`; its ends are held, so that a constant stays one.
+    """Bring a signal `(n_samples,)` from `from_hz` down to `to_hz`; its ends are held, so that a constant stays one.
 
-    Parameters
-    ----------
-    v_mv : ndarray, shape (n_samples,)
-        Signal at `from_hz`.
-    from_hz, to_hz : float
-        Sampling rates in Hz, `to_hz` at most `from_hz`.
-
-    Returns
-    -------
-    ndarray of float64, shape (ceil(n_samples * to_hz / from_hz),)
-        Its first sample is at the time of the first sample of `v_mv`.
-
-    Raises
-    ------
-    ParameterError
-        When a rate is not above 0 or `to_hz` is above `from_hz`.
+    The first of the ceil(n_samples * to_hz / from_hz) samples is at the time of the first one of `v_mv`.
     """
     if not fast_enough(from_hz, to_hz):
         raise ParameterError(
@@ -127,12 +95,8 @@ def round_trip(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
 def reconstruction_error(v_mv: np.ndarray, from_hz: float, to_hz: float) -> tuple[float, float]:
     """What a raw sweep `(n_samples,)` in mV loses by the round trip to `to_hz`.
 
-    Returns
-    -------
-    relative : float
-        Root mean square of the difference over that of the sweep about its mean.
-    peak_mv : float
-        How much lower its highest point is, in mV.
+    Returns the root mean square of the difference over that of the sweep about its mean, and how much lower its highest
+    point is, in mV.
     """
     v = np.asarray(v_mv, float)
     back = round_trip(v, from_hz, to_hz)

@@ -32,8 +32,8 @@ class SweepSettings:
     before_s, after_s : float
         Time kept before and after the step, in s.
     baseline : str
-        `"subtract"` takes away the mean voltage of the time before the step (a resting potential is a constant, and its
-        jump to zero at the ends of a sweep rings through the lowest rows of a scalogram); `"keep"` leaves it.
+        `"subtract"` takes away the mean voltage of the time before the step, `"keep"` leaves it. (A resting potential is a
+        constant; its jump to zero at the ends of a sweep rings through the lowest rows of a scalogram.)
     n_sweeps : int
         1: the rheobase sweep alone; 2: with its partner, as in the paper; 3: with one another `offset_pa` higher.
     step_s : float
@@ -47,11 +47,9 @@ class SweepSettings:
 
     Examples
     --------
-    >>> SweepSettings(before_s=0.2).n_samples
+    >>> from stslib import sweeps
+    >>> sweeps.SweepSettings(before_s=0.2).n_samples
     5200
-    >>> SweepSettings(offset_pa=0)
-    Traceback (most recent call last):
-    stslib.support.errors.ParameterError: offset_pa is 0; the partner must lie above the rheobase by more than 5.0 pA
     """
 
     offset_pa: float = 40.0

@@ -14,20 +14,9 @@ from stslib.sweeps.settings import SweepSettings
 
 
 def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectral density of sweeps: mean subtracted, one Hann window over the whole sweep.
+    """Power spectral density of sweeps `(..., n_samples)`: mean subtracted, one Hann window over the whole sweep.
 
-    Parameters
-    ----------
-    v_mv : ndarray, shape (..., n_samples)
-        Sweeps in mV.
-    rate_hz : float
-        Their sampling rate.
-
-    Returns
-    -------
-    frequencies_hz : ndarray, shape (n_bins,)
-    density : ndarray, shape (..., n_bins)
-        In mV^2/Hz.
+    Returns the frequencies `(n_bins,)` in Hz and the densities `(..., n_bins)` in mV^2/Hz.
     """
     frequencies_hz, density = periodogram(np.asarray(v_mv, float), rate_hz, window="hann", detrend="constant")
     return frequencies_hz, density
@@ -73,9 +62,10 @@ def band_power(
     Examples
     --------
     >>> import numpy as np
+    >>> from stslib import sweeps
     >>> t = np.arange(4800) / 4000
     >>> tones = np.sin(2 * np.pi * 10 * t) + np.sin(2 * np.pi * 100 * t)
-    >>> band_power({"two tones": tones[None]}, 20, 200)[["above_hz", "median"]].round(2).values.tolist()
+    >>> sweeps.band_power({"two tones": tones[None]}, 20, 200)[["above_hz", "median"]].round(2).values.tolist()
     [[0.0, 0.5], [5.0, 0.5], [20.0, 1.0]]
     """
     rows = []

@@ -76,28 +76,21 @@ def survey(
     Returns
     -------
     Survey
-        Tables of the cells that have both sweeps, of those that do not, and of all their long squares.
-
-    Raises
-    ------
-    StsError
-        When a worker is lost.
+        Tables of the cells that have both sweeps and of all long squares; the reason of each other cell.
 
     Examples
     --------
     A cell with steps of 50 and 90 pA, and one that was given the smaller step only:
 
     >>> import numpy as np
+    >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
     >>> v_mv[2000] = 30.0  # an action potential
-    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0))]
-    >>> cells = [Recording("a", "Clamp", "simulated", tuple(steps)), Recording("b", "Clamp", "simulated", (steps[0],))]
-    >>> found = survey(cells)
-    >>> found.pairs[["cell_id", "rheobase_pa", "partner_pa", "partner_spikes"]].values.tolist()
-    [['a', 50.0, 90.0, 1]]
-    >>> found.reasons
-    {'b': 'no_partner_sweep'}
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0)))
+    >>> found = sweeps.survey(Recording(name, "Clamp", "real", steps[:n]) for name, n in (("a", 2), ("b", 1)))
+    >>> found.pairs[["cell_id", "rheobase_pa", "partner_pa", "partner_spikes"]].values.tolist(), found.reasons
+    ([['a', 50.0, 90.0, 1]], {'b': 'no_partner_sweep'})
     """
     surveyed = parallel.run(_survey_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     pairs: list[dict[str, object]] = []
@@ -161,24 +154,8 @@ def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> 
 def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tolerance_pa: float = 5.0) -> pd.DataFrame:
     """How many cells have a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
 
-    Parameters
-    ----------
-    long_squares : DataFrame
-        Of `Survey`: cell_id, stimulus_pa, n_spikes (missing where they were not counted), one row a sweep.
-    offsets_pa : sequence of float
-        Currents above the rheobase.
-    tolerance_pa : float
-        How far from that the partner may be.
-
-    Returns
-    -------
-    DataFrame
-        offset_pa, n_cells (with a rheobase and a partner), n_rheobase (with a rheobase), share.
-
-    Raises
-    ------
-    ParameterError
-        When an offset is not above the tolerance.
+    Takes the `long_squares` of a survey and the currents; returns offset_pa, n_cells (with a rheobase and a partner within
+    `tolerance_pa`), n_rheobase (with a rheobase) and share.
     """
     if not len(offsets_pa) or min(offsets_pa) <= tolerance_pa:
         raise ParameterError(
