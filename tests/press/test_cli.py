@@ -1,6 +1,5 @@
 """The command: one line and a status other than 0 for everything a user can get wrong."""
 
-import os
 import subprocess
 import sys
 
@@ -9,35 +8,41 @@ from click.testing import CliRunner
 
 from stslib.press.cli import main
 
+WRONG = [
+    (["run", "--profile", "nope"], "there is no profile 'nope'; use one of: default, small", 2),
+    (["run", "-p", "01_make.n_values=-1"], "01_make.n_values is -1; it must lie in [1, 1000]", 2),
+    (["run", "-p", "01_make.colour=red"], "01_make has no parameter 'colour'", 2),
+    (["run", "--run", "../x"], "run name '../x' will not do", 1),
+    (["run", "--results", "pyproject.toml/results"], "cannot write", 1),
+    (["book", "--run", "never"], "the book needs the results of 01_make", 1),
+]
 
-@pytest.mark.parametrize(
-    ("arguments", "words", "status"),
-    [
-        (["run", "--profile", "nope"], "there is no profile 'nope'; use one of: default, small", 2),
-        (["run", "-p", "01_make.n_values=-1"], "01_make.n_values is -1; it must lie in [1, 1000]", 2),
-        (["run", "-p", "01_make.colour=red"], "01_make has no parameter 'colour'", 2),
-        (["run", "--run", "../x"], "run name '../x' will not do", 1),
-        (["run", "--results", "pyproject.toml/results"], "cannot write", 1),
-        (["book", "--run", "never"], "", 1),
-    ],
-)
-def test_wrong_input_is_one_line(checkout, arguments, words, status):
+
+@pytest.fixture
+def wrong(checkout, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(checkout / "results"))  # put back what --results sets
     (checkout / "_toc.yml").write_text("root: notebooks/01_make\n")
     (checkout / "_config.yml").write_text("")
     (checkout / "book").mkdir()
-    result = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", *arguments],
-        cwd=checkout,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    lines = result.stderr.strip().splitlines()
-    assert result.returncode == status, result.stderr
-    assert len(lines) == 1, result.stderr
-    assert lines[0].startswith("sts: ")
-    assert words in lines[0]
-    assert not (checkout / "results").exists() or not any((checkout / "results").rglob("*.part-*"))
+    return checkout
+
+
+@pytest.mark.parametrize(("arguments", "words", "status"), WRONG)
+def test_wrong_input_is_one_line(wrong, arguments, words, status):
+    result = CliRunner().invoke(main, arguments)
+    (line,) = result.output.strip().splitlines()
+    assert result.exit_code == status
+    assert line.startswith("sts: ")
+    assert words in line
+    assert not (wrong / "results").exists() or not any((wrong / "results").rglob("*.part-*"))
+
+
+def test_the_process_ends_with_that_status(wrong):
+    arguments, words, status = WRONG[0]
+    command = [sys.executable, "-m", "stslib.press.cli", *arguments]
+    done = subprocess.run(command, cwd=wrong, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (status, "")
+    assert done.stderr == f"sts: {words}\n"
 
 
 def test_the_plan_runs_nothing(checkout):
@@ -47,14 +52,21 @@ def test_the_plan_runs_nothing(checkout):
     assert not (checkout / "results").exists()
 
 
-def test_help_starts_fast_and_names_the_commands():
+@pytest.mark.parametrize(
+    ("code", "unwanted"),
+    [
+        ("import stslib.press.cli", ("torch", "papermill", "allensdk", "pandas", "numpy", "sklearn", "matplotlib")),
+        ("from stslib import io; from stslib.models import card, prediction", ("shap", "lightgbm", "captum", "allensdk")),
+    ],
+)
+def test_a_command_imports_no_more_than_it_needs(code, unwanted):
+    """`sts --help`, and what `sts predict` imports."""
+    script = f"import sys; {code}; print(*(m for m in {unwanted!r} if m in sys.modules))"
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+
+
+def test_help_names_the_commands():
     result = CliRunner().invoke(main, ["--help"])
     assert result.exit_code == 0
-    for command in ("book", "data", "predict", "run", "tune"):
-        assert command in result.output
-    loaded = (
-        "import sys, stslib.press.cli; "
-        "print(*(m for m in ('torch', 'papermill', 'allensdk', 'pandas') if m in sys.modules))"
-    )
-    out = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True, env={**os.environ})
-    assert out.stdout.strip() == ""
+    assert all(command in result.output for command in ("book", "data", "predict", "run", "tune"))
