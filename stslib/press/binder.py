@@ -31,36 +31,49 @@ JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(mai
 
 
 def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: str) -> nbformat.NotebookNode:
-    """The cells of `source` with the outputs of `executed`, matched by cell id; code that differs is a `StsError`."""
+    """The cells of `source` with the outputs of `executed`, matched by cell id; code that differs is a `StsError`.
+
+    Parameters and the cell that opens the stage are folded, as is every cell that the notebook tags `hide-input`.
+    """
     ran = {cell.id: cell for cell in executed.cells}
-    merged = nbformat.from_dict(source)
-    for cell in merged.cells:
+    injected = next((c for c in executed.cells if "injected-parameters" in _tags(c)), None)
+    cells = []
+    for cell in nbformat.from_dict(source).cells:
         if cell.cell_type != "code":
+            cells.append(cell)
             continue
-        twin = ran.get(cell.id)
-        is_parameters = "parameters" in cell.metadata.get("tags", [])  # the fingerprint holds their values
+        twin, is_parameters = ran.get(cell.id), "parameters" in _tags(cell)  # the fingerprint holds their values
         if twin is None or not (is_parameters or code_hash(twin.source) == code_hash(cell.source)):
             raise StsError(f"the code of {name} is not the one that was run; run it first: sts run {name}")
         # Without ipywidgets tqdm warns at import, with a path of the machine; no reader is the wiser for it.
         cell.outputs = [o for o in twin.outputs if "IProgress not found" not in str(o.get("text", ""))]
         cell.execution_count = twin.execution_count
-    injected = next((c for c in executed.cells if "injected-parameters" in c.metadata.get("tags", [])), None)
-    if injected is not None:  # a reader must see what the run really used
-        at = next(i for i, c in enumerate(merged.cells) if "parameters" in c.metadata.get("tags", []))
-        merged.cells.insert(at + 1, injected)
-    merged.cells = [part for cell in merged.cells for part in _figure_apart(cell)]
-    return merged
+        if is_parameters:
+            cells.append(_folded(cell, "Show the parameters"))
+            if injected is not None:  # a reader must see what the run really used
+                cells.append(_folded(injected, "Show the parameters of this run"))
+        else:
+            cells += [_folded(cell)] if "= begin(" in cell.source else _figure_apart(cell)
+    return nbformat.from_dict({**source, "cells": cells})
+
+
+def _folded(cell: nbformat.NotebookNode, prompt: str = "Show the code") -> nbformat.NotebookNode:
+    cell.metadata["tags"] = list({*_tags(cell), "hide-input"})
+    cell.metadata["mystnb"] = {"code_prompt_show": prompt}
+    return cell
+
+
+def _tags(cell: nbformat.NotebookNode) -> list[str]:
+    return list(cell.metadata.get("tags", []))
 
 
 def _figure_apart(cell: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
     """A cell that prints a sentence and shows a figure, as two: its caption belongs to the picture alone."""
-    if cell.cell_type != "code" or "mystnb" not in cell.metadata:
-        return [cell]
     pictures = [o for o in cell.outputs if "image/png" in o.get("data", {})]
-    if len(pictures) == len(cell.outputs):
+    if "mystnb" not in cell.metadata or len(pictures) == len(cell.outputs):
         return [cell]
     figure = nbformat.v4.new_code_cell(cell.source, id=f"{cell.id}-figure", metadata=dict(cell.metadata))
-    figure.metadata["tags"] = [*cell.metadata.get("tags", []), "remove-input"]
+    figure.metadata["tags"] = [*(tag for tag in _tags(cell) if tag != "hide-input"), "remove-input"]
     figure.outputs, figure.execution_count = pictures, cell.execution_count
     text = nbformat.from_dict(cell)
     text.outputs = [o for o in cell.outputs if o not in pictures]

@@ -56,7 +56,10 @@ def test_the_plan_runs_nothing(checkout):
     ("code", "unwanted"),
     [
         ("import stslib.press.cli", ("torch", "papermill", "allensdk", "pandas", "numpy", "sklearn", "matplotlib")),
-        ("from stslib import io; from stslib.models import card, prediction", ("shap", "lightgbm", "captum", "allensdk")),
+        (
+            "from stslib import io; from stslib.models import card, prediction",
+            ("shap", "lightgbm", "captum", "allensdk"),
+        ),
     ],
 )
 def test_a_command_imports_no_more_than_it_needs(code, unwanted):

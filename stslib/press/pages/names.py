@@ -40,7 +40,7 @@ def by_room(notebooks: Sequence[Path]) -> dict[str, list[Name]]:
 
 def _described(room: str, name: str, thing: Any, notebooks: tuple[str, ...]) -> Name:
     text = inspect.getdoc(thing) or ""
-    summary = " ".join(text.partition("\n\n")[0].split())
+    summary = re.sub(r" ?\[\d+\]_", "", " ".join(text.partition("\n\n")[0].split()))  # without marks of footnotes
     return Name(room, f"{room}.{name}", summary, example(text), notebooks)
 
 
