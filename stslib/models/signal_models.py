@@ -20,20 +20,8 @@ from stslib.models.signals import Signals
 class CrossValidated:
     """Models of the cells `inside` of a file, each cell predicted while a fold held it out.
 
-    Attributes
-    ----------
-    cells : Signals
-        The file's cells.
-    folds : list of (fit, held_out)
-        Positions within `inside`.
-    seed : int
-        Of folds and networks.
-    recipes : mapping of name to Recipe
-        The networks.
-    proba : dict of name to (n_inside, 4) array
-        Of each model: the networks, their `mean` where there are several, the classical one where it was added.
-    classical : str
-        Name of that one, or "".
+    `folds` are positions within `inside`; `proba` holds an array `(n_inside, 4)` a model: the networks of `recipes`, their
+    `mean` where there are several, and the one named `classical` where it was added.
     """
 
     cells: Signals
@@ -51,11 +39,10 @@ class CrossValidated:
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """Metric records of all models."""
-        scored = (
-            evaluation.cv_scores(self.labels, proba, self.folds, name, self.cells.data)
-            for name, proba in self.proba.items()
-        )
-        return [record for records in scored for record in records]
+        found: list[dict[str, Any]] = []
+        for name, proba in self.proba.items():
+            found += evaluation.cv_scores(self.labels, proba, self.folds, name, self.cells.data)
+        return found
 
     def score(self, name: str, metric: str = "balanced_accuracy") -> float:
         """Mean of a metric over the folds."""

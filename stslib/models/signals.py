@@ -61,22 +61,9 @@ def preprocessing(signal: str, settings: Mapping[str, Any]) -> Preprocessing:
 class Signals:
     """The cells of a file that have a class and the wanted sweeps, prepared.
 
-    Attributes
-    ----------
-    cells, table : DataFrame
-        One row a cell: as the file describes it, and as `sweeps.extract` does.
-    excluded : DataFrame
-        The other cells: cell_id, reason, detail.
-    traces : (n, c, n_samples) float32
-        Sweeps in mV.
-    images : (n, c, height, width) float16
-        Their scalograms, with the close-ups to the right where there are any.
-    made : Preprocessing
-        How the images were made.
-    inside, outside : int array
-        Cells to cross-validate, and the others: the holdout.
-    data, kind : str
-        Word for metric records, and what the voltages are (`stslib.recordings.KINDS`).
+    `cells` and `table` have one row a cell, as the file and as `sweeps.extract` describe it; `excluded` names the others with
+    the reason. `traces` `(n, c, n_samples)` are in mV, `images` `(n, c, height, width)` hold the close-ups to the right.
+    `inside` are the positions to cross-validate, `outside` the others: the holdout. `data` is the word for metric records.
     """
 
     cells: pd.DataFrame
@@ -119,14 +106,13 @@ class Signals:
         `:imagenet` starts from `weights` (as for `networks.build`, or `mirror:NAME`), the others from random ones.
         `regularisation` is a name of `training.REGULARISATIONS`; `changes` are those of `training.recipe`.
         """
-        changes = {**changes, **training.REGULARISATIONS[regularisation]}
-        found = {}
+        found, factor = {}, 2 if self.made.image.close_up else 1  # a close-up makes the images twice as wide
         for name in models:
             architecture, pretrained = _split_name(name)
             start = str(mirror_path(weights)) if pretrained else "none"
-            own = training.recipe(architecture, "signals", weights=start, **changes)
-            # With a close-up the images are twice as wide.
-            found[name] = own.with_changes({"width": own.width * (2 if self.made.image.close_up else 1)})
+            own = {**changes, **training.REGULARISATIONS[regularisation], "weights": start}
+            recipe = training.recipe(architecture, "signals", **own)
+            found[name] = recipe.with_changes({"width": recipe.width * factor})
         return found
 
 
