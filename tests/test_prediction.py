@@ -2,7 +2,6 @@
 
 import dataclasses
 import functools
-import hashlib
 import json
 import os
 import pickle
@@ -16,13 +15,14 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stslib import models, networks, training
+from stslib import models
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
 from stslib.io import open_source
-from stslib.models import prediction
+from stslib.models import prediction, signals
 from stslib.press.folders import project_root
 from stslib.support.errors import DamagedFile, MissingInput, StsError
+from stslib.support.files import sha256_of
 from tests.io import standin
 
 COLUMNS = [f"p:{name}" for name in CLASSES]
@@ -36,7 +36,7 @@ def sts_predict(*arguments):
 
 
 @pytest.mark.slow
-def test_new_recordings_go_the_way_of_the_training_cells(smoke):
+def test_new_recordings_are_treated_as_the_training_cells(smoke):
     saved = pd.read_csv(smoke / "05_deep_models" / "predictions.csv", dtype={"cell_id": str})
     saved = saved[(saved.model == "resnet18") & (saved.split == "test")].set_index("cell_id")
     source = open_source("simulated", n_cells=72, seed=2026)
@@ -49,7 +49,7 @@ def test_new_recordings_go_the_way_of_the_training_cells(smoke):
 
 
 @pytest.mark.slow
-def test_a_store_is_classified_and_cells_without_a_pair_are_left_out_with_a_reason(smoke, tmp_path):
+def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reason(smoke, tmp_path):
     source = open_source("simulated", n_cells=72, seed=2026)
     store = tmp_path / "cells.h5"
     with h5py.File(store, "w") as file:
@@ -72,13 +72,13 @@ def test_a_store_is_classified_and_cells_without_a_pair_are_left_out_with_a_reas
     assert done.returncode == 0, done.stderr
     assert "5 of 6 cells classified" in done.stderr
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("cell_id")
-    left_out = table[table.predicted == ""]
-    assert list(left_out.reason) == ["no_partner_sweep"]
-    assert "\n" not in left_out.detail.iloc[0]
-    kept = table[table.predicted != ""]
-    assert np.allclose(kept[COLUMNS].astype(float).sum(axis=1), 1)
+    excluded = table[table.predicted == ""]
+    assert list(excluded.reason) == ["no_partner_sweep"]
+    assert "\n" not in excluded.detail.iloc[0]
+    classified = table[table.predicted != ""]
+    assert np.allclose(classified[COLUMNS].astype(float).sum(axis=1), 1)
     pictures = sorted(path.stem for path in (tmp_path / "pictures").iterdir())
-    assert pictures == sorted(kept.index) and len(pictures) == 5
+    assert pictures == sorted(classified.index) and len(pictures) == 5
 
 
 @pytest.mark.slow
@@ -106,96 +106,101 @@ def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_cou
         shutil.copytree(folder / "resnet18", tmp_path / "both" / seed)
     both = prediction.predict(usual, tmp_path / "both").table
     np.testing.assert_allclose(both[COLUMNS], one[COLUMNS][:3])
-    with pytest.raises(DamagedFile, match="models of several kinds"):
-        models.load(folder)
 
 
-@pytest.mark.slow
-def test_networks_of_two_architectures_answer_together(smoke, tmp_path):
-    """Their mean probability counts, at the temperature of the mean; what is not theirs is refused in one line."""
-    source = open_source("simulated", n_cells=24, seed=5)
-    usual = list(source.recordings(source.cells().cell_id[:3]))
-    folder = smoke / "05_deep_models" / "models"
-    members = {name: networks.load(folder / name) for name in ("resnet18", "mobilenet_v2")}
-    card = members["resnet18"][2]
-    card = card | {"calibration": card["calibration"] | {"temperature": 1.5}}
-    models.save_joint(tmp_path / "mean", members, card)
-    images = prediction.predict(usual, tmp_path / "mean").images
-    plain = np.mean([training.predict_proba(m, t, images) for m, t, _ in members.values()], axis=0)
-    together = prediction.predict(usual, tmp_path / "mean").table[COLUMNS].to_numpy(float)
-    np.testing.assert_allclose(together, temperature.calibrated(plain, 1.5), atol=1e-6)
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    """A folder of two small networks and their `mean`."""
+    folder, cells = tmp_path_factory.mktemp("trained"), signals.example()
+    recipes = cells.recipes(["compact", "resnet18"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
+    scored = models.cross_validate_signals(cells, recipes, folder / "folds", 2, 1)
+    models.fit_signals(scored, {"run": "test"}, folder / "models", folder / "fits")
+    return folder / "models"
 
-    def refused(name, change):
-        spoilt = shutil.copytree(tmp_path / "mean", tmp_path / name)
-        fields = json.loads((spoilt / "joint.json").read_text())
-        (spoilt / "joint.json").write_text(change(fields, spoilt) or json.dumps(fields))
-        with pytest.raises(DamagedFile) as caught:
-            models.load(spoilt)
-        assert "\n" not in str(caught.value)
-        return str(caught.value)
 
-    assert "damaged" in refused("cut", lambda fields, _: "{")
-    assert "another kind" in refused("old", lambda fields, _: fields.update(format=99))
-    outside = "../mean/resnet18"
-    assert "no folder's name" in refused("outside", lambda fields, _: fields["members"].update({outside: "0"}))
-    other = folder / "densenet121" / "model.json"
-    swapped = refused("swapped", lambda _, at: shutil.copy(other, at / "resnet18" / "model.json") and None)
+def refused(model, folder, change):
+    """The one line that a model is refused with, once `change` was made in a copy of it."""
+    change(shutil.copytree(model, folder / f"copy-{len(list(folder.iterdir()))}"))
+    with pytest.raises(StsError) as caught:
+        models.load(folder / f"copy-{len(list(folder.iterdir())) - 1}")
+    assert "\n" not in str(caught.value) and len(str(caught.value)) < 450
+    return str(caught.value)
+
+
+def edit(file, *keys, value=None):
+    """Set a field of a JSON file of the model, or remove it."""
+
+    def change(folder):
+        fields = json.loads((folder / file).read_text())
+        inner = functools.reduce(dict.__getitem__, keys[:-1], fields)
+        inner.pop(keys[-1]) if value is None else inner.update({keys[-1]: value})
+        (folder / file).write_text(json.dumps(fields))
+
+    return change
+
+
+def write(file, content):
+    return lambda folder: (folder / file).write_bytes(content)
+
+
+def refill(make):
+    """Other weights with the hash that the card gives for them."""
+
+    def change(folder):
+        path = folder / "model.safetensors"
+        make(path)
+        edit("model.json", "tensors_sha256", value=sha256_of(path))(folder)
+
+    return change
+
+
+def reshape(path):
+    tensors = load_file(path)
+    save_file({**tensors, "conv1.weight": tensors["conv1.weight"][:, :1].contiguous()}, path)
+
+
+CARD = ("model.json", "card")
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (write("model.safetensors", b"cut"), "not the file"),
+        (refill(reshape), "do not fit"),
+        (refill(lambda path: path.write_bytes(pickle.dumps({"a": 1}))), "cannot be read"),  # never opened as a pickle
+        (write("model.json", b"{"), "damaged"),
+        (edit("model.json", "format", value=99), "another kind of model"),
+        (edit("model.json", "classes", value=["a", "b"]), "another kind"),
+        (edit(*CARD, "calibration"), "no 'calibration'"),
+        (edit(*CARD, "calibration", "temperature", value=-1.0), "temperature is -1"),
+        (edit(*CARD, "preprocessing", "bank", "wavelet", value="nothing"), "wavelet"),
+        (edit(*CARD, "preprocessing", "ready_made", value=True), "precomputed scalograms"),
+    ],
+)
+def test_a_wrong_or_damaged_model_is_refused_in_one_line(trained, tmp_path, change, words):
+    assert words in refused(trained / "resnet18", tmp_path, change)
+
+
+def test_networks_that_answer_together_are_refused_with_a_member_that_is_not_theirs(trained, tmp_path):
+    mean, other = trained / "mean", (trained / "compact" / "model.json").read_bytes()
+    assert "damaged" in refused(mean, tmp_path, write("joint.json", b"{"))
+    assert "another kind" in refused(mean, tmp_path, edit("joint.json", "format", value=99))
+    outside = edit("joint.json", "members", "../mean/resnet18", value="0")
+    assert "no folder's name" in refused(mean, tmp_path, outside)
+    swapped = refused(mean, tmp_path, write("resnet18/model.json", other))
     assert "is not the network that joint.json describes" in swapped
+    with pytest.raises(DamagedFile, match="models of several kinds"):
+        models.load(trained)
+    with pytest.raises(MissingInput, match="05_deep_models"):
+        prediction.predict([], tmp_path / "none")
 
 
-@pytest.mark.slow
-def test_a_wrong_or_damaged_model_is_refused_in_one_line(smoke, tmp_path):
-    good = smoke / "05_deep_models" / "models" / "resnet18"
-
-    def spoil(name, change):
-        folder = tmp_path / name
-        shutil.copytree(good, folder)
-        change(folder)
-        with pytest.raises(StsError) as caught:
-            models.load(folder)
-        assert "\n" not in str(caught.value) and len(str(caught.value)) < 400
-        return str(caught.value)
-
-    def edit(path, *keys, value=None):
-        fields = json.loads(path.read_text())
-        place = fields
-        for key in keys[:-1]:
-            place = place[key]
-        if value is None:
-            del place[keys[-1]]
-        else:
-            place[keys[-1]] = value
-        path.write_text(json.dumps(fields))
-
-    def refill(folder, tensors):
-        save_file(tensors, folder / "model.safetensors")
-        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        edit(folder / "model.json", "tensors_sha256", value=digest)
-
-    def reshape(folder):
-        tensors = load_file(folder / "model.safetensors")
-        tensors["conv1.weight"] = tensors["conv1.weight"][:, :1].contiguous()
-        refill(folder, tensors)
-
-    cut = spoil("cut", lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:-9]))
-    assert "not the file" in cut
-    assert "do not fit" in spoil("shapes", reshape)
-    assert "damaged" in spoil("text", lambda f: (f / "model.json").write_text("{"))
-    assert "another kind of model" in spoil("version", lambda f: edit(f / "model.json", "format", value=99))
-    assert "another kind" in spoil("classes", lambda f: edit(f / "model.json", "classes", value=["a", "b"]))
-    assert "no 'calibration'" in spoil("calibration", lambda f: edit(f / "model.json", "card", "calibration"))
-    assert "wavelet" in spoil(
-        "wavelet", lambda f: edit(f / "model.json", "card", "preprocessing", "bank", "wavelet", value="nothing")
+def test_predicting_loads_no_library_that_only_pictures_and_other_models_need():
+    code = (
+        "import stslib.models.prediction, sys; print({'shap', 'lightgbm', 'matplotlib', 'captum'} & set(sys.modules))"
     )
-    heat = ("card", "calibration", "temperature")
-    assert "temperature is -1" in spoil("temperature", lambda f: edit(f / "model.json", *heat, value=-1.0))
-
-    def pickled(folder):  # a pickle under the name of the weights is never opened as one
-        (folder / "model.safetensors").write_bytes(pickle.dumps({"a": 1}))
-        digest = hashlib.sha256((folder / "model.safetensors").read_bytes()).hexdigest()
-        edit(folder / "model.json", "tensors_sha256", value=digest)
-
-    assert "cannot be read" in spoil("pickle", pickled)
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "set()"
 
 
 def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):
@@ -211,11 +216,6 @@ def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
-def test_a_missing_model_says_who_makes_it(tmp_path):
-    with pytest.raises(MissingInput, match="05_deep_models"):
-        prediction.predict([], tmp_path)
-
-
 @pytest.mark.slow
 def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(smoke, tmp_path):
     folder = tmp_path / "recordings"
@@ -229,13 +229,3 @@ def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(s
     assert table["reason"].to_dict() == {**standin.BAD_FILES, "silent": "no_spiking_sweep", "good": ""}
     assert (table.loc[table["reason"] != "", "detail"] != "").all() and not table["detail"].str.contains("\n").any()
     assert table.loc["good", "predicted"] in CLASSES
-
-
-@pytest.mark.slow
-def test_a_network_that_learnt_from_ready_made_scalograms_is_refused(smoke, tmp_path):
-    model = shutil.copytree(smoke / "05_deep_models/models/resnet18", tmp_path / "model")
-    card = json.loads((model / "model.json").read_text())
-    card["card"]["preprocessing"]["ready_made"] = True
-    (model / "model.json").write_text(json.dumps(card))
-    with pytest.raises(StsError, match="precomputed scalograms"):
-        prediction.predict([], model)
