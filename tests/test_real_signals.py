@@ -105,19 +105,22 @@ def test_networks_of_a_file_are_scored_refitted_and_saved_with_a_holdout(tmp_pat
     each = [models.load(tmp_path / "models" / name) for name in both]
     plain = np.mean([training.predict_proba(*one.members[0], cells.images) for one in each], axis=0)
     np.testing.assert_allclose(joint.proba(cells.images), temperature.calibrated(plain, joint.temperature), atol=1e-6)
-    assert joint.preprocessing == cells.made and {r["model"] for r in joint.card["metrics"]} == {"mean"}
+    assert joint.preprocessing == cells.preprocessing and {r["model"] for r in joint.card["metrics"]} == {"mean"}
 
 
 @pytest.mark.mirror
 def test_settings_change_single_numbers_and_wrong_ones_are_named(mirror):
     p = parameters_of("action_potentials")
     assert (
-        p["settings"] == {} and signals.preprocessing("action_potentials", {}) == signals.SIGNALS["action_potentials"]
+        p["settings"] == {}
+        and signals.preprocessing_of("action_potentials", {}) == signals.SIGNALS["action_potentials"]
     )
-    made = signals.preprocessing("sweeps", {"rate_hz": 6000, "frequency_max_hz": 2000.0, "height": 32, "n_sweeps": 1})
+    made = signals.preprocessing_of(
+        "sweeps", {"rate_hz": 6000, "frequency_max_hz": 2000.0, "height": 32, "n_sweeps": 1}
+    )
     assert (made.sweeps.rate_hz, made.bank.rate_hz, made.bank.n_frequencies, made.image.height) == (6000, 6000, 32, 32)
     assert made.image.close_up.frequency_max_hz == 3000  # no higher than half the rate
-    assert signals.preprocessing("sweeps", {"close_up": False}).image.close_up is None
+    assert signals.preprocessing_of("sweeps", {"close_up": False}).image.close_up is None
     with pytest.raises(ParameterError, match=r"settings have no 'colour'; they take: .*frequency_max_hz"):
         runner.plan("t", "hybrid", ["08_real_signals.settings={'colour': 1}"])
     with pytest.raises(ParameterError, match=r"'resnet19'; name .*resnet18"):

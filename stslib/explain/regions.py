@@ -40,10 +40,7 @@ STATEMENTS = (
 
 @dataclass(frozen=True)
 class ImageAxes:
-    """Pixels of a stored image: frequency of the rows in Hz, lowest first, and time of the columns in s from step onset.
-
-    Centres are `(h,)` and `(w,)`, edges one longer.
-    """
+    """Rows in Hz, lowest first, and columns in s from step onset of an image: centres `(h,)`, `(w,)`, and their edges."""
 
     frequencies_hz: np.ndarray
     times_s: np.ndarray
@@ -60,14 +57,20 @@ def image_axes(bank: Bank, height: int, width: int, before_s: float, duration_s:
     return ImageAxes(next(hz), times_s, next(hz), np.linspace(0, duration_s, width + 1) - before_s)
 
 
-def axes_of(made: Preprocessing) -> ImageAxes:
+def axes_of(preprocessing: Preprocessing) -> ImageAxes:
     """Axes of the images of whole sweeps that this preprocessing makes."""
-    if made.ready_made:
+    if preprocessing.ready_made:
         raise StsError(
             "this run starts from ready-made scalograms, without sweeps to show beside them; run notebooks 1 to 5 only"
         )
-    duration_s = made.sweeps.n_samples / made.sweeps.rate_hz
-    return image_axes(made.bank, made.image.height, made.image.width, made.sweeps.before_s, duration_s)
+    duration_s = preprocessing.sweeps.n_samples / preprocessing.sweeps.rate_hz
+    return image_axes(
+        preprocessing.bank,
+        preprocessing.image.height,
+        preprocessing.image.width,
+        preprocessing.sweeps.before_s,
+        duration_s,
+    )
 
 
 def spike_marks(traces_mv: np.ndarray, sweep: str, rate_hz: float, before_s: float) -> pd.DataFrame:
@@ -168,8 +171,7 @@ class Measured:
     def statements(self, n_bootstrap: int, seed: int) -> pd.DataFrame:
         """The paper's statements on saliency, each tested on cells, and against networks that have learnt nothing.
 
-        An untrained network's maps are not even either: strides, borders and the scalogram itself leave their mark. So a
-        statement counts only if it is more true of the trained network.
+        An untrained network's maps are not even either: strides, borders and the scalogram itself leave their mark.
 
         Returns statement, measure, value, low, high (95 % bootstrap), even (the value without preference), gain, gain_low,
         gain_high (value minus that of the untrained networks), n, verdict: "holds" if the intervals of value and gain lie
@@ -210,7 +212,11 @@ class Measured:
 
 
 def measure(
-    maps: Maps, made: Preprocessing, traces_mv: np.ndarray, labels: Sequence[str] | np.ndarray, sweep: str = "max"
+    maps: Maps,
+    preprocessing: Preprocessing,
+    traces_mv: np.ndarray,
+    labels: Sequence[str] | np.ndarray,
+    sweep: str = "max",
 ) -> Measured:
     """Numbers of where each cell's saliency lies: in time, in frequency, around its spikes.
 
@@ -218,14 +224,14 @@ def measure(
     ----------
     maps : Maps
         From `saliency_maps`.
-    made : Preprocessing
-        How the cells' scalograms were made.
+    preprocessing : Preprocessing
+        How the cells' scalograms were preprocessing.
     traces_mv : (n, 2, n_samples) array
         Their prepared sweeps, in mV.
     labels : (n,) of str
         Their classes.
     sweep : {"max", "rheobase", "partner"}
-        As the maps were made.
+        As the maps were preprocessing.
 
     Returns
     -------
@@ -240,17 +246,17 @@ def measure(
     --------
     >>> from stslib.scalograms import Bank, ImageSettings, Preprocessing
     >>> from stslib.sweeps import SweepSettings
-    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
     >>> even = np.ones((8, 6, 60))
     >>> labels = np.repeat(["Excitatory", "Pvalb"], 4)
-    >>> measured = measure(Maps(even, np.stack([even, even])), made, np.zeros((8, 2, 4800)), labels)
+    >>> measured = measure(Maps(even, np.stack([even, even])), preprocessing, np.zeros((8, 2, 4800)), labels)
     >>> measured.trained["band:low"].round(2).tolist()[:2]
     [0.33, 0.33]
     >>> measured.statements(100, 0)["verdict"].unique().tolist()
     ['too few cells']
     """
-    axes = axes_of(made)
-    marks = spike_marks(traces_mv, sweep, made.sweeps.rate_hz, made.sweeps.before_s)
+    axes = axes_of(preprocessing)
+    marks = spike_marks(traces_mv, sweep, preprocessing.sweeps.rate_hz, preprocessing.sweeps.before_s)
     untrained = [measures(one, axes, marks) for one in maps.untrained]
     mean = sum(untrained[1:], start=untrained[0]) / len(untrained)
     return Measured(measures(maps.trained, axes, marks), mean, np.asarray(labels))

@@ -94,11 +94,10 @@ def gradients(
     respect_to: str = "stored",
     batch_size: int = 32,
 ) -> np.ndarray:
-    """Size of the gradient of a class's score (before the softmax): `(n, c, h, w)` float32, for scalograms of that shape.
+    """Size of the gradient of the score of each cell's class `target` (before the softmax): `(n, c, h, w)` float32.
 
-    `target` is the index of each cell's class. "stored" is the change for each mV of coefficient, "input" for each unit
-    of what the transform makes of a coefficient. The two differ where the transform compresses (asinh): there a mV
-    counts the less, the larger the coefficient already is, so that "stored" is dim on spikes for any network.
+    "stored" is the change for each mV of coefficient, "input" for each unit of the network's input. The two differ where
+    the transform compresses (asinh): there "stored" is dim on spikes, whose coefficients are large, for any network.
     """
     from captum.attr import Saliency
 
@@ -124,14 +123,10 @@ def gradients(
 
 @dataclass(frozen=True)
 class Maps:
-    """Saliency of cells on the axes of their stored scalograms.
+    """Saliency of cells on the axes of their stored scalograms, never negative.
 
-    Attributes
-    ----------
-    trained : (n, h, w) float32
-        Of the trained network, not negative.
-    untrained : (n_random, n, h, w) float32
-        Of networks with new random weights, for the same classes.
+    `trained` `(n, h, w)` is of the network, `untrained` `(n_random, n, h, w)` of networks with new random weights, for the
+    same classes.
     """
 
     trained: np.ndarray
@@ -171,8 +166,6 @@ def saliency_maps(
     seed: int = 2026,
 ) -> Maps:
     """Vanilla gradient saliency of each cell's winning class, of a network and of re-initialised ones (paper section III.E).
-
-    The gradient passes through the whole input transform; no weight is changed.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ def explanation(
     traces_mv: np.ndarray,
     maps: Maps,
     shap: Shap,
-    made: Preprocessing,
+    preprocessing: Preprocessing,
     kind: str,
     sweep: str = "max",
 ) -> Figure:
@@ -56,12 +56,12 @@ def explanation(
         Their saliency (`explain.saliency_maps`).
     shap : Shap
         SHAP values of all test cells (`explain.shap_values`).
-    made : Preprocessing
-        How the scalograms were made.
+    preprocessing : Preprocessing
+        How the scalograms were preprocessing.
     kind : str
         What the cells are (`stslib.figures.style.KIND_WORDS`).
     sweep : {"max", "rheobase", "partner"}
-        As the maps were made.
+        As the maps were preprocessing.
 
     Returns
     -------
@@ -77,18 +77,18 @@ def explanation(
     >>> from stslib.scalograms import Bank, ImageSettings
     >>> from stslib.sweeps import SweepSettings
     >>> rng = np.random.default_rng(0)
-    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
     >>> cells = pd.DataFrame({"class": ["Sst"], "cell_id": ["7"], "predicted": ["Sst"], "probability": [0.9], "position": [0]})
     >>> maps = Maps(rng.random((2, 6, 60)), rng.random((2, 2, 6, 60)))
     >>> shap = Shap(rng.normal(size=(2, 1, 4)), pd.DataFrame({"width": [0.3, 0.4]}))
-    >>> figure = explanation(cells, rng.normal(size=(2, 2, 4800)), maps, shap, made, "simulated")
+    >>> figure = explanation(cells, rng.normal(size=(2, 2, 4800)), maps, shap, preprocessing, "simulated")
     >>> len(figure.subfigs)
     1
     """
     if cells.empty:
         raise StsError("there is no cell to draw; the test split holds none of these classes")
-    channel, before_s, axes = int(sweep != "rheobase"), made.sweeps.before_s, axes_of(made)
-    drawn = f"rheobase + {made.sweeps.offset_pa:g} pA" if channel else "rheobase"
+    channel, before_s, axes = int(sweep != "rheobase"), preprocessing.sweeps.before_s, axes_of(preprocessing)
+    drawn = f"rheobase + {preprocessing.sweeps.offset_pa:g} pA" if channel else "rheobase"
     figure = new_figure(11.0, 5.6 * len(cells))
     for part, row in zip(figure.subfigures(len(cells), 1, squeeze=False)[:, 0], cells.to_dict("records"), strict=True):
         label, v_mv = row["class"], np.asarray(traces_mv[row["position"], channel])
@@ -96,15 +96,15 @@ def explanation(
         top = part.add_subplot(grid[0, 0])
         middle, bottom = (part.add_subplot(grid[k, 0], sharex=top) for k in (1, 2))
         outcome = "classified correctly" if row["predicted"] == label else f"taken for {row['predicted']}"
-        sweep_panel(top, v_mv, made.bank.rate_hz, before_s, CLASS_COLOURS[label])
+        sweep_panel(top, v_mv, preprocessing.bank.rate_hz, before_s, CLASS_COLOURS[label])
         top.set_title(
             f"{label} cell {row['cell_id']}, {drawn}\n{outcome} (probability of {label}: {row['probability']:.2f})"
         )
         top.set_ylabel("Voltage\nfrom rest (mV)")
-        coefficients = scalogram_panel(middle, v_mv, made.bank, before_s, made.image.output)
-        gradients = saliency_panel(bottom, maps.trained[row["position"]], axes, made.bank.spacing)
+        coefficients = scalogram_panel(middle, v_mv, preprocessing.bank, before_s, preprocessing.image.output)
+        gradients = saliency_panel(bottom, maps.trained[row["position"]], axes, preprocessing.bank.spacing)
         bottom.set_xlabel(TIME_LABEL)
-        words = (amplitude_label(made.bank, made.image.output), "saliency (of its maximum)")
+        words = (amplitude_label(preprocessing.bank, preprocessing.image.output), "saliency (of its maximum)")
         for k, (ax, mesh, word) in enumerate(zip((middle, bottom), (coefficients, gradients), words, strict=True)):
             ax.set_ylabel(FREQUENCY_LABEL, fontsize=9)
             part.colorbar(mesh, cax=part.add_subplot(grid[k + 1, 1])).set_label(word, fontsize=8.5)
@@ -168,7 +168,7 @@ def _stacked(x: np.ndarray, span: float, n_bins: int = 60, half_height: float = 
 def saliency_profiles(
     maps: Maps,
     labels: Sequence[str] | np.ndarray,
-    made: Preprocessing,
+    preprocessing: Preprocessing,
     kind: str,
     n_bootstrap: int = 200,
     seed: int = 2026,
@@ -181,8 +181,8 @@ def saliency_profiles(
         Saliency (`explain.saliency_maps`); the mean of the untrained networks is drawn dashed.
     labels : (n,) of str
         Classes of the cells.
-    made : Preprocessing
-        How the scalograms were made.
+    preprocessing : Preprocessing
+        How the scalograms were preprocessing.
     kind : str
         What the cells are (`stslib.figures.style.KIND_WORDS`).
     n_bootstrap, seed : int
@@ -197,13 +197,13 @@ def saliency_profiles(
     >>> from stslib.scalograms import Bank, ImageSettings
     >>> from stslib.sweeps import SweepSettings
     >>> rng = np.random.default_rng(0)
-    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
     >>> maps = Maps(rng.random((4, 6, 60)), rng.random((2, 4, 6, 60)))
-    >>> figure = saliency_profiles(maps, ["Sst", "Sst", "Pvalb", "Pvalb"], made, "simulated", 100)
+    >>> figure = saliency_profiles(maps, ["Sst", "Sst", "Pvalb", "Pvalb"], preprocessing, "simulated", 100)
     >>> [ax.get_xlabel() for ax in figure.axes]
     ['Time from step onset (s)', 'Pseudo-frequency (Hz)']
     """
-    axes, names, whole = axes_of(made), np.asarray(labels), normalised(maps.trained)
+    axes, names, whole = axes_of(preprocessing), np.asarray(labels), normalised(maps.trained)
     untrained = np.nanmean([normalised(one) for one in maps.untrained], axis=(0, 1))
     figure = new_figure(10.0, 3.8)
     panels = figure.subplots(1, 2, width_ratios=[1.5, 1])

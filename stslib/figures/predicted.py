@@ -58,7 +58,7 @@ class View:
 @house_style
 def predicted_cell(done: Predicted, k: int) -> Figure:
     """Sweeps in mV over their scalograms over the saliency of the predicted class, of the `k`-th classified cell."""
-    row, made = done.classified.iloc[k], done.model.preprocessing
+    row, preprocessing = done.classified.iloc[k], done.model.preprocessing
     views, proba = _views(done, k), row[[f"p:{name}" for name in CLASSES]].to_numpy(float)
     traces, n_views = views[0].traces, len(views)
     n_sweeps = len(traces)
@@ -79,8 +79,8 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
                 axes[0].set_title(f"Sweep at {currents[k_sweep]:g} pA")
             else:
                 axes[0].set_title(f"Sweep {k_sweep + 1}" if view.whole else "its first spike")
-    output = made.image.output
-    figure.colorbar(meshes[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(made.bank, output))
+    output = preprocessing.image.output
+    figure.colorbar(meshes[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(preprocessing.bank, output))
     bar = figure.colorbar(meshes[-1][1], cax=_bar(figure, grid[2, -1]), ticks=[])
     several = len(meshes) > 1
     bar.set_label(f"saliency of {row['predicted']}\n(all panels on one scale)" if several else "saliency")
@@ -96,13 +96,13 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
 
 def _views(done: Predicted, k: int) -> list[View]:
     """The whole sweeps of the `k`-th classified cell and, where the model has them, the close-ups."""
-    made, traces = done.model.preprocessing, done.traces[k]
+    preprocessing, traces = done.model.preprocessing, done.traces[k]
     winner = [CLASSES.index(str(done.classified["predicted"].iloc[k]))]
     sizes = explain.gradients(*done.model.members[0], done.images[k : k + 1], winner)[0]
-    width, output, padding = made.image.width, made.image.output, made.image.padding
-    views = [View(traces, sizes[..., :width], made.bank, made.sweeps.before_s, output, padding)]
-    if close_up := made.image.close_up:
-        spikes, bank = close_up.cut(traces, made.sweeps), close_up.bank(made.bank)
+    width, output, padding = preprocessing.image.width, preprocessing.image.output, preprocessing.image.padding
+    views = [View(traces, sizes[..., :width], preprocessing.bank, preprocessing.sweeps.before_s, output, padding)]
+    if close_up := preprocessing.image.close_up:
+        spikes, bank = close_up.cut(traces, preprocessing.sweeps), close_up.bank(preprocessing.bank)
         views.append(View(spikes, sizes[..., width:], bank, close_up.before_s, close_up.output, padding, whole=False))
     return views
 

@@ -37,23 +37,29 @@ def signal_examples(cells: Signals) -> Figure:
     >>> len(signal_examples(signals.example()).subfigs[0].axes)
     5
     """
-    made, typical = cells.made, typical_cells(list(cells.labels), cells.traces.max(axis=(1, 2)))
-    shown, close_up = {label: typical[label] for label in CLASSES if label in typical}, made.image.close_up
+    preprocessing, typical = cells.preprocessing, typical_cells(list(cells.labels), cells.traces.max(axis=(1, 2)))
+    shown, close_up = {label: typical[label] for label in CLASSES if label in typical}, preprocessing.image.close_up
     images = {label: np.asarray(cells.images[k, -1], np.float32) for label, k in shown.items()}
     # As the networks' input transform does it: large coefficients are compressed by asinh.
     scale = float(np.quantile(np.abs(list(images.values())), 0.9)) or 1.0
     images = {label: np.arcsinh(image / scale) for label, image in images.items()}
     figure = new_figure(10.0, 8.4 if close_up else 4.4)
     parts = figure.subfigures(2 if close_up else 1, 1, squeeze=False)[:, 0]
-    unit, event = ("s", "step onset") if made.sweeps.step_s else ("ms", "peak")
-    panels = {label: (cells.traces[k, -1], images[label][:, : made.image.width]) for label, k in shown.items()}
-    _rows(parts[0], panels, made.bank, made.sweeps.before_s, (unit, f"Time from {event} ({unit})", scale))
+    unit, event = ("s", "step onset") if preprocessing.sweeps.step_s else ("ms", "peak")
+    panels = {label: (cells.traces[k, -1], images[label][:, : preprocessing.image.width]) for label, k in shown.items()}
+    _rows(
+        parts[0],
+        panels,
+        preprocessing.bank,
+        preprocessing.sweeps.before_s,
+        (unit, f"Time from {event} ({unit})", scale),
+    )
     if close_up:
-        spikes_mv = close_up.cut(cells.traces[list(shown.values())], made.sweeps)[:, -1]
-        beside = [images[label][:, made.image.width :] for label in shown]
+        spikes_mv = close_up.cut(cells.traces[list(shown.values())], preprocessing.sweeps)[:, -1]
+        beside = [images[label][:, preprocessing.image.width :] for label in shown]
         panels = dict(zip(shown, zip(spikes_mv, beside, strict=True), strict=True))
         words = ("ms", "Time from the peak of the first spike (ms)", scale)
-        _rows(parts[1], panels, close_up.bank(made.bank), close_up.before_s, words)
+        _rows(parts[1], panels, close_up.bank(preprocessing.bank), close_up.before_s, words)
     return say_kind(figure, cells.kind)
 
 

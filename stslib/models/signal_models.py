@@ -197,7 +197,7 @@ def fit_signals(
     """
     cells, records, fitted, unseen = scored.cells, list(scored.records), {}, {}
     common = {"data": cells.data, "seed": scored.seed, "test_cells": len(cells.outside), **about}
-    common["preprocessing"] = cells.made.as_dict()
+    common["preprocessing"] = cells.preprocessing.as_dict()
     every = training.TrainingSet(cells.images, cells.labels)
     for name, recipe in scored.recipes.items():
         own, epochs = Path(scratch) / name.replace(":", "-"), recipe.fit.max_epochs

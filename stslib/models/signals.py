@@ -38,7 +38,7 @@ SIGNALS = {
 }
 
 
-def preprocessing(signal: str, settings: Mapping[str, Any]) -> Preprocessing:
+def preprocessing_of(signal: str, settings: Mapping[str, Any]) -> Preprocessing:
     """That of a kind of signal, with single numbers changed: `frequency_max_hz`, `n_sweeps`, `close_up` (true or false), ..."""
     one_of("signal", signal, SIGNALS)
     values = SIGNALS[signal].as_dict()
@@ -71,7 +71,7 @@ class Signals:
     excluded: pd.DataFrame
     traces: np.ndarray
     images: np.ndarray
-    made: Preprocessing
+    preprocessing: Preprocessing
     inside: np.ndarray
     outside: np.ndarray
     data: str
@@ -91,7 +91,7 @@ class Signals:
     @cached_property
     def described(self) -> pd.DataFrame:
         """The simple numbers of each cell that a model's training range is made from (`training_range.describe`)."""
-        return training_range.describe(self.images[..., : self.made.image.width], self.traces, self.table)
+        return training_range.describe(self.images[..., : self.preprocessing.image.width], self.traces, self.table)
 
     def counts(self) -> pd.DataFrame:
         """Cells of each class that are cross-validated, and those of the holdout."""
@@ -106,7 +106,7 @@ class Signals:
         `:imagenet` starts from `weights` (as for `networks.build`, or `mirror:NAME`), the others from random ones.
         `regularisation` is a name of `training.REGULARISATIONS`; `changes` are those of `training.recipe`.
         """
-        found, factor = {}, 2 if self.made.image.close_up else 1  # a close-up makes the images twice as wide
+        found, factor = {}, 2 if self.preprocessing.image.close_up else 1  # a close-up makes the images twice as wide
         for name in models:
             architecture, pretrained = _split_name(name)
             start = str(mirror_path(weights)) if pretrained else "none"
@@ -128,7 +128,7 @@ def _split_name(name: str) -> tuple[str, bool]:
 
 def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:
     """Refuse parameters of notebook 08 before it runs: settings that a signal has not, networks that there are not."""
-    preprocessing(parameters["signal"], parameters["settings"])
+    preprocessing_of(parameters["signal"], parameters["settings"])
     for name in parameters["architectures"]:
         _split_name(name)
 
@@ -197,7 +197,7 @@ def prepare_signals(
     >>> prepare_signals(cells, recordings, "action_potentials", {"width": 24, "frequency_min_hz": 2000.0}).images.shape
     (1, 1, 48, 24)
     """
-    made = preprocessing(signal, settings or {})
+    preprocessing = preprocessing_of(signal, settings or {})
     accounted = cohort.account(cells, {})
     known = accounted[accounted["reason"] == ""]
     kinds: set[str] = set()
@@ -209,7 +209,7 @@ def prepare_signals(
                 kinds.add(recording.kind)
                 yield recording
 
-    traces, table = sweeps.extract(wanted(), made.sweeps, n_jobs=n_jobs, total=len(known))
+    traces, table = sweeps.extract(wanted(), preprocessing.sweeps, n_jobs=n_jobs, total=len(known))
     known = known.set_index("cell_id").loc[table["cell_id"]].reset_index()
     usable = (table["reason"] == "").to_numpy()
     unlabelled = accounted.loc[accounted["reason"] != "", ["cell_id", "reason"]]
@@ -217,7 +217,7 @@ def prepare_signals(
     if not usable.any():
         reason = f", first: {excluded['reason'].iloc[0]}" if len(excluded) else ""
         raise StsError(f"no cell of the file can be used with signal {signal!r}{reason}")
-    images = made.draw(traces, "Scalograms")
+    images = preprocessing.draw(traces, "Scalograms")
     used, table = known[usable].reset_index(drop=True), table[usable].reset_index(drop=True)
     split = used["published_split"] if "published_split" in used else pd.Series("", index=used.index)
     inside = np.flatnonzero((split == cv_split) | (cv_split == ""))
@@ -226,4 +226,4 @@ def prepare_signals(
         raise ParameterError(f"cv_split is {cv_split!r}, and no cell has that split; the file has: {names}")
     outside, kind = np.setdiff1d(np.arange(len(used)), inside), min(kinds)
     data = signal if signal == "action_potentials" else kind
-    return Signals(used, table, excluded, traces, images, made, inside, outside, data, kind)
+    return Signals(used, table, excluded, traces, images, preprocessing, inside, outside, data, kind)
