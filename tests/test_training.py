@@ -79,7 +79,7 @@ def test_it_generalises_when_there_is_something_to_learn_and_gives_chance_on_shu
 def test_an_epoch_of_each_network_repeats_to_the_last_bit(architecture):
     """With everything random switched on: dropout, order, augmentation. Another seed gives other weights."""
     cells = cohort_of(12, np.arange(8), np.arange(8, 12))
-    recipe = tiny(architecture, dropout=0.5, batch_size=6, jitter_columns=1, gain_sd=0.05, noise_sd=0.1)
+    recipe = tiny(architecture, dropout=0.5, batch_size=6, jitter_columns=1, gain_sd=0.05)
     fitted = [training.train(recipe, cells, seed) for seed in (7, 7, 8)]
     states = [fit.model.state_dict() for fit in fitted]
     assert all(torch.equal(states[0][key], states[1][key]) for key in states[0])
@@ -335,15 +335,14 @@ def test_no_batch_is_left_with_a_single_cell(n):
 
 def test_augmentation_shifts_both_sweeps_alike_and_repeats_the_ends():
     z = torch.arange(8.0).expand(50, 2, 3, 8).clone()
-    transform = InputTransform(3, 8, "none", True, (1, 1), (0, 0), (1, 1))
-    moved = augment(z, transform, FitConfig(jitter_columns=2), np.random.default_rng(0))
+    moved = augment(z, FitConfig(jitter_columns=2), np.random.default_rng(0))
     assert torch.equal(moved[:, 0], moved[:, 1])
     shifts = {tuple(row.tolist()) for row in moved[:, 0, 0]}
     assert shifts == {tuple(float(np.clip(c - s, 0, 7)) for c in range(8)) for s in (-2, -1, 0, 1, 2)}
-    scaled = augment(z, transform, FitConfig(gain_sd=0.1), np.random.default_rng(0))
+    scaled = augment(z, FitConfig(gain_sd=0.1), np.random.default_rng(0))
     factors = scaled[:, 0, 0, 1:] / z[:, 0, 0, 1:]
     assert torch.allclose(factors, factors[:, :1].expand_as(factors)) and 0.05 < float(factors[:, 0].std()) < 0.2
-    assert torch.equal(augment(z, transform, FitConfig(), np.random.default_rng(0)), z)
+    assert torch.equal(augment(z, FitConfig(), np.random.default_rng(0)), z)
 
 
 def test_mixup_blends_an_image_with_another_and_is_off_by_default():

@@ -50,21 +50,11 @@ from torchvision import models  # noqa: E402
 class Architecture:
     """What is fixed about a network.
 
-    Attributes
-    ----------
-    minimum_px : int
-        Smallest image side that its layers allow; below it a feature map would be empty.
-    native_px : int
-        Image side of its ImageNet training.
-    mean, std : tuple of float
-        Normalisation of its pre-trained weights, for images in 0 to 1. InceptionV3's weights were trained with 0.5 and 0.5,
-        which is what torchvision's own `transform_input` works out from the usual ImageNet numbers.
-    head : str
-        Attribute path of the layer that is replaced.
-    gmacs : float
-        Billions of multiplications for one image of its native size (torchvision's table), to start long fits first.
-    paper : bool
-        Whether it is one of the paper's four (section III.B.b).
+    `minimum_px` is the smallest image side that its layers allow (below it a feature map would be empty), `native_px` that
+    of its ImageNet training; `mean` and `std` normalise images in 0 to 1 for its pre-trained weights (InceptionV3's were
+    trained with 0.5 and 0.5, which is what torchvision's own `transform_input` works out). `head` is the attribute path of
+    the layer that is replaced, `gmacs` billions of multiplications for one image of its native size (torchvision's table),
+    to start long fits first, and `paper` says whether it is one of the paper's four (section III.B.b).
     """
 
     minimum_px: int

@@ -37,18 +37,8 @@ class InputTransform:
     2. `finish`: per channel `(z - mean) / std`; the first channel again for those that are missing of three (`SEEN`); then
        `z * gain + offset`, which is what a pre-trained network asks for, or nothing (1 and 0).
 
-    Attributes
-    ----------
-    height, width : int
-        Image size in pixels.
-    compress : str
-        "asinh" or "none".
-    antialias : bool
-        Whether the resize averages.
-    scale, mean, std : tuple of c floats
-        Of the stored channels.
-    gain, offset : tuple of 3 floats
-        Of the three channels that the network sees.
+    `height` and `width` are pixels, `compress` is "asinh" or "none"; `scale`, `mean` and `std` are numbers of the c stored
+    channels, `gain` and `offset` of the three that the network sees.
     """
 
     height: int
@@ -80,12 +70,8 @@ class InputTransform:
         three standard deviations to either side of that an image from 0 to 1, normalised as the pre-trained network asks;
         "none" leaves the values as they are, as in the paper's code.
 
-        Raises
-        ------
-        ParameterError
-            Size below the architecture's minimum, or an unknown choice.
-        StsError
-            When a channel is constant or holds values that are not numbers.
+        An unknown choice or a size below the architecture's minimum is a `ParameterError`; a channel that is constant or
+        holds values that are not numbers is an `StsError`.
         """
         one_of("compress", compress, COMPRESSIONS)
         one_of("normalise", normalise, NORMALISATIONS)
@@ -169,19 +155,22 @@ class InputTransform:
             channels = len(fields["scale"])
             lengths = {"scale": channels, "mean": channels, "std": channels, "gain": 3, "offset": 3}
             values: dict[str, Any] = {
-                key: tuple(map(float, fields[key])) if key in lengths else fields[key] for key in fields
+                name: tuple(map(float, v)) if name in lengths else v for name, v in fields.items()
             }
             transform = cls(**values)
-            whole = channels in SEEN and all(
-                len(values[key]) == length and np.isfinite(values[key]).all() for key, length in lengths.items()
+            good = (
+                channels in SEEN
+                and all(len(values[name]) == n and np.isfinite(values[name]).all() for name, n in lengths.items())
+                and all(isinstance(size, int) and size > 0 for size in (transform.height, transform.width))
+                and transform.compress in COMPRESSIONS
+                and isinstance(transform.antialias, bool)
             )
-            sizes = all(isinstance(size, int) and size > 0 for size in (transform.height, transform.width))
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedFile(
                 f"the model's input transform is not complete ({error}); use an unaltered model"
             ) from error
-        if not (whole and sizes and transform.compress in COMPRESSIONS and isinstance(transform.antialias, bool)):
+        if not good:
             raise DamagedFile(
-                "the model's input transform has a field of the wrong length or value; use an unaltered model"
+                "the model's input transform has a field of a wrong length or value; use an unaltered model"
             )
         return transform

@@ -92,8 +92,8 @@ def shrink(transform: InputTransform, images: np.ndarray, indices: np.ndarray) -
     return small
 
 
-def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.random.Generator) -> Tensor:
-    """Vary shrunk images `(n, c, H, W)` as recordings of the same cell vary: in time, in gain, by noise (see `FitConfig`)."""
+def augment(z: Tensor, config: FitConfig, rng: np.random.Generator) -> Tensor:
+    """Vary shrunk images `(n, c, H, W)` as recordings of the same cell vary: in time and in gain (see `FitConfig`)."""
     n, width = len(z), z.shape[-1]
     if config.jitter_columns:
         shift = torch.from_numpy(rng.integers(-config.jitter_columns, config.jitter_columns + 1, n)).to(z.device)
@@ -102,9 +102,6 @@ def augment(z: Tensor, transform: InputTransform, config: FitConfig, rng: np.ran
         z = z.gather(3, columns[:, None, None, :].expand_as(z))
     if config.gain_sd:
         z = z * torch.from_numpy(rng.normal(1.0, config.gain_sd, (n, 1, 1, 1))).to(z)
-    if config.noise_sd:
-        noise = torch.from_numpy(rng.standard_normal(tuple(z.shape), dtype=np.float32)).to(z)
-        z = z + config.noise_sd * torch.tensor(transform.std, device=z.device).view(-1, 1, 1) * noise
     return z
 
 

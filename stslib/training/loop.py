@@ -110,7 +110,7 @@ def fit(
             _training_mode(model)
             total = 0.0
             for batch in np.array_split(rng.permutation(len(y)), n_batches):
-                z = augment(images[batch].to(device).float(), transform, config, rng)
+                z = augment(images[batch].to(device).float(), config, rng)
                 z, other, share = mix(z, config, rng)
                 with _half_precision(config):
                     output = network(transform.finish(z))

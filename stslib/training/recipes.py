@@ -30,7 +30,7 @@ VALID_FRACTION = 0.2
 #: Smallest allowed number of some fields of `FitConfig`.
 _AT_LEAST = {
     "batch_size": 2, "max_epochs": 1, "decay_every": 1, "decay_factor": 0, "patience": 0, "weight_decay": 0,
-    "jitter_columns": 0, "gain_sd": 0, "noise_sd": 0, "mixup": 0, "aux_weight": 0, "threads": 0,
+    "jitter_columns": 0, "gain_sd": 0, "mixup": 0, "aux_weight": 0, "threads": 0,
 }  # fmt: skip
 
 
@@ -65,20 +65,19 @@ class FitConfig:
     weight_decay, label_smoothing, class_weights
         Decoupled weight decay (AdamW; 0 is plain Adam), share of the target that is spread over all classes, and whether
         the loss of a class is weighed by the inverse of its share.
-    jitter_columns, gain_sd, noise_sd
-        Light augmentation of training images: a shift in time by up to so many pixel columns (both sweeps alike), a factor
-        of standard deviation `gain_sd`, and noise of `noise_sd` times the images' own standard deviation.
+    jitter_columns, gain_sd
+        Light augmentation of training images: a shift in time by up to so many pixel columns (both sweeps alike), and a
+        factor of this standard deviation.
     mixup : float
         Parameter of a symmetric beta distribution that draws how far the images of a batch and their targets are blended
         with those of another order of the batch [2]_; 0 is off, 1 any blend alike.
     aux_weight : float
         Weight of the loss of InceptionV3's second head, which takes part while the network learns. 0 is none, as in the
         paper's code; torchvision's own training used 0.4. Images of 299 px are needed.
-    amp : str
+    amp, compile
         Automatic mixed precision: "none" (float32), "bf16" (pays on a GPU or a processor with `avx512_bf16` or `amx_bf16`)
-        or "fp16" (needs a GPU; the loss is scaled so that small gradients survive).
-    compile : bool
-        Let torch.compile fuse the network's steps, for a GPU; it takes a minute or more and needs a C++ compiler.
+        or "fp16" (needs a GPU). Whether torch.compile fuses the network's steps, for a GPU; it takes a minute or more and
+        needs a C++ compiler.
     threads, device
         Threads of torch while this fits (0 leaves them; results are identical for the same number only); "cpu" or "cuda".
 
@@ -102,7 +101,6 @@ class FitConfig:
     class_weights: bool = False
     jitter_columns: int = 0
     gain_sd: float = 0.0
-    noise_sd: float = 0.0
     mixup: float = 0.0
     aux_weight: float = 0.0
     amp: str = "none"
@@ -131,20 +129,11 @@ class FitConfig:
 class Recipe:
     """Everything that decides how one network is made and fitted.
 
-    Attributes
-    ----------
-    architecture, weights, dropout, freeze
-        As for `networks.build`.
-    protocol : str
-        One of `PROTOCOLS`; it decides what the search varies.
-    height, width, compress, antialias, normalise
-        As for `networks.InputTransform.fit`; sizes in pixels, 0 as stored.
-    n_seeds : int
-        Networks that are fitted from different seeds and answer together (`networks.Ensemble`); 1 is a single one.
-    valid_fraction : float
-        Share of a fold's fitted part that is set aside to watch the loss; 0 leaves all of it to be learnt from.
-    fit : FitConfig
-        The training loop's settings.
+    `architecture`, `weights`, `dropout` and `freeze` are those of `networks.build`; `protocol` is one of `PROTOCOLS` and
+    decides what the search varies; `height` and `width` (pixels, 0 as stored), `compress`, `antialias` and `normalise` are
+    those of `networks.InputTransform.fit`. `n_seeds` networks are fitted from different seeds and answer together
+    (`networks.Ensemble`). `valid_fraction` of a fold's fitted part is set aside to watch the loss; 0 leaves all of it to be
+    learnt from. `fit` holds the training loop's settings.
     """
 
     architecture: str

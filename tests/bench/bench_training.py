@@ -71,7 +71,7 @@ def our_data(path: Path) -> None:
         transform = InputTransform.fit(x, every, "mobilenet_v2", (SIDE, SIDE), "none", True, "none")
         images = shrink(transform, x, every)
         for batch in np.array_split(rng.permutation(CELLS), CELLS // BATCH):
-            transform.finish(augment(images[batch].float(), transform, CONFIG, rng))
+            transform.finish(augment(images[batch].float(), CONFIG, rng))
 
 
 def naive(path: Path) -> float:
