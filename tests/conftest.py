@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import matplotlib
@@ -24,6 +25,18 @@ def mirror() -> Path:
     if not folder.is_dir():
         pytest.fail(f"STS_DATA_MIRROR is {named}, which is not a folder")
     return folder
+
+
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Torch on one thread, and from a known state, so that numbers repeat."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(before)
 
 
 MINI_NOTEBOOKS = {

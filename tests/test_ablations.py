@@ -2,7 +2,6 @@
 
 import numpy as np
 import pytest
-import torch
 
 from stslib import training
 from stslib.figures.training import ablations as picture
@@ -15,12 +14,7 @@ from tests.test_training import cohort_of, tiny
 PREPROCESSING = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=32, width=32))
 
 
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def test_a_sweep_that_holds_nothing_is_found_out(tmp_path):

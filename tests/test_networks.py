@@ -18,14 +18,7 @@ from stslib import networks
 from stslib.networks import ARCHITECTURES, InputTransform
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 @pytest.fixture

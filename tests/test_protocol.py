@@ -1,38 +1,97 @@
-"""A network's search: what one machine found, another takes over, to the same numbers; what does not fit is refused."""
+"""A network's search, refit and score: what one machine found, another takes over; what does not fit is refused."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from stslib import training
+from stslib import evaluation, models, networks, training
+from stslib.press.parameters import read_parameters
 from stslib.support.errors import ParameterError
 from tests.test_training import cohort_of, tiny
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+CELLS = cohort_of(48, np.arange(40))
 
-def outcome(folder: Path, storage: str, **changes) -> training.Outcome:
-    base = tiny(max_epochs=1, learning_rate=2e-3, threads=1).with_changes(changes)
+
+def search(folder: Path, storage: Path, **changes) -> dict[str, training.Outcome]:
+    recipes = {
+        name: tiny(name, max_epochs=2, learning_rate=3e-3, threads=1, **changes) for name in ("compact", "mobilenet_v2")
+    }
     settings = training.SearchSettings(2, 2, 1, storage, True)
-    return training.search_and_refit(cohort_of(48, np.arange(40)), base, settings, folder)
+    return training.search_networks(CELLS, recipes, settings, folder, {"data": "simulated"}, n_jobs=1)
 
 
-def test_a_machine_without_the_winners_folds_makes_them_again_to_the_same_numbers(tmp_path):
-    storage = str(tmp_path / "shared.journal")
-    first = outcome(tmp_path / "one", storage)
-    second = outcome(tmp_path / "two", storage)  # every trial is finished: it only takes over
-    assert not list((tmp_path / "two" / "folds").glob(f"slot-{1 - int(second.trials['mean'].argmax()):04d}*"))
-    assert second.trials.equals(first.trials) and second.params == first.params
-    assert np.array_equal(second.cv_proba, first.cv_proba)
-    states = [done.fitted.model.state_dict() for done in (first, second)]
-    assert all((states[0][key] == states[1][key]).all() for key in states[0])
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, training.Outcome]]:
+    folder = tmp_path_factory.mktemp("search")
+    return folder / "shared.journal", search(folder / "one", folder / "shared.journal")
+
+
+def test_a_machine_without_the_winners_folds_makes_them_again_to_the_same_numbers(found, tmp_path):
+    storage, outcomes = found
+    again = search(tmp_path / "two", storage)  # every trial is finished: it only takes over
+    for name, first in outcomes.items():
+        second = again[name]
+        loser = 1 - int(second.trials["mean"].argmax())
+        assert not list((tmp_path / "two" / name / "folds").glob(f"slot-{loser:04d}*"))
+        assert second.trials.equals(first.trials) and second.params == first.params
+        assert np.array_equal(second.cv_proba, first.cv_proba)
+        states = [done.fitted.model.state_dict() for done in (first, second)]
+        assert all((states[0][key] == states[1][key]).all() for key in states[0])
     with pytest.raises(ParameterError, match=r"was made with recipe_sha256 .* use another storage or study"):
-        outcome(tmp_path / "three", storage, max_epochs=2)
+        search(tmp_path / "three", storage, batch_size=6)
+
+
+def test_networks_are_scored_once_on_the_test_cells_and_saved_with_their_cards(found, tmp_path):
+    test = np.arange(40, 48)
+    split = np.where(np.arange(48) < 40, "train", "test")
+    cells = pd.DataFrame({"cell_id": np.arange(48), "label": CELLS.labels, "split": split, "donor": "d"})
+    scored = models.score_networks(found[1], cells, CELLS.images, models.describe_cells(CELLS.images), 100, 1)
+    means = {name: np.mean(done.trials["mean"].max()) for name, done in found[1].items()}
+    assert scored.best == max(means, key=means.get)
+    assert {(r["model"], r["split"]) for r in scored.records} == {(n, s) for n in means for s in ("cv", "holdout")}
+    scored.save(tmp_path)
+    for name in means:
+        model, transform, card = networks.load(tmp_path / name)
+        proba = training.predict_proba(model, transform, CELLS.images, test)
+        assert np.array_equal(proba, scored.proba[name][test])
+        assert card["calibration"]["holdout"]["n"] == card["training_range"]["n_test_cells"] == 8
+        value = evaluation.score("balanced_accuracy", CELLS.labels[test], scored.predicted(name))
+        assert f"{100 * value:.1f} (" in scored.table().loc[name, "balanced accuracy, holdout (%)"]
+    predictions = scored.predictions()
+    assert list(predictions.columns[:3]) == ["cell_id", "label", "split"] and len(predictions) == 2 * 48
+    same = scored.compare(predictions[predictions["model"] == scored.best].sample(frac=1, random_state=1), 100, 1)
+    assert (same["difference"], same["only_network"], same["only_baseline"], same["n"]) == (0, 0, 0, 8)
+    text = models.networks_conclusion(scored.records, same, "It")
+    assert "On the 8 test cells" in text and "It and the baseline cannot be told apart" in text and "simulated" in text
+    text = models.networks_conclusion(scored.records, {**same, "low": 0.1, "high": 0.2}, "It")
+    assert "differ by more than chance" in text
 
 
 def test_a_password_in_a_notebooks_storage_is_refused_before_anything_is_written():
+    settings = training.SearchSettings(1, 2, 1, "postgresql://me:s3cret@host/x")
     with pytest.raises(ParameterError, match="carries a password") as caught:
-        settings = training.SearchSettings(1, 2, 1, "postgresql://me:s3cret@host/x")
-        training.search_networks(cohort_of(8), {}, settings, "x")
+        training.search_networks(CELLS, {}, settings, "x")
     assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"settings": {"warmth": 1}}, "a recipe has no 'warmth'; it has: architecture, .*learning_rate"),
+        ({"settings": {"batch_size": "many"}}, "batch_size is 'many'; it must be of type int"),
+        ({"settings": {"class_weights": 1}}, "class_weights is 1; it must be of type bool"),
+        ({"settings": {"threads": -1}}, "threads is -1; use at least 0"),
+        ({"search": {"trials": 3}}, "a search has no 'trials'; it has: n_trials, "),
+    ],
+)
+def test_the_dicts_of_notebook_05_are_checked_before_it_runs(change, message):
+    notebook = Path(__file__).parents[1] / "notebooks" / "05_deep_models.ipynb"
+    parameters = {name: parameter.default for name, parameter in read_parameters(notebook).items()}
+    training.check_parameters(parameters, {})
+    with pytest.raises(ParameterError, match=message):
+        training.check_parameters({**parameters, **change}, {})

@@ -13,6 +13,7 @@ import socket
 import subprocess
 import tempfile
 import time
+import uuid
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -52,7 +53,7 @@ PROCESSES = multiprocessing.get_context("forkserver")
 PROCESSES.set_forkserver_preload([__name__])
 
 
-def work(folder: Path, wait: float, die_at: str, storage: str | Path, prune: bool) -> None:
+def work(folder: Path, wait: float, die_at: str, storage: str | Path) -> None:
     """A worker that waits a while in every fold, and kills itself with SIGKILL where it is told to."""
 
     def slow(trial: optuna.Trial, fold: int) -> float:
@@ -64,15 +65,14 @@ def work(folder: Path, wait: float, die_at: str, storage: str | Path, prune: boo
             os.kill(os.getpid(), signal.SIGKILL)
         return value
 
-    study = run(slow, N_TRIALS, storage, prune=prune)
+    study = run(slow, N_TRIALS, storage)
     (folder / f"table-{os.getpid()}.json").write_text(trial_table(study).to_json())
 
 
 def start(
-    folder: Path, wait: float = 0.0, die_at: str = "-", storage: str | Path = "", prune: bool = False
+    folder: Path, storage: str | Path, wait: float = 0.0, die_at: str = "-"
 ) -> multiprocessing.process.BaseProcess:
-    folder.mkdir(exist_ok=True)
-    worker = PROCESSES.Process(target=work, args=(folder, wait, die_at, storage or folder, prune))
+    worker = PROCESSES.Process(target=work, args=(folder, wait, die_at, storage))
     worker.start()
     return worker
 
@@ -95,6 +95,67 @@ def until_the_first_fold(folder: Path) -> None:
         time.sleep(0.02)
 
 
+def run_as(user: str | None, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(command, check=True, capture_output=True, text=True, user=user, cwd="/", **options)
+
+
+@pytest.fixture(scope="module")
+def postgres() -> Iterator[str]:
+    """Address, with a password that no message may show, of a PostgreSQL server of our own in a temporary folder."""
+    on_path = shutil.which("initdb")
+    programs = (
+        [Path(on_path).parent] if on_path else [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
+    )
+    if not programs and os.environ.get("STS_NEED_POSTGRES"):
+        pytest.fail("STS_NEED_POSTGRES is set, and no PostgreSQL server is installed here")
+    if not programs:
+        pytest.skip("no PostgreSQL server is installed here (apt-get install postgresql)")
+    user = None
+    if os.getuid() == 0:  # the server refuses root
+        user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
+    folder = Path(tempfile.mkdtemp(prefix="sts-pg-"))
+    folder.chmod(0o755)
+    (folder / "secret").write_text(PASSWORD)
+    if user is not None:
+        for path in (folder, folder / "secret"):
+            shutil.chown(path, user)
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    data = str(folder / "data")
+    pg_ctl = str(programs[0] / "pg_ctl")
+    try:
+        run_as(user, [str(programs[0] / "initdb"), "-D", data, "-U", "tuner", "-A", "scram-sha-256",
+                      "--pwfile", str(folder / "secret"), "--no-sync"])  # fmt: skip
+        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
+        run_as(user, [pg_ctl, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
+        try:
+            yield f"postgresql://tuner:{PASSWORD}@127.0.0.1:{port}/postgres"
+        finally:
+            run_as(user, [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def database(server: str, name: str) -> str:
+    """An empty database of the server: its address."""
+    engine = sqlalchemy.create_engine(
+        server.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
+    )
+    with engine.connect() as connection:
+        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.rsplit("/", 1)[0] + "/" + name
+
+
+@pytest.fixture(params=["journal", "postgresql"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> str | Path:
+    """An empty storage of either kind, with the lock files of a journal in `tmp_path`."""
+    if request.param == "journal":
+        return tmp_path
+    return database(request.getfixturevalue("postgres"), f"shared_{uuid.uuid4().hex[:8]}")
+
+
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> optuna.Study:
     return run(objective, N_TRIALS, tmp_path_factory.mktemp("whole"))
@@ -110,23 +171,21 @@ def test_value_is_the_mean_of_the_folds_and_the_search_improves(uninterrupted: o
 
 
 def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
-    tmp_path: Path, uninterrupted: optuna.Study
+    tmp_path: Path, storage: str | Path, uninterrupted: optuna.Study
 ) -> None:
     for die_at in ("0.0", "5.1", "12.2"):
-        assert ended(start(tmp_path, die_at=die_at)) == [-signal.SIGKILL]
-    study = run(objective, N_TRIALS, tmp_path)
+        assert ended(start(tmp_path, storage, die_at=die_at)) == [-signal.SIGKILL]
+    study = run(objective, N_TRIALS, storage)
     assert trial_table(study).equals(trial_table(uninterrupted))
-    assert sum(t.state == TrialState.FAIL for t in study.trials) == 3
-    assert not any(t.state == TrialState.RUNNING for t in study.trials)
+    assert states(study) == {"COMPLETE": N_TRIALS, "FAIL": 3}
     # No fold that was scored before a kill is scored again: 5.0 was, 5.1 was not (it died before its score).
     calls = (tmp_path / "calls.txt").read_text().split()
-    assert calls.count("5.0") == 1
-    assert calls.count("12.1") == 1
+    assert calls.count("5.0") == 1 and calls.count("12.1") == 1
 
 
 def test_killed_from_outside_at_any_moment(tmp_path: Path, uninterrupted: optuna.Study) -> None:
     for seconds in (0.35, 0.6):
-        worker = start(tmp_path, wait=0.02)
+        worker = start(tmp_path, tmp_path, wait=0.02)
         until_the_first_fold(tmp_path)
         time.sleep(seconds)
         worker.kill()
@@ -144,15 +203,19 @@ def test_a_torn_last_line_is_dropped(tmp_path: Path, uninterrupted: optuna.Study
     assert trial_table(study).equals(trial_table(uninterrupted))
 
 
-def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(tmp_path: Path) -> None:
-    workers = [start(tmp_path, wait=0.03, die_at="2.1"), start(tmp_path, wait=0.03), start(tmp_path, wait=0.03)]
-    # Whoever takes slot 2 first dies in it when it is the first worker; the others end well and agree.
-    assert ended(*workers)[1:] == [0, 0]
-    assert len(set(tables(tmp_path))) == 1
-    study = run(objective, N_TRIALS, tmp_path)
-    done = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
-    assert done == list(range(N_TRIALS))
+def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(
+    tmp_path: Path, storage: str | Path
+) -> None:
+    doomed = start(tmp_path, storage, wait=0.05, die_at="1.1")
+    until_the_first_fold(tmp_path)  # it takes slots 0 and 1, and mostly no one else does
+    assert ended(*(start(tmp_path, storage, wait=0.05) for _ in range(2))) == [0, 0]
+    assert len(tables(tmp_path)) >= 2 and len(set(tables(tmp_path))) == 1
+    study = run(objective, N_TRIALS, storage)
+    assert sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE) == list(range(N_TRIALS))
     assert not list(tmp_path.glob("probe.worker-*"))
+    if ended(doomed) == [-signal.SIGKILL]:  # else another worker was first at slot 1
+        assert states(study) == {"COMPLETE": N_TRIALS, "FAIL": 1}
+        assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
 
 
 def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
@@ -217,89 +280,6 @@ def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) 
     assert states(study) == {"COMPLETE": 6, "PRUNED": 3}
     # The winner is the one of a search without pruning.
     assert slot_of(training.best_trial(run(scored, 9, tmp_path / "all", seed=1))) == 6
-
-
-# --- PostgreSQL -------------------------------------------------------------------------------------------------------
-
-
-def run_as(user: str | None, command: list[str], **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, check=True, capture_output=True, text=True, user=user, cwd="/", **options)
-
-
-@pytest.fixture(scope="module")
-def postgres() -> Iterator[str]:
-    """Address, with a password that no message may show, of a PostgreSQL server of our own in a temporary folder."""
-    on_path = shutil.which("initdb")
-    programs = (
-        [Path(on_path).parent] if on_path else [p.parent for p in Path("/usr/lib/postgresql").glob("*/bin/initdb")]
-    )
-    if not programs and os.environ.get("STS_NEED_POSTGRES"):
-        pytest.fail("STS_NEED_POSTGRES is set, and no PostgreSQL server is installed here")
-    if not programs:
-        pytest.skip("no PostgreSQL server is installed here (apt-get install postgresql)")
-    user = None
-    if os.getuid() == 0:  # the server refuses root
-        user = "postgres" if "postgres" in {entry.pw_name for entry in pwd.getpwall()} else "nobody"
-    folder = Path(tempfile.mkdtemp(prefix="sts-pg-"))
-    folder.chmod(0o755)
-    (folder / "secret").write_text(PASSWORD)
-    if user is not None:
-        for path in (folder, folder / "secret"):
-            shutil.chown(path, user)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    data = str(folder / "data")
-    pg_ctl = str(programs[0] / "pg_ctl")
-    try:
-        run_as(user, [str(programs[0] / "initdb"), "-D", data, "-U", "tuner", "-A", "scram-sha-256",
-                      "--pwfile", str(folder / "secret"), "--no-sync"])  # fmt: skip
-        options = f"-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={folder} -c fsync=off"
-        run_as(user, [pg_ctl, "-D", data, "-w", "-l", str(folder / "log"), "-o", options, "start"])
-        try:
-            yield f"postgresql://tuner:{PASSWORD}@127.0.0.1:{port}/postgres"
-        finally:
-            run_as(user, [pg_ctl, "-D", data, "-w", "-m", "immediate", "stop"])
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
-def database(server: str, name: str) -> str:
-    """An empty database of the server: its address."""
-    engine = sqlalchemy.create_engine(
-        server.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
-        connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    return server.rsplit("/", 1)[0] + "/" + name
-
-
-def test_postgres_two_workers_and_one_that_is_killed_fill_every_slot_once(tmp_path: Path, postgres: str) -> None:
-    address = database(postgres, "shared")
-    doomed = start(tmp_path, wait=0.05, die_at="1.1", storage=address)
-    until_the_first_fold(tmp_path)  # it takes slots 0 and 1, and no one else does
-    assert ended(*(start(tmp_path, wait=0.05, storage=address) for _ in range(2))) == [0, 0]
-    assert len(tables(tmp_path)) >= 2 and len(set(tables(tmp_path))) == 1
-    study = run(objective, N_TRIALS, address)
-    complete = sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE)
-    assert complete == list(range(N_TRIALS))
-    if ended(doomed) == [-signal.SIGKILL]:  # else another worker was first at slot 1
-        assert states(study) == {"COMPLETE": N_TRIALS, "FAIL": 1}
-        assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
-
-
-def test_postgres_killed_in_mid_trial_and_resumed_equals_uninterrupted(
-    tmp_path: Path, postgres: str, uninterrupted: optuna.Study
-) -> None:
-    address = database(postgres, "resumed")
-    for die_at in ("0.0", "5.1", "12.2"):
-        assert ended(start(tmp_path, die_at=die_at, storage=address)) == [-signal.SIGKILL]
-    study = run(objective, N_TRIALS, address)
-    assert trial_table(study).equals(trial_table(uninterrupted))
-    assert states(study)["FAIL"] == 3
-    calls = (tmp_path / "calls.txt").read_text().split()
-    assert calls.count("5.0") == 1 and calls.count("12.1") == 1
 
 
 def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str, uninterrupted: optuna.Study) -> None:

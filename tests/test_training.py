@@ -17,13 +17,7 @@ from stslib.training import FitConfig, Fitted, Recipe, TrainingSet
 from stslib.training.cells import augment, class_weights, mix
 from stslib.training.loop import EarlyStopping
 
-
-@pytest.fixture(autouse=True)
-def _one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
+pytestmark = pytest.mark.usefixtures("one_thread")
 
 
 def cohort_of(n: int, train: np.ndarray | None = None, valid: np.ndarray = (), seed: int = 0) -> TrainingSet:

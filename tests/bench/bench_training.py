@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import time
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -97,17 +98,14 @@ def naive(path: Path) -> float:
 def bench_epoch(measure, stored):
     start = time.perf_counter()
     our_data(stored)
-    data_s = time.perf_counter() - start
-    measure(
-        "stslib", WORK, ours, lambda: (stored,), rounds=1, memory=False, note=f"of this {data_s:.2f} s is the data part"
-    )
+    note = f"of this {time.perf_counter() - start:.2f} s is the data part"
+    measure("stslib", WORK, ours, lambda: (stored,), rounds=1, memory=False, note=note)
 
 
 def bench_epoch_half_precision(measure, stored):
     """bfloat16 pays on a processor that computes with it (`avx512_bf16` or `amx_bf16` in /proc/cpuinfo), or on a GPU."""
-    measure(
-        'stslib, amp="bf16"', WORK, lambda path: ours(path, amp="bf16"), lambda: (stored,), rounds=1, memory=False
-    )  # fmt: skip
+    half = partial(ours, amp="bf16")
+    measure('stslib, amp="bf16"', WORK, half, lambda: (stored,), rounds=1, memory=False)
 
 
 def bench_epoch_compiled(measure, stored):
@@ -116,20 +114,11 @@ def bench_epoch_compiled(measure, stored):
         pytest.skip("torch.compile needs a C++ compiler: apt-get install g++")
     start = time.perf_counter()
     ours(stored, cells=2 * BATCH, compile=True)
-    compiling_s = time.perf_counter() - start
-    measure(
-        "stslib, compile=True", WORK, lambda path: ours(path, compile=True), lambda: (stored,), rounds=1, memory=False,
-        note=f"after {compiling_s:.0f} s of compiling and two batches",
-    )  # fmt: skip
+    note = f"after {time.perf_counter() - start:.0f} s of compiling and two batches"
+    compiled = partial(ours, compile=True)
+    measure("stslib, compile=True", WORK, compiled, lambda: (stored,), rounds=1, memory=False, note=note)
 
 
 def bench_epoch_naive(measure, stored):
-    measure(
-        "naive loop",
-        WORK,
-        naive,
-        lambda: (stored,),
-        rounds=1,
-        memory=False,
-        note="a .npy file a cell, resized each time",
-    )
+    note = "a .npy file a cell, resized each time"
+    measure("naive loop", WORK, naive, lambda: (stored,), rounds=1, memory=False, note=note)
