@@ -19,12 +19,9 @@ MIRROR_ENVIRONMENT, MIRROR_PREFIX = "STS_DATA_MIRROR", "mirror:"
 
 @contextlib.contextmanager
 def atomic(path: Path) -> Iterator[Path]:
-    """Give a temporary path beside `path`; on a clean exit it takes the place of `path`, on any error it is removed.
+    """Give a temporary path beside `path`; on a clean exit it replaces `path`, on any error it is removed.
 
-    Raises
-    ------
-    StsError
-        The folder cannot be written or the disk is full (with the space that is left).
+    StsError when the folder cannot be written or the disk is full (with the space that is left).
     """
     temporary: Path | None = None
     try:

@@ -32,19 +32,17 @@ def run(
 
     Parameters
     ----------
-    function : callable
-        Must be importable by the workers.
-    jobs : iterable of tuple
-        Arguments.
+    function, jobs
+        What is run, importable by the workers, and tuples of its arguments.
     workers : int
-        Jobs at a time on this machine; a cluster has as many as it has.
+        Jobs at a time on this machine.
     scheduler : str
         Address of a Dask scheduler (`tcp://host:port`); empty for this machine. Its workers need the same environment, and
         the same paths where jobs name files.
     threads : bool
         On this machine use threads, for work that mostly waits for the network; else processes.
     in_order : bool
-        Give results in the order of `jobs`; else in the order in which they are finished.
+        Give results in the order of `jobs`; else as they are finished.
 
     Raises
     ------

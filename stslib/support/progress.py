@@ -22,17 +22,7 @@ _SECONDS_BETWEEN_WRITES = 0.25
 
 
 def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Hand on the items of `iterable` and show how far it is.
-
-    Parameters
-    ----------
-    iterable : iterable
-        What to go through.
-    label : str
-        Two or three words: what is being done.
-    total : int, optional
-        Number of items, where the iterable has no length.
-    """
+    """Hand on the items of `iterable` and show how far it is; `total` is their number where the iterable has no length."""
     if total is None and isinstance(iterable, Sized):
         total = len(iterable)
     path = os.environ.get(ENVIRONMENT)
@@ -41,9 +31,8 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
         return
     last, done = 0.0, 0
     _write(path, label, 0, total)
-    for item in iterable:
+    for done, item in enumerate(iterable, start=1):
         yield item
-        done += 1
         if (now := time.monotonic()) - last > _SECONDS_BETWEEN_WRITES:
             last = now
             _write(path, label, done, total)

@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -115,8 +115,8 @@ def opened(which: str, folder: Path, url: str, **http: float) -> Allen | Dandi:
 
 def fetch(which: str, url: str, n_cells: int = N_CELLS, **http: float) -> tuple[pd.DataFrame, Allen | Dandi, Path]:
     folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, store = opened(which, folder, url, **http), Fetcher(folder)
-    account = store.fetch(archive, store.plan(archive, n_cells), workers=WORKERS)
+    archive, fetcher = opened(which, folder, url, **http), Fetcher(folder)
+    account = fetcher.fetch(archive, fetcher.plan(archive, n_cells), workers=WORKERS)
     assert (account["status"] == "kept").all() and len(account) == n_cells, account["reason"].value_counts()
     return account, archive, folder
 
@@ -143,12 +143,8 @@ def ideal(path: Path, n_requests: float) -> None:
     time.sleep(N_CELLS * n_requests * LATENCY_S / WORKERS)
 
 
-def clamp_inputs() -> tuple[str, str]:
-    return "allen", address("allen")
-
-
-def seq_inputs() -> tuple[str, str]:
-    return "dandi", address("dandi")
+def inputs(which: str) -> tuple[str, str]:
+    return which, address(which)
 
 
 def clamp_ideal_inputs() -> tuple[Path, float]:
@@ -161,7 +157,7 @@ def seq_ideal_inputs() -> tuple[Path, float]:
 
 
 def bench_clamp(measure):
-    measure("sts data fetch", CLAMP, fetch, clamp_inputs, rounds=5)
+    measure("sts data fetch", CLAMP, fetch, partial(inputs, "allen"), rounds=5)
 
 
 def bench_clamp_ideal(measure):
@@ -169,7 +165,7 @@ def bench_clamp_ideal(measure):
 
 
 def bench_seq(measure):
-    measure("sts data fetch", SEQ, fetch, seq_inputs, rounds=3)
+    measure("sts data fetch", SEQ, fetch, partial(inputs, "dandi"), rounds=3)
 
 
 def bench_seq_ideal(measure):
@@ -186,10 +182,10 @@ def share(served: Archives) -> float:
     """Bytes sent for one cell, as a part of its file."""
     served.log.clear()
     folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, store = opened("dandi", folder, served.url), Fetcher(folder)  # type: ignore[attr-defined]
-    plan = store.plan(archive)
+    archive, fetcher = opened("dandi", folder, served.url), Fetcher(folder)  # type: ignore[attr-defined]
+    plan = fetcher.plan(archive)
     plan = replace(plan, cells=plan.cells[plan.cells["cell_id"] == "1"], todo=["1"])
-    account = store.fetch(archive, plan, workers=1)
+    account = fetcher.fetch(archive, plan, workers=1)
     assert account["status"].tolist() == ["kept"]
     sent = sum(n for path, _, _, n in served.log if path.startswith("/blobs/"))
     return sent / seq_file(50_000.0).stat().st_size

@@ -8,7 +8,7 @@ import pytest
 
 from stslib.cohort import account
 from stslib.io import Source, open_source
-from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError
 from stslib.sweeps import NoPair, SweepSettings, choose_pair, extract
 
 
@@ -265,26 +265,22 @@ def test_real_sweeps_layout(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "changes",
+    "damage",
     [
         {"v_mV": None},
         {"v_mV": np.zeros(5, np.float32)},
         {"dt_ms": -1.0},
         {"t_on_ms": 9999.0},
         {"i_pA": np.array([{"a": 1}], dtype=object)},  # would need unpickling
+        b"",
+        b"not an archive",
+        b"PK\x03\x04 cut",
     ],
 )
-def test_damaged_real_sweeps(tmp_path, changes):
+def test_damaged_real_sweeps_are_named(tmp_path, damage):
     path = tmp_path / "ephys_cell_1_sweep_number_2.npz"
-    write_real(path, **changes)
+    path.write_bytes(damage) if isinstance(damage, bytes) else write_real(path, **damage)
     with pytest.raises(DamagedFile, match=path.name):
-        open_source("real_sweeps", path=str(tmp_path))
-
-
-@pytest.mark.parametrize("content", [b"", b"not an archive", b"PK\x03\x04 cut"])
-def test_real_sweeps_that_are_no_archive(tmp_path, content):
-    (tmp_path / "ephys_cell_1_sweep_number_2.npz").write_bytes(content)
-    with pytest.raises(StsError, match="ephys_cell_1_sweep_number_2"):
         open_source("real_sweeps", path=str(tmp_path))
 
 
