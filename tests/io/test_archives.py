@@ -138,7 +138,7 @@ def dandi(url: str, folder: Path, metadata: Path, keep_nwb: bool = False, **http
 # --- the two archives -----------------------------------------------------------------------------------------------
 
 
-def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(database, tmp_path):
+def test_cell_types_database_is_fetched_with_every_cell_accounted_for(database, recordings, tmp_path):
     archives, url = database
     account = fetch(allen(url, tmp_path), tmp_path)
     assert account["cell_id"].tolist() == [str(n) for n in range(1, 14)]
@@ -156,13 +156,9 @@ def test_cell_types_database_becomes_a_store_with_every_cell_accounted_for(datab
     agrees = account.set_index("cell_id").loc[[str(n) for n in range(1, 9)], "rheobase_agrees"]
     assert agrees.tolist() == [False] + [True] * 7
     assert pd.read_csv(tmp_path / "features.csv")["tau"].tolist() == [10.0 + n for n in range(1, 14)]
-
-
-def test_stored_sweeps_are_those_of_the_file(database, recordings, tmp_path):
-    fetch(allen(database[1], tmp_path), tmp_path)
+    # The stored sweeps are those of the files.
     source = open_source("fetched", path=tmp_path)
-    table = source.cells()
-    assert cohort.count_table(cohort.account(table)).loc["all cells", "total"] == 13
+    assert cohort.count_table(cohort.account(source.cells())).loc["all cells", "total"] == 13
     array, rows = extract(source.recordings())
     assert array.shape == (8, 2, 4800) and (rows["reason"] == "").all()
     for cell_id in ("1", "2", "3"):
@@ -191,7 +187,7 @@ def test_keep_nwb_keeps_the_files_and_does_not_fetch_them_again(database, tmp_pa
     assert len(archives.paths("well_known_file_download")) == before
 
 
-def test_dandiset_becomes_a_store_by_byte_ranges_alone(dandiset, recordings, tmp_path):
+def test_dandiset_is_fetched_by_byte_ranges_alone(dandiset, recordings, tmp_path):
     archives, url, metadata = dandiset
     account = fetch(dandi(url, tmp_path, metadata), tmp_path).set_index("cell_id")
     assert account["reason"].to_dict() == {
@@ -206,7 +202,7 @@ def test_dandiset_becomes_a_store_by_byte_ranges_alone(dandiset, recordings, tmp
     assert held.rheobase.stimulus_pa == 60
 
 
-def test_of_a_patch_seq_file_less_than_15_per_cent_travels(tmp_path):
+def test_of_a_patch_seq_file_less_than_15_per_cent_is_transferred(tmp_path):
     """Sweeps at 50 kHz, written by pynwb: voltage clamp, searches, ramps and a family."""
     others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage") for n in range(12)]
     others += [Steps(n, 90, 2, "X2LP_Search_DA_0") for n in range(12, 24)]
@@ -242,15 +238,11 @@ def test_whole_patch_seq_files_are_checked_by_their_sha256(dandiset, tmp_path):
     assert [p.name for p in (tmp_path / "nwb").iterdir()] == ["101.nwb"]
 
 
-def test_signed_addresses_that_expire_are_asked_for_again(dandiset, tmp_path):
+def test_signed_addresses_that_expire_are_asked_for_again_and_a_server_without_ranges_is_named(dandiset, tmp_path):
     archives, url, metadata = dandiset
     archives.signed_for = 3
     account = fetch(dandi(url, tmp_path, metadata), tmp_path)
     assert (account["status"] == "kept").sum() == 6
-
-
-def test_server_without_ranges_is_said_so(dandiset, tmp_path):
-    archives, url, metadata = dandiset
     archives.ranges = False
     with pytest.raises(BadRecording, match="gives no byte ranges"):
         dandi(url, tmp_path, metadata).recording("101")
@@ -274,9 +266,7 @@ def test_faults_and_the_number_of_workers_change_nothing_and_faults_are_counted(
     account = fetch(bad, tmp_path / "bad", workers=6)
     same(tmp_path / "good", tmp_path / "bad")
     assert "fetch_failed" not in set(account["reason"])
-    assert (
-        archives.n_faults >= 15 and bad.http.n_failures >= archives.n_faults
-    )  # a slow machine may add some of its own
+    assert bad.http.n_failures >= archives.n_faults >= 15  # a slow machine may add some of its own
 
 
 def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(database, tmp_path):
@@ -295,10 +285,8 @@ def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(database
 
 
 def test_no_server_at_all_is_one_line(tmp_path):
-    for archive in (
-        allen("http://127.0.0.1:9", tmp_path, tries=2),
-        dandi("http://127.0.0.1:9", tmp_path, tmp_path, tries=2),
-    ):
+    nowhere = "http://127.0.0.1:9"
+    for archive in (allen(nowhere, tmp_path, tries=2), dandi(nowhere, tmp_path, tmp_path, tries=2)):
         with pytest.raises(StsError, match="failed 2 times, at last: no connection") as caught:
             Fetcher(tmp_path / "store").plan(archive)
         assert len(str(caught.value).splitlines()) == 1

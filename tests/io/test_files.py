@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from stslib import cohort
-from stslib.io import Source, open_source
+from stslib.io import open_source
 from stslib.io.files.folder import Files
 from stslib.support.errors import MissingInput, ParameterError, StsError
 from stslib.sweeps import NoPair, choose_pair, extract
@@ -31,12 +31,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return root
 
 
-EXPECTED = standin.BAD_FILES
-
-
 def test_every_bad_file_has_its_reason_in_one_line_and_the_good_ones_stay(folder):
     cells = Files(folder).cells().set_index("cell_id")
-    assert cells["reason"].to_dict() == {**EXPECTED, "good1": "", "good2": "", "day2/good3": "", "silent": ""}
+    assert cells["reason"].to_dict() == {**standin.BAD_FILES, "good1": "", "good2": "", "day2/good3": "", "silent": ""}
     bad = cells[cells["reason"] != ""]
     for cell_id, detail in bad["detail"].items():
         assert detail and "\n" not in detail and Path(cell_id).name in detail, (cell_id, detail)
@@ -72,7 +69,8 @@ def test_labels_are_joined_and_doubtful_ones_leave_their_cell_out(folder, tmp_pa
         "cell_id,label,donor\n good1 , Sst,mouse 1\ngood2,Martinotti,mouse 2\nday2/good3,Pvalb,\nday2/good3,Sst,\n"
         "silent,Vip/Lamp5,\nsilent,Vip/Lamp5,\nstranger,Sst,\n"
     )
-    source = Files(folder, labels=table)
+    source = open_source("files", path=folder, labels=table, dataset="mine")
+    assert isinstance(source, Files) and source.recording("good2").dataset == "mine"
     cells = source.cells().set_index("cell_id")
     assert cells.loc["good1", ["label", "donor", "reason"]].tolist() == ["Sst", "mouse 1", ""]
     assert cells.loc["silent", ["label", "reason"]].tolist() == ["Vip/Lamp5", ""]
@@ -81,13 +79,7 @@ def test_labels_are_joined_and_doubtful_ones_leave_their_cell_out(folder, tmp_pa
         assert said in cells.loc[cell_id, "detail"]
     assert source.unused_labels() == ["stranger"]
     accounted = cohort.account(source.cells())
-    assert cohort.count_table(accounted).loc["all cells", "total"] == len(EXPECTED) + 4
-
-
-def test_sources_room_opens_it(folder):
-    source = open_source("files", path=folder / "good2.nwb", dataset="mine")
-    assert isinstance(source, Source) and source.cells()["cell_id"].tolist() == ["good2"]
-    assert source.recording("good2").dataset == "mine"
+    assert cohort.count_table(accounted).loc["all cells", "total"] == len(standin.BAD_FILES) + 4
 
 
 @pytest.mark.parametrize(
@@ -103,6 +95,8 @@ def test_label_table_that_cannot_be_read_is_one_line(folder, tmp_path, content, 
 
 
 def test_no_folder_and_an_empty_folder_are_one_line(tmp_path):
+    with pytest.raises(ParameterError, match="path is empty"):
+        Files("")
     with pytest.raises(MissingInput, match="no file or folder"):
         Files(tmp_path / "nowhere")
     with pytest.raises(MissingInput, match="holds no recording"):

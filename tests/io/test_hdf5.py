@@ -12,6 +12,10 @@ from stslib.support.errors import DamagedFile, MissingInput, ParameterError
 from stslib.sweeps import NoPair, SweepSettings, choose_pair, extract
 
 
+def opened(path):
+    return open_source("store", store_path=str(path))
+
+
 def write_sweeps(path, cells=("1", "2"), **file_attributes):
     with h5py.File(path, "w") as file:
         file.attrs.update(file_attributes)
@@ -43,7 +47,7 @@ def write_peaks(path):
 
 
 def test_sweeps_layout(tmp_path):
-    source = open_source("store", store_path=str(write_sweeps(tmp_path / "cells.h5")))
+    source = opened(write_sweeps(tmp_path / "cells.h5"))
     assert isinstance(source, Source)
     assert source.kind == "hybrid"
     cells = source.cells()
@@ -61,28 +65,36 @@ def test_sweeps_layout(tmp_path):
     assert (i_pa.max(), i_pa[1999], i_pa[2000], i_pa[12000]) == (130.0, 0.0, 130.0, 0.0)
     assert [r.cell_id for r in source.recordings()] == ["1", "2"]
     assert [r.cell_id for r in source.recordings(["2"])] == ["2"]
+    with pytest.raises(ParameterError, match="2 cells such as '1'"):
+        source.recording("99")
+    # The file may say what it holds.
+    source = opened(write_sweeps(tmp_path / "cells.h5", kind="simulated", dataset="Seq"))
+    assert {source.kind, source.recording("1").kind} == {"simulated"} and set(source.cells().dataset) == {"Seq"}
+    with pytest.raises(ParameterError, match="simulated, hybrid, real"):
+        opened(write_sweeps(tmp_path / "other.h5", kind="guessed"))
 
 
-def test_a_cell_without_a_class_can_be_read_but_not_learnt_from(tmp_path):
+def test_a_cell_without_a_class_or_a_partner_can_be_read_but_not_learnt_from(tmp_path):
     path = write_sweeps(tmp_path / "cells.h5")
     with h5py.File(path, "r+") as file:
-        del file["1"].attrs["label"]
-    source = open_source("store", store_path=str(path))
+        del file["1"].attrs["label"], file["1/rheobase_plus_40"]
+    source = opened(path)
     assert source.recording("1").label is None
-    cells = account(source.cells(), {})
-    assert list(cells.reason) == ["unsure_label", ""]
+    assert list(account(source.cells(), {}).reason) == ["unsure_label", ""]
+    with pytest.raises(NoPair) as raised:
+        choose_pair(source.recording("1"))
+    assert raised.value.reason == "no_partner_sweep"
 
 
 def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
     path = write_sweeps(tmp_path / "cells.h5")
     with h5py.File(path, "r+") as file:
-        for name in ("rheobase_plus_80",):
-            for cell_id, amplitude_pa in (("1", 160.0), ("2", 170.0)):
-                given = file[f"{cell_id}/rheobase"]
-                dataset = file[cell_id].create_dataset(name, data=given[()] * np.float32(0.01))
-                dataset.attrs.update({k: v for k, v in given.attrs.items() if k not in ("mv_per_count", "n_spikes")})
-                dataset.attrs["stimulus_pa"] = amplitude_pa
-    recordings = list(open_source("store", store_path=str(path)).recordings())
+        for cell_id, amplitude_pa in (("1", 160.0), ("2", 170.0)):
+            counts = file[f"{cell_id}/rheobase"]
+            dataset = file[cell_id].create_dataset("rheobase_plus_80", data=counts[()] * np.float32(0.01))
+            dataset.attrs.update({k: v for k, v in counts.attrs.items() if k not in ("mv_per_count", "n_spikes")})
+            dataset.attrs["stimulus_pa"] = amplitude_pa
+    recordings = list(opened(path).recordings())
     third = recordings[0].sweeps[2]
     assert third.load()[0] == pytest.approx(recordings[0].sweeps[0].load()[0], abs=1e-3)
     assert third.n_spikes is None  # not said in the file: counted from the voltage
@@ -95,7 +107,7 @@ def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
 
 
 def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
-    source = open_source("store", store_path=str(write_peaks(tmp_path / "peaks.h5")))
+    source = opened(write_peaks(tmp_path / "peaks.h5"))
     settings = SweepSettings(rate_hz=5e4, before_s=0.001, after_s=0.002, baseline="keep", n_sweeps=1, step_s=0.0)
     array, table = extract(source.recordings(), settings)
     assert array.shape == (2, 1, 150)
@@ -111,23 +123,14 @@ def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
 def test_a_file_of_the_mirror_needs_a_mirror(tmp_path, monkeypatch):
     write_sweeps(tmp_path / "cells.h5")
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path))
-    assert len(open_source("store", store_path="mirror:cells.h5").cells()) == 2
+    assert len(opened("mirror:cells.h5").cells()) == 2
     monkeypatch.delenv("STS_DATA_MIRROR")
     with pytest.raises(MissingInput, match="set STS_DATA_MIRROR"):
-        open_source("store", store_path="mirror:cells.h5")
-
-
-def test_the_file_may_say_what_it_holds(tmp_path):
-    source = open_source("store", store_path=str(write_sweeps(tmp_path / "cells.h5", kind="simulated", dataset="Seq")))
-    assert source.kind == "simulated"
-    assert source.recording("1").kind == "simulated"
-    assert set(source.cells().dataset) == {"Seq"}
-    with pytest.raises(ParameterError, match="simulated, hybrid, real"):
-        open_source("store", store_path=str(write_sweeps(tmp_path / "other.h5", kind="guessed")))
+        opened("mirror:cells.h5")
 
 
 def test_action_potentials_layout(tmp_path):
-    source = open_source("store", store_path=str(write_peaks(tmp_path / "peaks.h5")))
+    source = opened(write_peaks(tmp_path / "peaks.h5"))
     assert source.kind == "real"
     for cell_id in source.cells().cell_id:
         (sweep,) = source.recording(cell_id).sweeps
@@ -139,30 +142,9 @@ def test_action_potentials_layout(tmp_path):
     assert raised.value.reason == "no_long_square"
 
 
-def test_a_missing_partner_is_a_reason_and_no_fault(tmp_path):
-    path = write_sweeps(tmp_path / "cells.h5")
-    with h5py.File(path, "a") as file:
-        del file["1/rheobase_plus_40"]
-    with pytest.raises(NoPair) as raised:
-        choose_pair(open_source("store", store_path=str(path)).recording("1"))
-    assert raised.value.reason == "no_partner_sweep"
-
-
-def _text(path):
-    path.write_text("cell_id,label\n1,Sst\n")
-
-
-def _empty(path):
-    path.write_bytes(b"")
-
-
 def _cut(path):
     write_sweeps(path)
     path.write_bytes(path.read_bytes()[:3000])
-
-
-def _no_cells(path):
-    h5py.File(path, "w").close()
 
 
 def _changed(change):
@@ -181,10 +163,10 @@ def _without(name):
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (_text, "not an HDF5 file"),
-        (_empty, "not an HDF5 file"),
+        (lambda path: path.write_text("cell_id,label\n1,Sst\n"), "not an HDF5 file"),
+        (lambda path: path.write_bytes(b""), "not an HDF5 file"),
         (_cut, "not an HDF5 file"),
-        (_no_cells, "no cells"),
+        (lambda path: h5py.File(path, "w").close(), "no cells"),
         (_without("rate_hz"), "cell 2, rheobase: attribute 'rate_hz' is missing"),
         (_without("mv_per_count"), "'mv_per_count' is missing"),
         (_changed(lambda f: [f["1"].move(n, f"other_{n}") for n in list(f["1"])]), "cell 1 has 0 sweeps"),
@@ -205,25 +187,19 @@ def test_files_that_are_something_else(tmp_path, make, part):
     path = tmp_path / "cells.h5"
     make(path)
     if not part:  # what the layout does not name is left alone
-        assert len(open_source("store", store_path=str(path)).cells()) == 2
+        assert len(opened(path).cells()) == 2
         return
     with pytest.raises(DamagedFile, match=part) as raised:
-        open_source("store", store_path=str(path))
+        opened(path)
     assert "\n" not in str(raised.value)
 
 
-def test_missing_file_and_cell(tmp_path):
-    for name in ("", str(tmp_path / "none.h5"), str(tmp_path)):
+def test_a_missing_file_and_one_that_goes_away_are_one_line(tmp_path):
+    for name in ("", tmp_path / "none.h5", tmp_path):
         with pytest.raises(MissingInput, match="store_path"):
-            open_source("store", store_path=name)
-    source = open_source("store", store_path=str(write_sweeps(tmp_path / "cells.h5")))
-    with pytest.raises(ParameterError, match="2 cells such as '1'"):
-        source.recording("99")
-
-
-def test_a_file_that_goes_away_is_one_line(tmp_path):
+            opened(name)
     path = write_sweeps(tmp_path / "cells.h5")
-    sweep = open_source("store", store_path=str(path)).recording("1").sweeps[0]
+    sweep = opened(path).recording("1").sweeps[0]
     path.unlink()
     with pytest.raises(DamagedFile, match="cannot be read"):
         sweep.load()
@@ -287,9 +263,9 @@ def test_damaged_real_sweeps_are_named(tmp_path, damage):
 @pytest.mark.mirror
 def test_the_mirrors_files(mirror):
     """Counts from the mirror's own description."""
-    hybrid = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
+    hybrid = opened(mirror / "hybrid" / "hybrid.h5")
     assert (len(hybrid.cells()), hybrid.kind) == (522, "hybrid")
-    peaks = open_source("store", store_path=str(mirror / "action_potentials" / "action_potentials.h5"))
+    peaks = opened(mirror / "action_potentials" / "action_potentials.h5")
     assert (len(peaks.cells()), peaks.kind) == (1237, "real")
     real = open_source("real_sweeps", path=str(mirror / "sweeps"))
     assert real.cells().label.value_counts().to_dict() == {"Excitatory": 5, "Sst": 1}

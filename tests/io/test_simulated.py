@@ -191,11 +191,11 @@ def test_rates_of_after_spike_currents_come_in_their_joint_shares(label):
     assert 0.5 * (drawn.reindex(wanted.index, fill_value=0) - wanted).abs().sum() < 0.2
 
 
-def test_correlations_that_cannot_be_are_mended_to_the_nearest_that_can():
+def test_impossible_correlations_are_corrected_to_possible_ones():
     impossible = np.array([[1.0, 0.9, -0.9], [0.9, 1.0, 0.9], [-0.9, 0.9, 1.0]])
-    mended = population.normal_correlation(impossible)
-    assert np.linalg.eigvalsh(mended).min() > 0
-    np.testing.assert_allclose(np.diag(mended), 1.0)
+    corrected = population.normal_correlation(impossible)
+    assert np.linalg.eigvalsh(corrected).min() > 0
+    np.testing.assert_allclose(np.diag(corrected), 1.0)
     possible = np.array([[1.0, 0.5], [0.5, 1.0]])
     np.testing.assert_allclose(population.normal_correlation(possible)[0, 1], 2 * np.sin(np.pi / 12))
 
