@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stslib import cohort, sweeps
+from stslib import cohort
 from stslib.cohort import CLASSES
 from stslib.support.errors import ParameterError, StsError
 
@@ -27,16 +27,11 @@ def table(counts: dict[str, int] = PAPER_COUNTS, donors: int = 40) -> pd.DataFra
 @pytest.mark.parametrize(
     ("line", "label"),
     [
-        ("Pvalb-IRES-Cre", "Pvalb"),
-        ("Htr3a-Cre_NO152", "Vip/Lamp5"),
-        ("Htr3a-Cre_NO152|Pvalb-T2A-Dre", "Pvalb"),
-        ("Pvalb-T2A-FlpO|Vipr2-IRES2-Cre", "Pvalb"),
-        ("Nos1-CreERT2", "Unsure"),
-        ("Nos1-CreERT2|Sst-IRES-FlpO", "Sst"),
-        ("Esr2-IRES2-Cre-neo|PhiC31-neo", "Excitatory"),
-        ("Gad2-IRES-Cre", "Unsure"),
+        ("Pvalb-IRES-Cre", "Pvalb"), ("Htr3a-Cre_NO152", "Vip/Lamp5"), ("Htr3a-Cre_NO152|Pvalb-T2A-Dre", "Pvalb"),
+        ("Pvalb-T2A-FlpO|Vipr2-IRES2-Cre", "Pvalb"), ("Nos1-CreERT2", "Unsure"), ("Nos1-CreERT2|Sst-IRES-FlpO", "Sst"),
+        ("Esr2-IRES2-Cre-neo|PhiC31-neo", "Excitatory"), ("Gad2-IRES-Cre", "Unsure"),
     ],
-)
+)  # fmt: skip
 def test_patch_clamp_labels_by_line(line: str, label: str) -> None:
     assert cohort.label_cell(line) == label
 
@@ -44,14 +39,11 @@ def test_patch_clamp_labels_by_line(line: str, label: str) -> None:
 @pytest.mark.parametrize(
     ("t_type", "dendrites", "label"),
     [
-        ("Sst Tac2 Myh4", "aspiny", "Sst"),
-        ("Serpinf1 Aqp5 Vip", "aspiny", "Vip/Lamp5"),
-        ("L2/3 IT VISp Rrad", "spiny", "Excitatory"),
-        (None, "spiny", "Excitatory"),
-        (float("nan"), "aspiny", "Unsure"),
-        ("", "sparsely spiny", "Unsure"),
+        ("Sst Tac2 Myh4", "aspiny", "Sst"), ("Serpinf1 Aqp5 Vip", "aspiny", "Vip/Lamp5"),
+        ("L2/3 IT VISp Rrad", "spiny", "Excitatory"), (None, "spiny", "Excitatory"),
+        (float("nan"), "aspiny", "Unsure"), ("", "sparsely spiny", "Unsure"),
     ],
-)
+)  # fmt: skip
 def test_patch_seq_labels_by_t_type_then_dendrites(t_type: str | None, dendrites: str, label: str) -> None:
     assert cohort.label_cell(t_type=t_type, dendrite_type=dendrites) == label
 
@@ -76,10 +68,7 @@ def test_the_rules_give_the_authors_label_for_every_cell(mirror: Path) -> None:
     authors = pd.read_csv(file, sep=" ", names=["label", "cell_id"], dtype=str).set_index("cell_id")["label"]
     assert len(authors) == 6355
     assert set(authors.index) == set(ours)
-    disagreements = [
-        f"{cell}: ours {ours[cell]}, authors {label}" for cell, label in authors.items() if ours[cell] != label
-    ]
-    assert disagreements == []
+    assert {cell: (ours[cell], label) for cell, label in authors.items() if ours[cell] != label} == {}
 
 
 # --- exclusions -------------------------------------------------------------------------------------------------------
@@ -103,10 +92,6 @@ def test_account_loses_no_cell_and_gives_each_excluded_one_a_reason() -> None:
     assert (counts[[*CLASSES, "other"]].sum(axis=1) == counts["total"]).all()
     assert len(cohort.kept(done)) == 7
     assert "status" not in cells.columns  # the caller's table is not changed
-
-
-def test_reasons_of_the_sweep_stage_are_among_the_fixed_ones() -> None:
-    assert set(sweeps.REASONS) <= set(cohort.REASONS)
 
 
 @pytest.mark.parametrize(
@@ -157,7 +142,21 @@ def test_holdout_of_a_tiny_cohort_has_every_class_on_both_sides_and_leaves_exclu
     assert done.loc[done["cell_id"] == "00004", "split"].item() == ""
 
 
+def test_a_split_that_the_table_brings_along_is_kept_and_described() -> None:
+    cells = cohort.account(table({"Pvalb": 3, "Sst": 2}, donors=2)).assign(
+        split=["train", "test", "train", "train", "test"]
+    )
+    assert cohort.holdout_split(cells)["split"].tolist() == cells["split"].tolist()
+    text = cohort.describe(cells.assign(rheobase_agrees=[True, False, None, True, True]))
+    assert text.startswith("- 5 of 5 cells are included (100.0 %), 3 to train and 2 to test.")
+    assert "The largest class (Pvalb) has 1.5 times the cells of the smallest (Sst)" in text
+    assert "is right 60 % of the time, and has a balanced accuracy of 50 %" in text
+    assert "- 100 % of the test cells share a donor" in text and "- In 1 of 4 cells the smallest current" in text
+
+
 def test_impossible_holdouts_are_refused() -> None:
+    with pytest.raises(StsError, match=r"all included cells are Pvalb.*1 excluded: the trace is damaged.*sts predict"):
+        cohort.holdout_split(cohort.account(table({"Pvalb": 3, "Sst": 1}), {"00003": "bad_trace"}))
     with pytest.raises(StsError, match="class Sst has a single cell"):
         cohort.holdout_split(table({"Pvalb": 5, "Sst": 1}))
     with pytest.raises(ParameterError, match=r"test_fraction is 1\.0"):
