@@ -31,13 +31,11 @@ REASONS = {
 
 def check_cells(cells: pd.DataFrame) -> None:
     """Refuse a cell table that cannot be right: `StsError`, one line that names the first culprit."""
-    missing = [c for c in ("cell_id", "label") if c not in cells.columns]
-    if missing:
+    if missing := [c for c in ("cell_id", "label") if c not in cells.columns]:
         raise StsError(f"the cell table has no column {missing[0]!r}; it has: {', '.join(map(str, cells.columns))}")
     if cells.empty:
         raise StsError("the cell table is empty; it needs at least one cell")
-    wrong = [x for x in cells["cell_id"] if not isinstance(x, str) or not x.strip()]
-    if wrong:
+    if wrong := [x for x in cells["cell_id"] if not isinstance(x, str) or not x.strip()]:
         raise StsError(f"cell id {wrong[0]!r} is not text; read cell_id as str")
     doubled = cells["cell_id"][cells["cell_id"].duplicated()]
     if len(doubled):
@@ -89,14 +87,12 @@ def account(
     ['', 'unsure_label', 'no_partner_sweep']
     """
     check_cells(cells)
-    strangers = sorted(set(reasons or {}) - set(cells["cell_id"]))
-    if strangers:
+    if strangers := sorted(set(reasons or {}) - set(cells["cell_id"])):
         raise StsError(f"a reason is given for cell {strangers[0]}, which is not in the cell table")
     reason = _text(cells, "reason")
     reason = reason.mask((reason == "") & ~cells["label"].isin(CLASSES), "unsure_label")
     reason = reason.mask(reason == "", cells["cell_id"].map(dict(reasons or {})).fillna(""))
-    unknown = [r for r in reason if r and r not in REASONS]
-    if unknown:
+    if unknown := [r for r in reason if r and r not in REASONS]:
         raise StsError(f"exclusion reason {unknown[0]!r} is unknown; use one of: {', '.join(REASONS)}")
     detail = _text(cells, "detail")
     detail = detail.mask(detail == "", cells["cell_id"].map(dict(details or {})).fillna(""))

@@ -155,20 +155,21 @@ def resampling_quality(
 
 def _tables(qualities: Sequence[SweepQuality], labels: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`errors` and `spectra` of `ResamplingQuality`."""
-    rows = [
-        (label, rate_hz, one.relative[k], one.peak_mv[k])
-        for label, one in zip(labels, qualities, strict=True)
-        for k, rate_hz in enumerate(TRIED_HZ)
-    ]
-    errors = pd.DataFrame(rows, columns=["label", "rate_hz", "relative", "peak_mv"]).dropna().reset_index(drop=True)
-    middle_hz, width_hz = np.sqrt(EDGES_HZ[:-1] * EDGES_HZ[1:]), np.diff(EDGES_HZ)
-    bands: list[tuple[str, float, float, float]] = []
-    for label in dict.fromkeys(labels):
-        density = np.stack([one.density for one, other in zip(qualities, labels, strict=True) if other == label])
-        known = np.isfinite(density).any(axis=0)
-        median = np.nanmedian(density[:, known], axis=0)
-        bands += [(label, *band) for band in zip(middle_hz[known], width_hz[known], median, strict=True)]
-    return errors, pd.DataFrame(bands, columns=["label", "frequency_hz", "width_hz", "density"])
+    errors = pd.DataFrame(
+        {
+            "label": np.repeat(labels, len(TRIED_HZ)),
+            "rate_hz": np.tile(TRIED_HZ, len(labels)),
+            "relative": np.concatenate([one.relative for one in qualities]),
+            "peak_mv": np.concatenate([one.peak_mv for one in qualities]),
+        }
+    )
+    middle_hz = pd.Index(np.sqrt(EDGES_HZ[:-1] * EDGES_HZ[1:]), name="frequency_hz")
+    density = pd.DataFrame([one.density for one in qualities], columns=middle_hz)
+    medians = density.groupby(pd.Index(labels, name="label"), sort=False).median().T
+    medians.insert(0, "width_hz", np.diff(EDGES_HZ))
+    spectra = medians.reset_index().melt(["frequency_hz", "width_hz"], var_name="label", value_name="density").dropna()
+    columns = ["label", "frequency_hz", "width_hz", "density"]
+    return errors.dropna().reset_index(drop=True), spectra[columns].reset_index(drop=True)
 
 
 def _resampled_spike(sweep: Sweep, before_s: float = 0.002, after_s: float = 0.004) -> pd.DataFrame:

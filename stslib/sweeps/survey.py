@@ -137,17 +137,13 @@ def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> 
 
     A sweep whose spikes neither its source nor the survey counted could not be read: it is left out.
     """
-    counts = long_squares.dropna(subset="n_spikes")
-    known = {
-        cell_id: dict(zip(rows["number"].astype(int), rows["n_spikes"].astype(int), strict=True))
-        for cell_id, rows in counts.groupby("cell_id")
-    }
+    counts = long_squares.dropna(subset="n_spikes").set_index(["cell_id", "number"])["n_spikes"].astype(int).to_dict()
     for recording in recordings:
-        spikes = known.get(recording.cell_id, {})
         sweeps = [
-            s if s.n_spikes is not None or not s.stimulus_pa > 0 else replace(s, n_spikes=spikes.get(s.number))
+            s if s.n_spikes is not None or not s.stimulus_pa > 0
+            else replace(s, n_spikes=counts.get((recording.cell_id, s.number)))
             for s in recording.sweeps
-        ]
+        ]  # fmt: skip
         yield replace(recording, sweeps=tuple(s for s in sweeps if s.n_spikes is not None or not s.stimulus_pa > 0))
 
 
