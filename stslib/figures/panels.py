@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from stslib.figures.style import CLASS_COLOURS, RC, label_data, new_figure
+from stslib.figures.style import RC
 from stslib.scalograms import Bank, ScalogramWarning, cwt
 from stslib.sweeps import STEP_S
 
@@ -107,64 +107,3 @@ def amplitude_label(bank: Bank, output: str = "coefficients") -> str:
     """What the colours of a scalogram mean."""
     word = {"coefficients": "coefficient", "magnitude": "magnitude", "energy": "energy"}[output]
     return f"{bank.wavelet} {word} (mV²)" if output == "energy" else f"{bank.wavelet} {word} (mV)"
-
-
-@house_style
-def sweep_and_scalogram(
-    pair_mv: np.ndarray,
-    bank: Bank,
-    kind: str,
-    label: str = "",
-    before_s: float = 0.1,
-    output: str = "coefficients",
-    offset_pa: float = 40.0,
-) -> Figure:
-    """The sweeps of a cell above their scalograms, with the cone of influence.
-
-    Parameters
-    ----------
-    pair_mv : ndarray, shape (2, n_samples) or (1, n_samples)
-        Rheobase and partner sweep in mV at `bank.rate_hz`, baseline subtracted; or one sweep of unknown current.
-    bank : Bank
-        Wavelet and frequencies.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`).
-    label : str
-        Class of the cell; its colour is the sweeps'.
-    before_s : float
-        Time before the step, in s.
-    output : str
-        As in `stslib.scalograms.cwt`.
-    offset_pa : float
-        Current of the partner above the rheobase.
-
-    Returns
-    -------
-    Figure
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib import figures
-    >>> from stslib.scalograms import Bank
-    >>> pair_mv = np.random.default_rng(0).normal(size=(2, 4800))
-    >>> len(figures.sweep_and_scalogram(pair_mv, Bank(n_frequencies=10), "simulated", "Sst").axes)
-    5
-    """
-    figure = new_figure(8.5, 4.4)
-    names = ("Rheobase", f"Rheobase + {offset_pa:g} pA") if len(pair_mv) == 2 else ("Step above the rheobase",)
-    axes = figure.subplots(2, len(names), sharex=True, height_ratios=[1, 1.35], squeeze=False)
-    low, high = float(pair_mv.min()), float(pair_mv.max())
-    limit = limit_of(columns_of(cwt(np.asarray(pair_mv, np.float32), bank, output)))
-    for column, title in enumerate(names):
-        above, below = axes[0, column], axes[1, column]
-        sweep_panel(above, pair_mv[column], bank.rate_hz, before_s, CLASS_COLOURS.get(label, "0.15"))
-        above.set_ylim(low - 0.06 * (high - low), high + 0.06 * (high - low))
-        above.set_title(f"{label} cell, {title[0].lower()}{title[1:]}" if label else title)
-        mesh = scalogram_panel(below, pair_mv[column], bank, before_s, output, limit=limit)
-        cone_of_influence(below, bank, pair_mv.shape[-1], before_s)
-        below.set_xlabel(TIME_LABEL)
-    axes[0, 0].set_ylabel("Voltage from rest (mV)")
-    axes[1, 0].set_ylabel(FREQUENCY_LABEL)
-    figure.colorbar(mesh, ax=list(axes[1]), label=amplitude_label(bank, output), pad=0.01, fraction=0.05)
-    return label_data(figure, kind)

@@ -4,7 +4,7 @@
 `Preprocessing` the whole way from a recording to a network's image.
 """
 
-from stslib.scalograms.accuracy import direct_evaluation, errors_by_frequency
+from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.resized import cwt_resized, fill
 from stslib.scalograms.settings import CloseUp, ImageSettings, Preprocessing, check_parameters
@@ -20,6 +20,7 @@ __all__ = [
     "ScalogramWarning",
     "Wavelet",
     "check_parameters",
+    "conclusion",
     "cwt",
     "cwt_resized",
     "direct_evaluation",

@@ -1,4 +1,4 @@
-"""How exact a transform is, row by row."""
+"""How exact a transform is, row by row, and what notebook 03 concludes."""
 
 from __future__ import annotations
 
@@ -67,3 +67,45 @@ def errors_by_frequency(bank: Bank, n_samples: int = 4800, seed: int = 0) -> pd.
         name: float(np.linalg.norm(values - exact) / np.linalg.norm(exact)) for name, values in computed.items()
     }
     return table
+
+
+def conclusion(bank: Bank, errors: pd.DataFrame, shares: pd.DataFrame) -> str:
+    """What the scalograms of a run show, as Markdown.
+
+    Parameters
+    ----------
+    bank : Bank
+        Wavelet and frequencies.
+    errors : DataFrame
+        From `errors_by_frequency`.
+    shares : DataFrame
+        From `sweeps.band_power`, of the run's cells: above_hz, and median, the share of their power inside the band.
+
+    Returns
+    -------
+    str
+        Two paragraphs.
+
+    Examples
+    --------
+    >>> errors = errors_by_frequency(Bank(n_frequencies=5), n_samples=1000)
+    >>> shares = pd.DataFrame({"above_hz": [0.0, 20.0], "median": [0.1, 0.75]})
+    >>> "holds 10 % of all power and 75 % of that above 20 Hz" in conclusion(Bank(), errors, shares)
+    True
+    """
+    share, pywt = dict(zip(shares.above_hz, shares["median"], strict=True)), errors.attrs["total"]["pywt"]
+    floor_hz = max(share)
+    rest = (
+        "so it holds most of what is faster than the step"
+        if share[floor_hz] >= 0.5
+        else "and more than half of what is faster than the step lies above it, in the shape of the spikes"
+    )
+    others = f"PyWavelets is off by {100 * pywt:.0f} %" if pywt >= 0.005 else "PyWavelets agrees within half a per cent"
+    return (
+        "A scalogram shows *when* a cell fires (the lines), *how fast* (the band), and *when it stops* (the end of both). It "
+        "says little about the shape of a single spike, which lies at higher frequencies than the paper's band holds.\n\n"
+        f"In this run: {bank.n_frequencies} rows of `{bank.wavelet}` from {bank.frequencies_hz[0]:g} to "
+        f"{bank.frequencies_hz[-1]:.4g} Hz. The band holds {100 * share[0.0]:.0f} % of all power and "
+        f"{100 * share[floor_hz]:.0f} % of that above {floor_hz:g} Hz, {rest}. On white noise {others}, and this package by "
+        f"{errors.attrs['total']['float32']:.0e}: by the rounding of float32 alone."
+    )

@@ -207,6 +207,12 @@ class Preprocessing:
             beside = cwt_resized(spikes_mv, close_up.bank(self.bank), own).astype(self.image.dtype)
         return np.concatenate([images, beside], axis=-1)
 
+    def fill(self, images: np.ndarray, sweeps_mv: np.ndarray, n_jobs: int = 1, scheduler: str = "") -> None:
+        """`draw` without close-ups, into an array that may lie on disk, by several processes or a Dask cluster."""
+        from stslib.scalograms.resized import fill
+
+        fill(images, sweeps_mv, self.bank, self.image, n_jobs, scheduler)
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, as `model.json` holds them: `from_dict` reads them back."""
         return asdict(self)
@@ -235,4 +241,6 @@ def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping
     sweeps = SweepSettings(rate_hz=others.get("02_sweeps", {}).get("rate_hz", SweepSettings().rate_hz))
     fields = ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "normalisation")
     bank = Bank(**{name: parameters[name] for name in fields}, rate_hz=sweeps.rate_hz)
-    Preprocessing(sweeps, bank, ImageSettings(parameters["height"], parameters["width"], parameters["output"]))
+    values = {name: parameters[name] for name in ("height", "width", "output")} | parameters["image_options"]
+    image = settings_from(ImageSettings, "image_options", values, ImageSettings.__dataclass_fields__)
+    Preprocessing(sweeps, bank, image)
