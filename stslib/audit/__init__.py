@@ -1,6 +1,6 @@
 """What the baseline's scores on the real tables measure: the cells, the rigs, or the labels."""
 
-from stslib.audit.conclusions import conclusions
+from stslib.audit.findings import conclusions
 from stslib.audit.questions import Audit
 
 __all__ = ["Audit", "conclusions"]

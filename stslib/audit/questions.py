@@ -12,7 +12,7 @@ import pandas as pd
 
 from stslib import baseline, cohort, evaluation
 from stslib.audit import checks, rigs, sweeps, transfer
-from stslib.features import Cells, FeatureTable, of_cells
+from stslib.features import FeatureTable, of_cells
 from stslib.recordings import Recording
 from stslib.support.errors import StsError
 
@@ -61,7 +61,7 @@ class Audit:
     threads: int = 1
 
     @classmethod
-    def of(cls, cells: Cells, **settings: int) -> Audit:
+    def of(cls, cells: Any, **settings: int) -> Audit:
         """The audit of the authors' own cells (`stslib.io.reopen`); others are refused, for the questions have no meaning."""
         if cells.name != "published":
             raise StsError(

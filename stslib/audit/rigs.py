@@ -28,18 +28,8 @@ def rig_accuracy(
 
     The classes have other shares in the two data sets, so a feature that predicts the class also predicts something of
     the data set. Here every class weighs the same and is scored by itself: a feature set that knows the class and nothing
-    of the rig scores 0.5.
-
-    Returns
-    -------
-    dict
-        `value` (mean over classes of the mean recall of the two data sets), its 95 % interval `low` and `high` (cells
-        drawn within class and data set), and the value of each class under its name.
-
-    Raises
-    ------
-    StsError
-        Not two data sets, or too few cells of a class in one of them.
+    of the rig scores 0.5. Gives `value` (mean over classes of the mean recall of the two data sets), its 95 % interval
+    `low` and `high` (cells drawn within class and data set), and the value of each class under its name.
     """
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     names = two_data_sets(rigs)

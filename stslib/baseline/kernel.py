@@ -39,17 +39,10 @@ _LIMIT = 3.0  # standard deviations; what lies beyond the training cells is take
 class Standard:
     """Rank-normal standardisation: a column's values become those of a normal distribution of the same ranks.
 
-    scikit-learn's `QuantileTransformer` maps the smallest and the largest value of a column to the ends of its range
-    even where many cells share them; here every value gets the middle of its ranks.
-
-    Attributes
-    ----------
-    features : tuple of str
-        Columns, in this order.
-    knots : (n_knots, n_features) array
-        Quantiles of each column in the cells that it was made from, without labels.
-    gaps : (n_features,) array of bool
-        Columns with missing values among those cells; each gets one more column, 1 where it is missing.
+    `features` are its columns, `knots` `(n_knots, n_features)` their quantiles in the cells that it was made from, `gaps`
+    the columns with missing values among those cells; each gets one more column, 1 where it is missing. scikit-learn's
+    `QuantileTransformer` maps the smallest and the largest value of a column to the ends of its range even where many cells
+    share them; here every value gets the middle of its ranks.
     """
 
     features: tuple[str, ...]
@@ -112,13 +105,7 @@ class KernelModel:
 def fit_kernel(
     x: pd.DataFrame, y: Sequence[str] | np.ndarray | pd.Series, gamma: float = GAMMA, penalty: float = PENALTY
 ) -> KernelModel:
-    """Fit the kernel classifier; cells of a rare class weigh more, by the root of its inverse share.
-
-    Raises
-    ------
-    StsError
-        Data that do not fit together.
-    """
+    """Fit the kernel classifier; cells of a rare class weigh more, by the root of its inverse share."""
     numbers = numbered(x, y)
     standard = Standard.of(x)
     centres = standard(x)

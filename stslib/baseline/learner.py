@@ -38,13 +38,13 @@ ENSEMBLE_TREES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fitted halves of the ensemble; its probabilities are their mean."""
+    """Fitted halves of the ensemble."""
 
     trees: trees.Model
     kernel: kernel.KernelModel
 
     def predict_proba(self, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
-        """Probabilities `(n_cells, 4)` in the order of `CLASSES`; the columns of `x` may come in any order."""
+        """The mean of the halves' probabilities, `(n_cells, 4)` in the order of `CLASSES`."""
         return 0.5 * (self.trees.predict_proba(x, threads) + self.kernel.predict_proba(x))
 
     def save(self, folder: str | Path) -> None:
@@ -191,14 +191,11 @@ def search_space(trial: optuna.Trial) -> dict[str, Any]:
     `subsample` is in their space, but LightGBM ignores it as long as `subsample_freq` is 0, its default, which they
     leave as it is. It is kept for a faithful search.
     """
+    whole, real = trial.suggest_int, trial.suggest_float
     return {
-        "num_leaves": trial.suggest_int("num_leaves", 10, 100),
-        "max_depth": trial.suggest_int("max_depth", 3, 12),
-        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.2, log=True),
-        "n_estimators": trial.suggest_int("n_estimators", 50, 300),
-        "min_child_samples": trial.suggest_int("min_child_samples", 5, 30),
-        "subsample": trial.suggest_float("subsample", 0.5, 1.0),
-        "colsample_bytree": trial.suggest_float("colsample_bytree", 0.5, 1.0),
-        "reg_alpha": trial.suggest_float("reg_alpha", 0.0, 1.0),
-        "reg_lambda": trial.suggest_float("reg_lambda", 0.0, 1.0),
-    }
+        "num_leaves": whole("num_leaves", 10, 100), "max_depth": whole("max_depth", 3, 12),
+        "learning_rate": real("learning_rate", 1e-3, 0.2, log=True), "n_estimators": whole("n_estimators", 50, 300),
+        "min_child_samples": whole("min_child_samples", 5, 30), "subsample": real("subsample", 0.5, 1.0),
+        "colsample_bytree": real("colsample_bytree", 0.5, 1.0), "reg_alpha": real("reg_alpha", 0.0, 1.0),
+        "reg_lambda": real("reg_lambda", 0.0, 1.0),
+    }  # fmt: skip

@@ -42,17 +42,7 @@ _FIXED = {
 
 @dataclass(frozen=True)
 class Model:
-    """Fitted boosted trees.
-
-    Attributes
-    ----------
-    booster : lightgbm.Booster
-        The trees.
-    features : tuple of str
-        Columns that it needs, in this order.
-    params, seed
-        Parameters and seed that it was fitted with.
-    """
+    """Fitted boosted trees: the columns that they need, in order, and the parameters and seed that they were fitted with."""
 
     booster: lightgbm.Booster
     features: tuple[str, ...]
@@ -85,14 +75,8 @@ def fit(
     """Fit boosted trees to features `(n_cells, n_features)` and classes `(n_cells,)`.
 
     Missing values stay missing (LightGBM sends them down the better branch). `params` has values for keys of `DEFAULTS`
-    or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of its class.
-
-    Raises
-    ------
-    ParameterError
-        A parameter that is not known, or that LightGBM refuses.
-    StsError
-        Data that do not fit together, an unknown class, fewer than two classes.
+    or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of its class. Parameters that are
+    not known or that LightGBM refuses, and data that do not fit together, are one line.
     """
     settings = {**DEFAULTS, **dict(params or {})}
     unknown = [k for k in settings if k not in DEFAULTS and k not in _LIGHTGBM_NAMES]
@@ -136,31 +120,7 @@ def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
 
 
 def load(folder: str | Path) -> Model:
-    """Read a model that `Model.save` wrote.
-
-    Parameters
-    ----------
-    folder : path
-        The folder of its two files.
-
-    Raises
-    ------
-    MissingInput
-        One of its two files is not there.
-    DamagedFile
-        They are not a baseline, or not what was written.
-
-    Examples
-    --------
-    >>> import tempfile
-    >>> import pandas as pd
-    >>> from stslib import baseline
-    >>> model = baseline.Learner().fit(pd.DataFrame({"tau": [9.0, 20.0] * 40}), ["Pvalb", "Sst"] * 40)
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     model.save(folder)
-    ...     baseline.load(folder).features
-    ('tau',)
-    """
+    """Read a model that `Model.save` wrote; files that are not there, not a baseline or not what was written are refused."""
     card_path, text_path = Path(folder) / CARD_FILE, Path(folder) / MODEL_FILE
     for path in (card_path, text_path):
         if not path.is_file():

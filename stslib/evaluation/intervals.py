@@ -57,35 +57,9 @@ def scores(
 ) -> list[dict[str, Any]]:
     """Metric records of a model on labelled cells, with 95 % bootstrap intervals.
 
-    Parameters
-    ----------
-    labels : (n,) of str
-    proba : (n, 4) array
-        Probabilities in the order of `CLASSES`.
-    model, data, split : str
-        What the records are about, e.g. `"lightgbm"`, `"published"`, `"holdout"`.
-    n_bootstrap, seed : int
-        Resamples of the cells, drawn within each class, and the seed of the draw.
-
-    Returns
-    -------
-    list of dict
-        One record a metric of `METRICS`, with the keys `model, data, split, metric, value, low, high, n`. The F1 of a
-        class that the labels lack is left out.
-
-    Raises
-    ------
-    StsError
-        Labels or probabilities that do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib import evaluation
-    >>> labels = ["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"]
-    >>> records = evaluation.scores(labels, np.eye(4), "lightgbm", "simulated", "holdout", n_bootstrap=100)
-    >>> records[0]["metric"], records[0]["value"]
-    ('balanced_accuracy', 1.0)
+    Classes `(n,)`, probabilities `(n, 4)` in the order of `CLASSES`; `model`, `data`, `split` are what the records are
+    about, e.g. `"lightgbm"`, `"published"`, `"holdout"`. One record a metric of `METRICS`, with the keys `model, data,
+    split, metric, value, low, high, n`; the F1 of a class that the labels lack is left out.
     """
     y, p = check_proba(labels, proba)
     names, classes = np.asarray(CLASSES, dtype=object)[y], predicted(p)
@@ -100,38 +74,11 @@ def scores(
 def cv_scores(
     labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], model: str, data: str
 ) -> list[dict[str, Any]]:
-    """Metric records of a cross-validation: the mean over folds, from one SD below it to one SD above.
+    """Metric records of a cross-validation (split `"cv"`): the mean over folds, from one SD below it to one SD above.
 
-    Parameters
-    ----------
-    labels : (n,) of str
-    proba : (n, 4) array
-        Row i was predicted while cell i was held out, in the order of `CLASSES`.
-    folds : list of (fit, held_out)
-        From `stslib.cohort.folds`.
-    model, data : str
-        What the records are about; their split is `"cv"`.
-
-    Returns
-    -------
-    list of dict
-        As `scores` gives them. The SD divides by the number of folds, as in the authors' code (scikit-learn's
-        `std_test_score`).
-
-    Raises
-    ------
-    StsError
-        Labels or probabilities that do not fit.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib import cohort, evaluation
-    >>> labels = np.repeat(cohort.CLASSES, 2)
-    >>> folds = [(np.arange(1, 8, 2), np.arange(0, 8, 2)), (np.arange(0, 8, 2), np.arange(1, 8, 2))]
-    >>> records = evaluation.cv_scores(labels, np.repeat(np.eye(4), 2, axis=0), folds, "lightgbm", "simulated")
-    >>> records[0]["split"], records[0]["value"], records[0]["n"]
-    ('cv', 1.0, 8)
+    Row i of the probabilities `(n, 4)` was predicted while cell i was held out by one of the `folds`
+    (`stslib.cohort.folds`). The SD divides by the number of folds, as in the authors' code (scikit-learn's
+    `std_test_score`).
     """
     values = by_fold(labels, proba, folds)
     means = {metric: (float(np.mean(v)), float(np.std(v))) for metric, v in values.items()}
@@ -169,18 +116,11 @@ def confusion_shares(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same cells: the first's score minus the second's, and McNemar's exact test.
+    """Two classifiers on the same `n` cells.
 
-    Attributes
-    ----------
-    metric : str
-        Which score.
-    first, second, value, low, high : float
-        Either score, their difference, and its paired 95 % bootstrap interval, as fractions.
-    n, only_first, only_second : int
-        Cells, and those that only the first, only the second classifier has right.
-    p : float
-        Two-sided p of the exact (binomial) McNemar test.
+    `first`, `second`: either score (`metric`), as fractions; `value`: their difference, with its paired 95 % bootstrap
+    interval `low`, `high`. `only_first`, `only_second`: cells that one of them alone has right; `p`: two-sided, of the exact
+    (binomial) McNemar test.
     """
 
     metric: str
@@ -211,37 +151,13 @@ def compare(
     n_bootstrap: int = 2000,
     seed: int = 2026,
 ) -> Comparison:
-    """Compare two classifiers on the same cells: is one better, and are they right equally often?
+    """Compare two classifiers on the same cells, by their predicted classes `(n,)` in the same order.
 
-    Parameters
-    ----------
-    labels, first, second : (n,) of str
-        True classes, and those that the two classifiers predict, cell by cell in the same order.
-    metric : str
-        A name of `METRICS`.
-    n_bootstrap, seed : int
-        Resamples behind the interval, drawn within each class; both are scored on the same ones, so it is paired.
-
-    Returns
-    -------
-    Comparison
-
-    Raises
-    ------
-    StsError
-        Labels that do not fit, or an unknown metric.
+    Both are scored on the same resamples, drawn within each class, so the interval is paired [1]_.
 
     References
     ----------
-    McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
-
-    Examples
-    --------
-    >>> from stslib import evaluation
-    >>> labels = ["Pvalb", "Pvalb", "Sst", "Sst"]
-    >>> found = evaluation.compare(labels, labels, ["Pvalb", "Sst", "Sst", "Sst"], n_bootstrap=100)
-    >>> found.value, found.only_first, found.only_second, found.p
-    (0.25, 1, 0, 1.0)
+    .. [1] McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
     """
     one_of("metric", metric, METRICS)
     y, a, b = label_pairs(labels, first, second)

@@ -43,14 +43,11 @@ def paper_value(model: str, split: str, metric: str) -> tuple[float, str] | None
 
 
 def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Metric records beside the paper's numbers.
+    """Metric records beside the paper's numbers: their columns, then `paper`, `relation`, `comparable`, `difference` (ours
+    minus the paper's) and `paper_in_interval`.
 
-    Returns
-    -------
-    DataFrame
-        Columns of the records, then `paper`, `relation`, `comparable`, `difference` (ours minus the paper's) and
-        `paper_in_interval`. The last two are empty and `comparable` is False for data that are not the paper's cells
-        (simulated, hybrid): a score on them says nothing about the paper's.
+    For data that are not the paper's cells (simulated, hybrid) `comparable` is False and the last two are empty: a score on
+    them says nothing about the paper's.
     """
     rows = []
     for record in records:
@@ -69,11 +66,6 @@ def paper_sentence(records: Sequence[Mapping[str, Any]], model: str = "lightgbm"
     """A model's weighted F1 on the holdout beside the paper's, or why the two cannot be compared, in one or two sentences.
 
     `note` is what else a reader must know of the comparison, such as another feature set.
-
-    Raises
-    ------
-    StsError
-        The records hold no such score.
     """
     wanted = ("holdout", "weighted_f1", model)
     found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)

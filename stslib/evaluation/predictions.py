@@ -20,16 +20,8 @@ from stslib.evaluation.temperature import calibration
 class Predictions:
     """Probabilities of training cells while they were held out, and of test cells by a model of all training cells.
 
-    Attributes
-    ----------
-    model, data : str
-        Names in the metric records, e.g. `"lightgbm"` and `"published"`.
-    cells : DataFrame
-        One row a cell: `cell_id`, `label`, `split` (`"train"` or `"test"`).
-    inside, outside : (n_train, 4), (n_test, 4) arrays
-        Probabilities of either part, in the order of `CLASSES`.
-    folds : list of (fit, held_out)
-        From `stslib.cohort.folds`, positions among the training cells.
+    `model` and `data` are names in the metric records; `cells` has `cell_id`, `label`, `split` (`"train"` or `"test"`);
+    `inside` and `outside` are `(n_train, 4)` and `(n_test, 4)`; `folds` count the training cells.
     """
 
     model: str

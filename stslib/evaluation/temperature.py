@@ -32,35 +32,11 @@ def bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.DataFrame, float]:
-    """Reliability of the winning probability, and the expected calibration error.
+    """Reliability of the winning probability, and the expected calibration error (Guo et al. 2017, ICML).
 
-    Parameters
-    ----------
-    labels : (n,) of str
-    proba : (n, 4) array
-    n_bins : int
-        Bins of equal width on [0, 1]; a bin holds its upper edge.
-
-    Returns
-    -------
-    table : DataFrame
-        One row a bin that has cells: `low`, `high` (its edges), `confidence` (mean winning probability), `accuracy`,
-        `n`.
-    error : float
-        Mean of |accuracy - confidence| over bins, weighted by their cells (Guo et al. 2017, ICML).
-
-    Raises
-    ------
-    StsError
-        Labels or probabilities that do not fit, or no bin.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib import evaluation
-    >>> table, error = evaluation.calibration(["Sst"] * 4, np.tile([0.1, 0.9, 0, 0], (4, 1)))
-    >>> round(error, 3)  # says 0.9, and is always right
-    0.1
+    The table has a row for each of `n_bins` equal bins of [0, 1] that has cells: `low`, `high` (its edges; a bin holds its
+    upper one), `confidence` (mean winning probability), `accuracy`, `n`. The error is the mean of |accuracy - confidence|
+    over bins, weighted by their cells.
     """
     if n_bins < 1:
         raise ParameterError(f"n_bins is {n_bins}; it must be at least 1")
@@ -76,20 +52,7 @@ def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.Da
 
 
 def calibrated(proba: np.ndarray, temperature: float) -> np.ndarray:
-    """Probabilities `(n, 4)` as they are at a temperature: `p ** (1 / temperature)`, rows made to add up to 1.
-
-    Raises
-    ------
-    StsError
-        A temperature that is not a number above 0.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib.evaluation import temperature
-    >>> temperature.calibrated(np.array([[0.8, 0.2, 0, 0]]), 2.0).round(2)
-    array([[0.67, 0.33, 0.  , 0.  ]])
-    """
+    """Probabilities `(n, 4)` as they are at a temperature: `p ** (1 / temperature)`, rows made to add up to 1."""
     check(temperature)
     scores = np.log(np.clip(np.asarray(proba, dtype=float), _SMALLEST, None)) / temperature
     powers = np.exp(scores - scores.max(axis=1, keepdims=True))
@@ -119,33 +82,10 @@ def fit(labels: Any, proba: np.ndarray) -> float:
 def summary(
     labels: Sequence[str] | np.ndarray, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Calibration of a model, as its card has it.
+    """Calibration of a model, as its card has it, from its training cells' classes and held-out probabilities `(n, 4)`.
 
-    Parameters
-    ----------
-    labels, proba : (n,) of str, (n, 4) array
-        Classes of the training cells, and their probabilities while they were held out.
-    folds : list of (fit, held_out)
-        The folds, positions in `labels`.
-
-    Returns
-    -------
-    dict
-        `temperature` (fitted on all of them), `ece_before`, `ece_after` (expected calibration error),
-        `log_loss_before`, `log_loss_after`, `n`. The numbers after are fair: for each fold, of a temperature fitted on
-        the other folds.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from stslib import cohort
-    >>> from stslib.evaluation import temperature
-    >>> labels = np.tile(cohort.CLASSES, 10)
-    >>> unsure = np.tile(0.6 * np.eye(4) + 0.1, (10, 1))  # always right, and says 0.7
-    >>> folds = [(np.arange(20, 40), np.arange(20)), (np.arange(20), np.arange(20, 40))]
-    >>> card = temperature.summary(labels, unsure, folds)
-    >>> card["temperature"] < 1, card["ece_after"] < card["ece_before"]
-    (True, True)
+    `temperature` (fitted on all of them), `ece_before`, `ece_after` (expected calibration error), `log_loss_before`,
+    `log_loss_after`, `n`. The numbers after are fair: for each fold, of a temperature fitted on the other folds.
     """
     names = np.asarray(labels)
     after = np.array(proba, dtype=float)

@@ -2,13 +2,12 @@
 
 from stslib.features.measurement import extract, extract_one
 from stslib.features.names import MEASURED, SHARED
-from stslib.features.tables import FEATURE_SETS, Cells, FeatureTable, describe, of_cells
+from stslib.features.tables import FEATURE_SETS, FeatureTable, describe, of_cells
 
 __all__ = [
     "FEATURE_SETS",
     "MEASURED",
     "SHARED",
-    "Cells",
     "FeatureTable",
     "describe",
     "extract",

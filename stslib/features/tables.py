@@ -6,9 +6,9 @@ start of the sweep, current in pA, `avg_isi` and `tau` in ms, `ri` in MOhm.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -17,7 +17,6 @@ from stslib.cohort import CLASSES
 from stslib.features.measurement import extract
 from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
 from stslib.features.relative import meanings, relative
-from stslib.recordings import Recording
 from stslib.support.errors import ParameterError, StsError, one_of
 
 
@@ -120,12 +119,8 @@ def _describe(column: str) -> tuple[str, str, str]:
 class FeatureTable:
     """Features of cells, of which sets of columns are selected.
 
-    Attributes
-    ----------
-    table : DataFrame
-        One row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s) and columns of the published tables.
-    allow_empty : bool
-        Whether a column may have no value in any cell: rare ones, such as the slow trough, in a small cohort.
+    `table` has one row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s) and columns of the published tables.
+    `allow_empty`: a column may have no value in any cell: rare ones, such as the slow trough, in a small cohort.
     """
 
     table: pd.DataFrame
@@ -134,13 +129,8 @@ class FeatureTable:
     def select(self, feature_set: str = "published") -> pd.DataFrame:
         """The columns of a feature set, always in the same order, float, with `cell_id` as index.
 
-        Raises
-        ------
-        ParameterError
-            There is no such set.
-        StsError
-            A needed column that is not there, doubled ids, values that are not numbers, infinite values, a column
-            without any value: one line each, naming the column or the id.
+        Needed columns that are not there, doubled ids, values that are not numbers or infinite, and columns without any
+        value are refused by name.
         """
         one_of("features", feature_set, FEATURE_SETS)
         aligned = feature_set in _ALIGNED_FROM
@@ -193,32 +183,14 @@ def _align(table: pd.DataFrame) -> pd.DataFrame:
     return out
 
 
-class Cells(Protocol):
-    """Cells of a source, such as `stslib.io.reopen` gives them."""
-
-    @property
-    def name(self) -> str:
-        """Name of the source."""
-
-    @property
-    def cells(self) -> pd.DataFrame:
-        """One row a cell, with `cell_id`."""
-
-    def recordings(self, cell_ids: Iterable[str] | None = None) -> Iterator[Recording]:
-        """Recordings of `cell_ids`, in their order."""
-
-    def features(self) -> pd.DataFrame | None:
-        """The source's own feature table, or None."""
-
-
 def of_cells(
-    cells: Cells, feature_set: str = "published", n_jobs: int = 1, cell_ids: Sequence[str] | None = None
+    cells: Any, feature_set: str = "published", n_jobs: int = 1, cell_ids: Sequence[str] | None = None
 ) -> FeatureTable:
     """The features of cells: from their source's own table where it has one, else measured on their recordings.
 
     Parameters
     ----------
-    cells : Cells
+    cells : stslib.io.Cells
         From `stslib.io.reopen` or `stslib.io.open_cells`.
     feature_set : str
         The set that will be selected from the table, a name of `FEATURE_SETS`.

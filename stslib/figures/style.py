@@ -16,43 +16,27 @@ CLASS_COLOURS = {"Pvalb": "#009E73", "Sst": "#D55E00", "Vip/Lamp5": "#AA4499", "
 
 #: One colour a model, the same in every figure; their order is that of the figures.
 MODEL_COLOURS = {
-    "mobilenet_v2": "#0072B2",
-    "resnet18": "#56B4E9",
-    "densenet121": "#009E73",
-    "inception_v3": "#CC79A7",
-    "compact": "#D55E00",
-    "lightgbm": "#E69F00",
-}
+    "mobilenet_v2": "#0072B2", "resnet18": "#56B4E9", "densenet121": "#009E73", "inception_v3": "#CC79A7",
+    "compact": "#D55E00", "lightgbm": "#E69F00",
+}  # fmt: skip
 
 #: Names of the models as they are written in figures and prose.
 MODEL_NAMES = {
-    "mobilenet_v2": "MobileNetV2",
-    "resnet18": "ResNet18",
-    "densenet121": "DenseNet121",
-    "inception_v3": "InceptionV3",
-    "compact": "Compact CNN",
-    "mean": "Mean of networks",
-    "svm": "SVM",
-    "lightgbm": "LightGBM",
+    "mobilenet_v2": "MobileNetV2", "resnet18": "ResNet18", "densenet121": "DenseNet121", "inception_v3": "InceptionV3",
+    "compact": "Compact CNN", "mean": "Mean of networks", "svm": "SVM", "lightgbm": "LightGBM",
     "discriminant": "Linear discriminant",
-}
+}  # fmt: skip
 
 #: Colours for up to five series (Okabe-Ito), each with a marker of its own, so that no figure rests on colour alone.
 SERIES = (("#0072B2", "o"), ("#D55E00", "s"), ("#009E73", "D"), ("#CC79A7", "^"), ("#6E6E6E", "v"))
 NEUTRAL = SERIES[-1][0]
 
 RC: dict[Any, Any] = {
-    "figure.dpi": 110,
-    "savefig.dpi": 160,
-    "figure.constrained_layout.use": True,
-    "font.size": 10,
-    "axes.titlesize": 10.5,
-    "axes.labelsize": 10,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
+    "figure.dpi": 110, "savefig.dpi": 160, "figure.constrained_layout.use": True, "font.size": 10,
+    "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
     "legend.frameon": False,
     "svg.hashsalt": "stslib",  # the same figure gives the same SVG bytes
-}
+}  # fmt: skip
 
 KIND_WORDS = {
     "simulated": "simulated cells (no recordings)",
@@ -90,16 +74,7 @@ def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def model_name(model: str) -> str:
-    """How a model is written in figures; a variant after `:` stays behind a line break.
-
-    Parameters
-    ----------
-    model : str
-        Its name in the metric records.
-
-    Returns
-    -------
-    str
+    """How a model is written in figures, from its name in the metric records; a variant stays behind a line break.
 
     Examples
     --------
