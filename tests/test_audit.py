@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +12,7 @@ from sklearn import metrics as sk
 from stslib import audit, baseline, cohort, evaluation, features, figures, io
 from stslib.audit import checks, rigs, transfer
 from stslib.audit import sweeps as audited_sweeps
+from stslib.baseline import learner, trees
 from stslib.cohort import CLASSES
 from stslib.press import parameters
 from stslib.press.runner import available, read_profile
@@ -38,7 +38,7 @@ def cells(n: int = 800, seed: int = 0, shift: float = 0.0) -> tuple[pd.DataFrame
 # --- rigs ---------------------------------------------------------------------------------------------------------------
 
 
-def test_features_that_know_only_the_class_do_not_predict_the_rig() -> None:
+def test_features_that_know_only_the_class_do_not_predict_the_rig():
     """The classes have other shares in the two sets: a plain classifier would beat chance by them, this must not."""
     x, y, datasets = cells(3000)
     found = rigs.rig_accuracy(x, y, datasets)
@@ -47,7 +47,7 @@ def test_features_that_know_only_the_class_do_not_predict_the_rig() -> None:
     assert found["value"] == pytest.approx(np.mean([found[c] for c in CLASSES]))
 
 
-def test_a_feature_with_the_rigs_onset_predicts_it_and_its_overlap_is_the_bayes_rate() -> None:
+def test_a_feature_with_the_rigs_onset_predicts_it_and_its_overlap_is_the_bayes_rate():
     from scipy import stats
 
     x, y, datasets = cells(3000)
@@ -57,7 +57,7 @@ def test_a_feature_with_the_rigs_onset_predicts_it_and_its_overlap_is_the_bayes_
     assert rigs.rig_accuracy(noisy, y, datasets)["value"] == pytest.approx(stats.norm.cdf(0.75), abs=0.04)
 
 
-def test_bad_rigs_are_one_line() -> None:
+def test_bad_rigs_are_one_line():
     x, y, datasets = cells(200)
     with pytest.raises(StsError, match="come from 1 data sets"):
         rigs.rig_accuracy(x, y, np.full(200, "Seq", dtype=object))
@@ -75,7 +75,7 @@ def test_bad_rigs_are_one_line() -> None:
 # --- transfer -----------------------------------------------------------------------------------------------------------
 
 
-def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test_on_test_cells() -> None:
+def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test_on_test_cells():
     _, _, datasets = cells(400)
     train = np.arange(400) % 5 > 0
     ways = list(transfer.directions(datasets, train))
@@ -92,7 +92,7 @@ def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test
         assert train[way.unlabelled].all() == strict
 
 
-def test_self_training_follows_a_shift_of_the_rig_without_its_labels() -> None:
+def test_self_training_follows_a_shift_of_the_rig_without_its_labels():
     x, y, datasets = cells(1200, shift=1.8)
     fit, other = datasets == "Clamp", datasets == "Seq"
     plain = transfer.discriminant(x[fit], y[fit], x[other], x[other])
@@ -104,19 +104,19 @@ def test_self_training_follows_a_shift_of_the_rig_without_its_labels() -> None:
         transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=-1)
 
 
-def test_without_self_training_it_is_the_plain_discriminant_and_across_ignores_the_other_set() -> None:
+def test_without_self_training_it_is_the_plain_discriminant_and_across_ignores_the_other_set():
     x, y, datasets = cells(300)
     fit, other = datasets == "Clamp", datasets == "Seq"
     none = transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
     assert (none == transfer.discriminant(x[fit], y[fit], x[other], x[other])).all()
-    learner = transfer.across(QUICK)
-    assert (learner(x[fit], y[fit], x[other], x[other]) == learner(x[fit], y[fit], x[fit], x[other])).all()
+    plain = transfer.across(QUICK)
+    assert (plain(x[fit], y[fit], x[other], x[other]) == plain(x[fit], y[fit], x[fit], x[other])).all()
 
 
 # --- checks -------------------------------------------------------------------------------------------------------------
 
 
-def test_parts_are_scored_as_scikit_learn_scores_them() -> None:
+def test_parts_are_scored_as_scikit_learn_scores_them():
     x, y, datasets = cells(600)
     said = evaluation.predicted(QUICK.held_out(x, y, cohort.folds(y, 3)))
     table = checks.by_part(y, said, datasets, 200).set_index(["part", "metric"])
@@ -131,7 +131,7 @@ def test_parts_are_scored_as_scikit_learn_scores_them() -> None:
     assert (table["value"] <= table["high"]).all()
 
 
-def test_learning_curve_rises_and_its_end_is_the_whole_cross_validation() -> None:
+def test_learning_curve_rises_and_its_end_is_the_whole_cross_validation():
     x, y, _ = cells(900)
     folds = cohort.folds(y, 3)
     curve = checks.learning_curve(QUICK, x, y, folds, (0.03, 1.0), 200)
@@ -143,7 +143,7 @@ def test_learning_curve_rises_and_its_end_is_the_whole_cross_validation() -> Non
         checks.learning_curve(QUICK, x, y, folds, (0,))
 
 
-def test_wrong_labels_cost_and_none_cost_nothing() -> None:
+def test_wrong_labels_cost_and_none_cost_nothing():
     x, y, _ = cells(900)
     folds = cohort.folds(y, 3)
     table = checks.noisy_labels(QUICK, x, y, folds, (0.0, 0.7), 200)
@@ -154,7 +154,7 @@ def test_wrong_labels_cost_and_none_cost_nothing() -> None:
         checks.noisy_labels(QUICK, x, y, folds, (1.0,))
 
 
-def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever() -> None:
+def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever():
     x, y, _ = cells(1500)
     rng = np.random.default_rng(0)
     wrong = rng.random(len(y)) < 0.05
@@ -165,7 +165,7 @@ def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever() -> None:
     assert (rather[~wrong] != "").mean() < 0.03
 
 
-def test_calibration_error_of_honest_probabilities_is_small_and_of_boasts_is_the_boast() -> None:
+def test_calibration_error_of_honest_probabilities_is_small_and_of_boasts_is_the_boast():
     rng = np.random.default_rng(0)
     proba = rng.dirichlet([2, 1, 1, 1], 3000)
     drawn = (rng.random(3000)[:, None] > np.cumsum(proba, axis=1)).sum(axis=1).clip(max=3)
@@ -183,7 +183,7 @@ def test_calibration_error_of_honest_probabilities_is_small_and_of_boasts_is_the
 # --- features read again ------------------------------------------------------------------------------------------------
 
 
-def test_shap_sizes_are_those_of_the_shap_library() -> None:
+def test_shap_sizes_are_those_of_the_shap_library():
     import shap
 
     x, y, _ = cells(200)
@@ -192,7 +192,7 @@ def test_shap_sizes_are_those_of_the_shap_library() -> None:
     assert rigs.shap_sizes(model, x).to_numpy() == pytest.approx(theirs, abs=1e-6)
 
 
-def test_a_feature_that_carries_the_rig_is_separated_from_one_that_carries_the_cell() -> None:
+def test_a_feature_that_carries_the_rig_is_separated_from_one_that_carries_the_cell():
     x, y, datasets = cells(1500)
     named = x.rename(columns={"a": "f_i_curve_slope"})
     # the absolute time: later in Clamp, where most Excitatory cells are
@@ -216,87 +216,74 @@ def test_a_feature_that_carries_the_rig_is_separated_from_one_that_carries_the_c
 
 
 @pytest.fixture(scope="module")
-def study() -> audit.Audit:
-    """Made-up cells whose f-I slope and voltages know the class, and whose absolute times know the rig."""
-    x, y, datasets = cells(600)
+def study():
+    """Made-up cells whose f-I slope and one voltage know the class, and whose absolute times know the rig."""
+    x, y, datasets = cells(400)
     rng = np.random.default_rng(3)
-    table = pd.DataFrame({c: rng.normal(size=600) for c in features.SHARED})
-    onset_s = np.where(datasets == "Clamp", 1.02, 0.5)
-    timed = [c for c in table if "_t_" in c]
-    table[timed] = 0.05 * table[timed].abs() + onset_s[:, None]
-    table["f_i_curve_slope"], table["peak_v_long_square"] = x["a"], x["b"]
-    ids = [str(k) for k in range(600)]
-    rows = {"cell_id": ids, "label": y, "dataset": datasets, "donor": rng.integers(0, 200, 600).astype(str)}
-    about = pd.DataFrame(rows).assign(split=np.resize(["train"] * 4 + ["test"], 600), line="Cre-A", t_type="Sst Tac2")
-    return audit.Audit(about, features.FeatureTable(table.assign(cell_id=ids, onset_s=onset_s)), n_bootstrap=50)
+    table = pd.DataFrame({c: rng.normal(size=400) for c in features.SHARED})
+    table["onset_s"] = np.where(datasets == "Clamp", 1.02, 0.5)
+    for c in table.filter(like="_t_"):
+        table[c] = 0.05 * table[c].abs() + table["onset_s"]
+    table["f_i_curve_slope"], table["peak_v_long_square"], table["cell_id"] = x["a"], x["b"], table.index.astype(str)
+    rows = {
+        "cell_id": table["cell_id"],
+        "label": y,
+        "dataset": datasets,
+        "donor": rng.integers(0, 150, 400).astype(str),
+    }
+    about = pd.DataFrame(rows).assign(split=np.resize(["train"] * 4 + ["test"], 400), line="Cre-A", t_type="Sst Tac2")
+    with pytest.MonkeyPatch.context() as patch:  # small trees: the questions count here, not the scores
+        patch.setitem(trees.DEFAULTS, "n_estimators", 8)
+        patch.setitem(learner.ENSEMBLE_TREES, "n_estimators", 8)
+        yield audit.Audit(about, features.FeatureTable(table), n_folds=2, n_bootstrap=20)
 
 
 @pytest.fixture(scope="module")
-def predictions(study: audit.Audit) -> dict[str, pd.DataFrame]:
+def saved(study):
     """Predictions as notebook 4 saves them, of a model that learnt the training cells by heart."""
-    proba = study.learner().fit(*study._inside("published")).predict_proba(study.sets["published"])
+    proba = study.learner().fit(study.sets["published"], study.y).predict_proba(study.sets["published"])
     return {"LightGBM": study.cells[["cell_id"]].assign(**{f"p:{c}": proba[:, k] for k, c in enumerate(CLASSES)})}
 
 
-def test_times_know_the_rig_until_they_are_aligned(study: audit.Audit) -> None:
-    found = study.rig_accuracy().set_index("features")["value"]
-    assert list(found.index) == [
-        "published",
-        "intended",
-        "stimulus_aligned",
-        "all",
-        "relative",
-        "times",
-        "aligned times",
-    ]
-    assert found["times"] > 0.95
-    assert found["aligned times"] < 0.62
-    table, gap = study.times()
-    assert set(table["columns"]) == {"times", "aligned times"}
-    assert gap.n == study.train.sum()
-
-
-def test_every_model_is_tried_both_ways_and_each_answer_enters_the_conclusions(
-    study: audit.Audit, predictions: dict[str, pd.DataFrame]
-) -> None:
-    small = replace(study, cells=study.cells, n_bootstrap=20)
-    records = pd.DataFrame(small.transfer())
+def test_each_question_has_its_table_and_the_conclusions_follow_from_them(study, saved):
+    rig = study.rig_accuracy().set_index("features")["value"]
+    assert list(rig.index) == ["published", "intended", "stimulus_aligned", "all", "relative", "times", "aligned times"]
+    assert rig["times"] > 0.95 > 0.65 > rig["aligned times"]  # times know the rig until they are aligned
+    records = pd.DataFrame(study.transfer())
     assert records["model"].nunique() == 8
     assert records.groupby("model")["split"].nunique().eq(4).all()
-    by_part, of_parts = small.by_part(predictions)
+    by_part, of_parts = study.by_part(saved)
     assert {r["split"] for r in of_parts} == {"holdout:Clamp", "holdout:Seq"}
-    donors, errors, chance = small.donors(), small.calibration(predictions), small.shuffled(2)
-    assert donors["features"].iloc[-1] == "lightgbm:ensemble"
+    donors, errors, chance = study.donors(), study.calibration(saved), study.shuffled(2)
     assert (donors["by donor"] - donors["random"]).tolist() == pytest.approx(donors["difference"].tolist())
-    assert 0 < small.shared_donors() <= 1
-    assert errors["data set"].tolist() == ["both", "Clamp", "Seq"]
-    assert errors["n"].tolist()[0] == errors["n"].iloc[1:].sum() == (~small.train).sum()
+    assert donors["features"].iloc[-1] == "lightgbm:ensemble"
+    assert 0 < study.shared_donors() <= 1
+    assert errors["n"].tolist()[0] == errors["n"].iloc[1:].sum() == (~study.train).sum()
     assert chance.to_numpy().mean() == pytest.approx(0.25, abs=0.1)
-    tables = {"rig": small.rig_accuracy(), "transfer": records, "donors": donors, "by_part": by_part}
+    tables = {"rig": rig.reset_index(), "transfer": records, "donors": donors, "by_part": by_part}
     text = audit.conclusions(tables | {"calibration": errors, "shuffled": chance})
     assert "32 scores above used test cells (8 models in 4 splits, each once)" in text
     assert f"at most {100 * donors['difference'].abs().max():.1f} points" in text
 
 
-def test_curves_suspects_and_features_have_the_columns_that_are_saved(
-    study: audit.Audit, predictions: dict[str, pd.DataFrame]
-) -> None:
-    quick = replace(study, n_folds=2, n_bootstrap=20)
-    doubted, origins = quick.suspects(predictions["LightGBM"])
+def test_curves_suspects_and_features_have_the_columns_that_are_saved(study, saved):
+    table, gap = study.times()
+    assert set(table["columns"]) == {"times", "aligned times"}
+    assert gap.n == study.train.sum()
+    doubted, origins = study.suspects(saved["LightGBM"])
     assert list(doubted.columns) == ["cell_id", "label", "rather", "dataset", "origin"]
-    assert origins["cells"].sum() == quick.train.sum()
-    assert set(origins["origin"]) == {"Cre-A", "Sst"}
-    table, share = quick.features_read_again()
+    assert (origins["cells"].sum(), set(origins["origin"])) == (study.train.sum(), {"Cre-A", "Sst"})
+    table, share = study.features_read_again()
     assert set(table["class"]) == {"Excitatory", "Pvalb"}
     assert 0 <= share["stimulus_aligned"] <= share["published"] <= 1
-    assert set(quick.reliability(predictions)) == {"LightGBM"}
-    assert quick.label_noise()["model"].unique().tolist() == ["LightGBM, published", "LightGBM, relative"]
+    assert set(study.reliability(saved)) == {"LightGBM"}
+    assert study.label_noise()["model"].unique().tolist() == ["LightGBM, published", "LightGBM, relative"]
 
 
 # --- pictures, notebook -------------------------------------------------------------------------------------------------
 
 
-def test_pictures_name_their_data_and_refuse_nothing_to_draw() -> None:
+def test_pictures_name_their_data_and_refuse_nothing_to_draw():
     table = pd.DataFrame({"value": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7], "set": ["a", "b"], "n": [10, 20]})
     drawn = [figures.score_dots(table, "published", "set"),
              figures.score_curves(table.assign(model="m"), "published", "n", "cells")]  # fmt: skip
@@ -309,7 +296,7 @@ def test_pictures_name_their_data_and_refuse_nothing_to_draw() -> None:
         figures.score_dots(pd.concat([table.assign(s=k) for k in range(6)]), "published", "set", series="s")
 
 
-def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells() -> None:
+def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells():
     notebook = parameters.read_notebook(available()["07_audit"])
     assert parameters.home_profile(notebook) == "published"
     assert "07_audit" in read_profile("published")["notebooks"]
@@ -321,7 +308,7 @@ def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells() ->
 
 
 @pytest.mark.mirror
-def test_six_real_sweeps_beside_their_published_rows(mirror: Path) -> None:
+def test_six_real_sweeps_beside_their_published_rows(mirror: Path):
     """Each is above rheobase: the spike's own shape agrees, and what depends on the current differs as it must."""
     table = audited_sweeps.compare_sweeps(
         io.mirrored(n_hybrid=0)["real"], io.open_cells({"source": "published"}).features()
@@ -339,7 +326,7 @@ def test_six_real_sweeps_beside_their_published_rows(mirror: Path) -> None:
     assert (table["why"] != "").all()
 
 
-def test_sweeps_that_cannot_be_compared_are_one_line() -> None:
+def test_sweeps_that_cannot_be_compared_are_one_line():
     for cell_id, current_pa, spikes, words in (("77", 120, [0.2], "no cell 77"), ("1", 20, [], "no action potential")):
         recording = Recording(cell_id, "Seq", "real", (sweep(1, current_pa, spikes),))
         with pytest.raises(StsError, match=words):

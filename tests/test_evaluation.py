@@ -10,6 +10,7 @@ from sklearn import metrics as sk
 
 from stslib import evaluation, figures
 from stslib.cohort import CLASSES
+from stslib.evaluation import temperature
 from stslib.support.errors import ParameterError, StsError
 
 HOLDOUT = {"Pvalb": 213, "Sst": 386, "Vip/Lamp5": 359, "Excitatory": 160}  # the paper's test split
@@ -30,7 +31,7 @@ def proba_of(predictions: np.ndarray, confidence: float = 0.7) -> np.ndarray:
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_scores_equal_scikit_learn(seed: int) -> None:
+def test_scores_equal_scikit_learn(seed: int):
     labels, said = made_up(seed, share_right=0.3 + 0.2 * seed)
     ours = {
         r["metric"]: r["value"]
@@ -45,7 +46,7 @@ def test_scores_equal_scikit_learn(seed: int) -> None:
     assert (evaluation.confusion(labels, said) == sk.confusion_matrix(y, p, labels=list(CLASSES))).all()
 
 
-def test_a_class_that_the_labels_lack_counts_as_scikit_learn_counts_it() -> None:
+def test_a_class_that_the_labels_lack_counts_as_scikit_learn_counts_it():
     labels = np.array(["Sst", "Sst", "Pvalb", "Pvalb"], dtype=object)
     said = np.array(["Sst", "Excitatory", "Pvalb", "Pvalb"], dtype=object)
     assert evaluation.score("balanced_accuracy", labels, said) == pytest.approx(0.75)
@@ -57,7 +58,7 @@ def test_a_class_that_the_labels_lack_counts_as_scikit_learn_counts_it() -> None
     assert "f1:Excitatory" not in metrics  # no true Excitatory cell: no F1 to report
 
 
-def test_plain_bootstrap_of_the_accuracy_has_the_binomial_spread() -> None:
+def test_plain_bootstrap_of_the_accuracy_has_the_binomial_spread():
     labels, said = made_up(1)
     p, n = float(np.mean(labels == said)), len(labels)
     values = evaluation.bootstrap(labels, said, 20000, stratified=False)["accuracy"]
@@ -69,7 +70,7 @@ def test_plain_bootstrap_of_the_accuracy_has_the_binomial_spread() -> None:
 
 
 @pytest.mark.parametrize("stratified", [True, False])
-def test_multinomial_draws_are_the_bootstrap_of_the_cells(stratified: bool) -> None:
+def test_multinomial_draws_are_the_bootstrap_of_the_cells(stratified: bool):
     """The same intervals as resampling the cells themselves, one by one, and scoring by scikit-learn."""
     labels, said = made_up(2, counts={"Pvalb": 20, "Sst": 40, "Vip/Lamp5": 30, "Excitatory": 10})
     rng = np.random.default_rng(0)
@@ -85,7 +86,7 @@ def test_multinomial_draws_are_the_bootstrap_of_the_cells(stratified: bool) -> N
     assert evaluation.interval(ours) == pytest.approx(evaluation.interval(np.array(plain)), abs=0.012)
 
 
-def test_95_percent_intervals_cover_the_truth_about_95_percent_of_the_time() -> None:
+def test_95_percent_intervals_cover_the_truth_about_95_percent_of_the_time():
     """The true accuracy of the made-up classifier is known: 0.8 + 0.2 / 4."""
     covered = 0
     for seed in range(400):
@@ -95,14 +96,14 @@ def test_95_percent_intervals_cover_the_truth_about_95_percent_of_the_time() -> 
     assert 0.91 <= covered / 400 <= 0.985
 
 
-def test_2000_resamples_of_the_papers_holdout_are_repeatable() -> None:
+def test_2000_resamples_of_the_papers_holdout_are_repeatable():
     labels, said = made_up(3)
     first = evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 2000, seed=5)
     assert first == evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 2000, seed=5)
     assert all(r["low"] <= r["value"] <= r["high"] and r["n"] == 1118 for r in first)
 
 
-def test_mcnemar_by_hand_and_by_scipy() -> None:
+def test_mcnemar_by_hand_and_by_scipy():
     # 10 cells that only the first has right, 2 that only the second has: exact p = 2 P(X <= 2), X ~ B(12, 1/2)
     labels = np.array(["Sst"] * 30, dtype=object)
     a = np.array(["Sst"] * 28 + ["Pvalb"] * 2, dtype=object)
@@ -116,7 +117,7 @@ def test_mcnemar_by_hand_and_by_scipy() -> None:
     assert same.p == 1
 
 
-def test_mcnemar_rejects_equal_pairs_in_5_percent_at_most_and_sees_a_real_difference() -> None:
+def test_mcnemar_rejects_equal_pairs_in_5_percent_at_most_and_sees_a_real_difference():
     equal = [evaluation.compare(*_pair(seed, 0.85, 0.85), n_bootstrap=2).p for seed in range(400)]
     assert np.mean(np.array(equal) < 0.05) <= 0.06
     unequal = [evaluation.compare(*_pair(seed, 0.95, 0.75), n_bootstrap=2).p for seed in range(50)]
@@ -130,7 +131,7 @@ def _pair(seed: int, *shares_right: float) -> tuple[np.ndarray, np.ndarray, np.n
     return labels, *(np.where(rng.random(200) < share, labels, other) for share in shares_right)
 
 
-def test_paired_difference_is_sharper_than_two_single_intervals_and_zero_for_equal_models() -> None:
+def test_paired_difference_is_sharper_than_two_single_intervals_and_zero_for_equal_models():
     labels, a = made_up(5, 0.9)
     b = a.copy()
     flip = np.random.default_rng(0).choice(len(b), 30, replace=False)
@@ -147,7 +148,7 @@ def test_paired_difference_is_sharper_than_two_single_intervals_and_zero_for_equ
     assert (none.value, none.low, none.high) == (0, 0, 0)
 
 
-def test_calibration_error_by_hand() -> None:
+def test_calibration_error_by_hand():
     labels = np.array(["Sst"] * 10, dtype=object)
     proba = np.zeros((10, 4))
     proba[:, 1], proba[:, 0] = 0.9, 0.1  # says Sst with 0.9, and is right in all of 10
@@ -158,7 +159,7 @@ def test_calibration_error_by_hand() -> None:
     assert evaluation.calibration(labels, proba)[1] == pytest.approx(0.4)
 
 
-def test_calibrated_probabilities_have_a_small_error() -> None:
+def test_calibrated_probabilities_have_a_small_error():
     rng = np.random.default_rng(0)
     proba = rng.dirichlet([0.5] * 4, 20000)
     drawn = (proba.cumsum(axis=1) < rng.random((20000, 1))).sum(axis=1)
@@ -168,7 +169,7 @@ def test_calibrated_probabilities_have_a_small_error() -> None:
     assert error < 2 * noise < 0.02
 
 
-def test_paper_results_are_those_of_section_iv() -> None:
+def test_paper_results_are_those_of_section_iv():
     f1 = evaluation.PAPER_RESULTS.query("metric == 'weighted_f1'").set_index("model")["value"]
     assert f1.to_dict() == {
         "mobilenet_v2": 0.8972, "inception_v3": 0.9003, "densenet121": 0.8927, "resnet18": 0.8981, "lightgbm": 0.89,
@@ -179,7 +180,7 @@ def test_paper_results_are_those_of_section_iv() -> None:
     assert evaluation.paper_value("lightgbm", "cv", "accuracy") is None
 
 
-def test_only_the_papers_own_cells_are_compared_with_the_paper() -> None:
+def test_only_the_papers_own_cells_are_compared_with_the_paper():
     def record(data: str) -> dict:
         keys = {"model": "lightgbm", "split": "holdout", "metric": "weighted_f1"}
         return keys | {"data": data, "value": 0.9, "low": 0.88, "high": 0.92, "n": 1118}
@@ -191,7 +192,7 @@ def test_only_the_papers_own_cells_are_compared_with_the_paper() -> None:
     assert np.isnan(table.loc[1, "difference"])
 
 
-def test_scores_of_a_cross_validation_are_mean_and_sd_of_each_folds_scores() -> None:
+def test_scores_of_a_cross_validation_are_mean_and_sd_of_each_folds_scores():
     labels, said = made_up(4)
     folds = [(np.arange(0), np.arange(k, len(labels), 3)) for k in range(3)]
     records = evaluation.cv_scores(labels, proba_of(said), folds, "lightgbm", "published")
@@ -205,7 +206,7 @@ def test_scores_of_a_cross_validation_are_mean_and_sd_of_each_folds_scores() -> 
     assert {r["metric"] for r in records} == set(evaluation.METRICS)
 
 
-def test_the_sentence_compares_real_cells_and_refuses_to_compare_others() -> None:
+def test_the_sentence_compares_real_cells_and_refuses_to_compare_others():
     labels, said = made_up(3)
     real = evaluation.paper_sentence(evaluation.scores(labels, proba_of(said), "lightgbm", "published", "holdout", 200))
     assert "1,118 real test cells" in real
@@ -218,7 +219,7 @@ def test_the_sentence_compares_real_cells_and_refuses_to_compare_others() -> Non
         evaluation.paper_sentence([], "resnet18")
 
 
-def test_shares_of_the_confusion_matrix_have_binomial_intervals() -> None:
+def test_shares_of_the_confusion_matrix_have_binomial_intervals():
     labels, said = made_up(1)
     share, low, high = evaluation.confusion_shares(labels, said, 20000)
     theirs = sk.confusion_matrix(labels.astype(str), said.astype(str), labels=list(CLASSES), normalize="true")
@@ -238,7 +239,7 @@ def predictions(model: str = "lightgbm", share_right: float = 0.85) -> evaluatio
     return evaluation.Predictions(model, "published", cells, proba[train], proba[~train], folds)
 
 
-def test_predictions_give_records_a_table_and_the_comparison_with_the_paper() -> None:
+def test_predictions_give_records_a_table_and_the_comparison_with_the_paper():
     found = predictions()
     train, labels = found.train, found.cells["label"].to_numpy()
     expected = evaluation.cv_scores(labels[train], found.inside, found.folds, "lightgbm", "published")
@@ -255,7 +256,7 @@ def test_predictions_give_records_a_table_and_the_comparison_with_the_paper() ->
     assert found.calibration()[1] == evaluation.calibration(found.test_labels, found.outside)[1]
 
 
-def test_two_models_side_by_side_are_the_single_scores_and_their_paired_differences() -> None:
+def test_two_models_side_by_side_are_the_single_scores_and_their_paired_differences():
     one, other = predictions(), predictions(share_right=0.7)
     table = one.compare(other, 300).set_index("metric")
     assert list(table.index) == list(evaluation.METRICS)
@@ -266,7 +267,7 @@ def test_two_models_side_by_side_are_the_single_scores_and_their_paired_differen
     assert (one.compare(one, 300)[["difference", "low", "high"]] == 0).all(axis=None)
 
 
-def test_conclusions_name_the_scores_and_the_hardest_class() -> None:
+def test_conclusions_name_the_scores_and_the_hardest_class():
     records = predictions().records(50)
     f1 = {r["metric"][3:]: r["value"] for r in records if r["split"] == "holdout" and r["metric"].startswith("f1:")}
     text = evaluation.baseline_conclusions(records, "relative", 0.123)
@@ -289,13 +290,13 @@ def test_conclusions_name_the_scores_and_the_hardest_class() -> None:
         ([], np.zeros((0, 4)), "at least one"),
     ],
 )
-def test_bad_input_is_one_line(labels: list[str], proba: object, words: str) -> None:
+def test_bad_input_is_one_line(labels: list[str], proba: object, words: str):
     with pytest.raises(StsError, match=words) as caught:
         evaluation.scores(labels, np.asarray(proba, dtype=float), "m", "simulated", "holdout", 10)
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_metric_and_unequal_lengths_are_refused() -> None:
+def test_unknown_metric_and_unequal_lengths_are_refused():
     with pytest.raises(ParameterError, match="use one of: balanced_accuracy"):
         evaluation.score("auc", ["Sst"], ["Sst"])
     with pytest.raises(StsError, match="2 predictions for 1 cells"):
@@ -304,10 +305,48 @@ def test_unknown_metric_and_unequal_lengths_are_refused() -> None:
         evaluation.bootstrap(["Sst"], ["Sst"], 0)
 
 
+# --- temperature ---------------------------------------------------------------------------------------------------------
+
+
+def too_sure(n: int, by: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Labels drawn from true probabilities, and the probabilities of a model that is `by` times too sure of them."""
+    rng = np.random.default_rng(seed)
+    scores = rng.normal(0, 1.2, (n, 4))
+    true = np.exp(scores) / np.exp(scores).sum(1, keepdims=True)
+    labels = np.array(CLASSES)[[rng.choice(4, p=p) for p in true]]
+    return labels, temperature.calibrated(true, 1 / by)
+
+
+@pytest.mark.parametrize("by", [0.5, 1.0, 3.0])
+def test_the_temperature_of_a_model_that_is_too_sure_is_found(by):
+    labels, proba = too_sure(4000, by)
+    assert temperature.fit(labels, proba) == pytest.approx(by, rel=0.08)
+
+
+def test_it_corrects_the_calibration_and_changes_no_decision():
+    labels, proba = too_sure(1500, 3.0)
+    parts = np.array_split(np.arange(1500), 3)
+    folds = [(np.setdiff1d(np.arange(1500), held), held) for held in parts]
+    card = temperature.summary(labels, proba, folds)
+    assert card["ece_before"] > 0.15 > 0.05 > card["ece_after"]
+    assert card["log_loss_after"] < card["log_loss_before"]
+    after = temperature.calibrated(proba, card["temperature"])
+    assert np.allclose(after.sum(1), 1) and np.array_equal(after.argmax(1), proba.argmax(1))
+
+
+def test_certainties_and_senseless_temperatures():
+    sure = np.eye(4)
+    assert np.isfinite(temperature.calibrated(sure, 2.0)).all()
+    assert temperature.fit(np.array(CLASSES), sure) <= 1  # always right: no reason to doubt
+    for wrong in (0.0, -1.0, float("nan")):
+        with pytest.raises(StsError, match="must be a number above 0"):
+            temperature.calibrated(sure, wrong)
+
+
 # --- pictures -----------------------------------------------------------------------------------------------------------
 
 
-def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_data() -> None:
+def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_data():
     records = [r for model in ("lightgbm", "resnet18") for r in predictions(model).records(50)]
     figure = figures.balanced_accuracy_bars(records, "simulated")
     (ax,) = figure.axes
@@ -321,7 +360,7 @@ def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_d
         figures.balanced_accuracy_bars([], "simulated")
 
 
-def test_confusion_picture_shows_counts_row_shares_and_f1() -> None:
+def test_confusion_picture_shows_counts_row_shares_and_f1():
     labels, said = made_up(1)
     figure = figures.confusion_matrix(labels, said, "published", "holdout")
     counts = evaluation.confusion(labels, said)

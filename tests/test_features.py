@@ -15,6 +15,7 @@ import pandas as pd
 import pytest
 
 from stslib import features
+from stslib.features.relative import relative
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
 
@@ -36,7 +37,7 @@ def shared_table(n: int = 6) -> pd.DataFrame:
 # --- sets ---------------------------------------------------------------------------------------------------------------
 
 
-def test_published_is_the_15_columns_that_the_authors_code_ends_up_with() -> None:
+def test_published_is_the_15_columns_that_the_authors_code_ends_up_with():
     assert set(features.FEATURE_SETS["published"]) == PAPERS_15
     assert len(features.FEATURE_SETS["published"]) == 15
     assert set(features.FEATURE_SETS["intended"]) == PAPERS_15 | {"avg_isi"}
@@ -44,7 +45,7 @@ def test_published_is_the_15_columns_that_the_authors_code_ends_up_with() -> Non
 
 
 @pytest.mark.mirror
-def test_the_15_follow_from_the_two_tables_by_the_authors_steps(mirror: Path) -> None:
+def test_the_15_follow_from_the_two_tables_by_the_authors_steps(mirror: Path):
     """Their steps (protocol, Baseline), done on the real headers: rename, keep by word, keep what both have."""
     kept = []
     for file in ("PatchClamp_EP_features.csv", "PatchSeq_EP_features.csv"):
@@ -55,7 +56,7 @@ def test_the_15_follow_from_the_two_tables_by_the_authors_steps(mirror: Path) ->
     assert kept[0] & kept[1] == PAPERS_15
 
 
-def test_column_order_does_not_depend_on_pythons_hash_seed() -> None:
+def test_column_order_does_not_depend_on_pythons_hash_seed():
     code = "from stslib.features import FEATURE_SETS; print(FEATURE_SETS)"
     seen = {
         subprocess.run(
@@ -66,7 +67,7 @@ def test_column_order_does_not_depend_on_pythons_hash_seed() -> None:
     assert len(seen) == 1
 
 
-def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later() -> None:
+def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later():
     table = shared_table()
     later = table.copy()
     times = [c for c in features.SHARED if "_t_" in c]
@@ -78,7 +79,7 @@ def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later() -> None:
     assert not features.FeatureTable(table).select().equals(features.FeatureTable(later).select())
 
 
-def test_aligned_times_are_from_the_onset_and_from_the_threshold() -> None:
+def test_aligned_times_are_from_the_onset_and_from_the_threshold():
     table = shared_table().assign(threshold_t_long_square=1.1, trough_t_long_square=1.103, onset_s=1.02)
     got = features.FeatureTable(table).select("stimulus_aligned")
     assert got["threshold_t_from_onset_long_square"].to_numpy() == pytest.approx(0.08)
@@ -86,7 +87,7 @@ def test_aligned_times_are_from_the_onset_and_from_the_threshold() -> None:
     assert not [c for c in got.columns if c.endswith("_t_long_square")]
 
 
-def test_every_column_is_described_with_a_unit() -> None:
+def test_every_column_is_described_with_a_unit():
     for columns in features.FEATURE_SETS.values():
         table = features.describe(pd.DataFrame(columns=columns, dtype=float))
         assert tuple(table["feature"]) == columns
@@ -106,19 +107,67 @@ def test_every_column_is_described_with_a_unit() -> None:
         (lambda t: t.assign(latency=True), "column latency holds type bool"),
     ],
 )
-def test_a_faulty_feature_table_is_one_line(change: object, words: str) -> None:
+def test_a_faulty_feature_table_is_one_line(change: object, words: str):
     with pytest.raises(StsError, match=words) as caught:
         features.FeatureTable(change(shared_table())).select("published")  # type: ignore[operator]
     assert "\n" not in str(caught.value)
 
 
-def test_unknown_set_missing_onset_and_allowed_empty_columns() -> None:
+def test_unknown_set_missing_onset_and_allowed_empty_columns():
     with pytest.raises(ParameterError, match="use one of: published, intended, stimulus_aligned, all"):
         features.FeatureTable(shared_table()).select("best")
     with pytest.raises(StsError, match="columns: onset_s"):
         features.FeatureTable(shared_table().drop(columns="onset_s")).select("stimulus_aligned")
     table = features.FeatureTable(shared_table().assign(slow_trough_v_long_square=np.nan), allow_empty=True)
     assert table.select("published")["slow_trough_v_long_square"].isna().all()
+
+
+# --- relative features --------------------------------------------------------------------------------------------------
+
+
+def one_cell() -> pd.DataFrame:
+    values = {
+        "threshold_v_long_square": -40.0, "peak_v_long_square": 20.0, "fast_trough_v_long_square": -55.0,
+        "trough_v_long_square": -58.0, "slow_trough_v_long_square": -58.0, "threshold_t_long_square": 1.12,
+        "peak_t_long_square": 1.1205, "fast_trough_t_long_square": 1.1225, "trough_t_long_square": 1.14,
+        "threshold_i_long_square": 100.0, "threshold_i_short_square": 500.0, "vrest": -70.0, "ri": 200.0, "tau": 20.0,
+        "avg_isi": 50.0, "latency": 0.04, "f_i_curve_slope": 0.2, "sag": 0.1, "vm_for_sag": -90.0, "onset_s": 1.02,
+    }  # fmt: skip
+    return shared_table().iloc[:1].assign(**values).set_index("cell_id")
+
+
+def test_relative_features_by_hand():
+    got = relative(one_cell()).iloc[0]
+    expected = {
+        "amplitude_long_square": 60, "fast_trough_from_threshold_v_long_square": -15, "fast_trough_share_long_square": -0.25,
+        "trough_t_from_peak_long_square": 0.0195, "trough_from_fast_trough_v_long_square": -3,
+        "threshold_from_rest_v_long_square": 30, "rise_rate_long_square": 120, "fall_rate_long_square": 37.5,
+        "current_share_long_square": 20 / 30, "current_short_over_long": 5, "capacitance": 0.1, "rate": 20,
+        "avg_isi_over_tau": 2.5, "latency_over_tau": 2, "latency_over_isi": 0.8, "first_spike_over_tau": 5,
+        "trough_over_tau": 1, "slope_times_rheobase": 20, "slope_over_ri": 0.001, "slope_times_isi": 10,
+        "sag_drop": -20, "sag_v": -2,
+    }  # fmt: skip
+    assert got[list(expected)].to_dict() == pytest.approx(expected)
+
+
+def test_what_a_rig_adds_to_every_voltage_and_every_time_cancels():
+    """All relative features but the shares that hold a current: an amplifier's offset and a later step change nothing."""
+    table = shared_table().set_index("cell_id")
+    other = table.copy()
+    other[[c for c in table if "_v_" in c or c in ("vrest", "vm_for_sag")]] += 9.0
+    other[[*[c for c in table if "_t_" in c], "onset_s"]] += 0.52
+    pd.testing.assert_frame_equal(relative(table), relative(other))
+
+
+def test_the_relative_set_holds_every_aligned_feature_and_implausible_voltages_are_left_out():
+    names = features.FEATURE_SETS["relative"]
+    assert len(set(names)) == len(names)
+    assert set(features.FEATURE_SETS["all"]) < set(names)
+    got = features.FeatureTable(shared_table().assign(peak_v_ramp=4e10), allow_empty=True).select("relative")
+    assert got["amplitude_ramp"].isna().all()
+    assert got["amplitude_long_square"].notna().all()
+    with pytest.raises(StsError, match="columns: sag"):
+        features.FeatureTable(shared_table().drop(columns="sag")).select("relative")
 
 
 # --- measurement --------------------------------------------------------------------------------------------------------
@@ -168,7 +217,7 @@ def measured() -> pd.Series:
     return features.extract([recording()]).iloc[0]
 
 
-def test_first_spike_of_the_rheobase_sweep(measured: pd.Series) -> None:
+def test_first_spike_of_the_rheobase_sweep(measured: pd.Series):
     assert measured["threshold_i_long_square"] == 120
     assert measured["threshold_t_long_square"] == pytest.approx(ONSET_S + 0.2, abs=4e-4)
     assert measured["peak_t_long_square"] == pytest.approx(ONSET_S + 0.20085, abs=1e-4)
@@ -180,7 +229,7 @@ def test_first_spike_of_the_rheobase_sweep(measured: pd.Series) -> None:
     assert measured["onset_s"] == ONSET_S
 
 
-def test_train_of_the_sweep_39_to_61_pa_above_rheobase(measured: pd.Series) -> None:
+def test_train_of_the_sweep_39_to_61_pa_above_rheobase(measured: pd.Series):
     intervals_s = np.array([0.04, 0.05, 0.0625, 0.078125, 0.09765625])
     assert measured["latency"] == pytest.approx(0.03, abs=4e-4)
     assert measured["avg_isi"] == pytest.approx(1e3 * intervals_s.mean(), rel=1e-3)
@@ -189,7 +238,7 @@ def test_train_of_the_sweep_39_to_61_pa_above_rheobase(measured: pd.Series) -> N
     assert measured["f_i_curve_slope"] == pytest.approx(np.polyfit(current, rates, 1)[0])
 
 
-def test_passive_properties_are_those_of_the_membrane(measured: pd.Series) -> None:
+def test_passive_properties_are_those_of_the_membrane(measured: pd.Series):
     assert measured["ri"] == pytest.approx(RESISTANCE_MOHM, rel=0.01)
     assert measured["tau"] == pytest.approx(1e3 * TAU_S, rel=0.02)
     assert measured["vrest"] == pytest.approx(REST_MV, abs=0.05)
@@ -197,13 +246,13 @@ def test_passive_properties_are_those_of_the_membrane(measured: pd.Series) -> No
     assert measured["vm_for_sag"] == pytest.approx(REST_MV - 0.15 * 90, abs=0.1)
 
 
-def test_spikes_are_counted_where_the_source_does_not_know_them(measured: pd.Series) -> None:
+def test_spikes_are_counted_where_the_source_does_not_know_them(measured: pd.Series):
     unknown = features.extract([recording(known=False)]).iloc[0]
     columns = list(features.MEASURED)
     assert unknown[columns].tolist() == pytest.approx(measured[columns].tolist(), nan_ok=True)
 
 
-def test_what_a_recording_does_not_allow_is_empty() -> None:
+def test_what_a_recording_does_not_allow_is_empty():
     two = Recording("two", "Clamp", "simulated", (sweep(1, 120, [0.2]), sweep(2, 125, [0.1, 0.3])))
     silent = Recording("silent", "Clamp", "simulated", (sweep(1, 120, []),))
     table = features.extract(iter([two, silent])).set_index("cell_id")
@@ -213,7 +262,7 @@ def test_what_a_recording_does_not_allow_is_empty() -> None:
     assert table.loc["silent", list(features.MEASURED)].isna().all()
 
 
-def test_two_processes_measure_what_one_does(measured: pd.Series) -> None:
+def test_two_processes_measure_what_one_does(measured: pd.Series):
     from stslib.io import open_source
 
     source = open_source("simulated", n_cells=24, seed=1)
@@ -224,7 +273,7 @@ def test_two_processes_measure_what_one_does(measured: pd.Series) -> None:
     assert list(one["cell_id"]) == ids
 
 
-def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured() -> None:
+def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured():
     from stslib import io
 
     simulated = io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1})
@@ -245,7 +294,7 @@ def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured() -> 
         features.of_cells(cells, "all")
 
 
-def test_without_allensdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_allensdk_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setitem(sys.modules, "allensdk.ephys", None)
     with pytest.raises(StsError, match=r'pip install "stslib\[allen\]"'):
         features.extract([recording()])
