@@ -125,7 +125,6 @@ def saliency_panel(ax: Axes, saliency: np.ndarray, axes: ImageAxes, spacing: str
     ax.set(xlim=(times_s[0], times_s[-1]), ylim=(hz[0], hz[-1]))
     for at_s in (0.0, 1.0):
         ax.axvline(at_s, color="white", lw=0.8, ls=":")
-    ax.set_xlim(times_s[0], times_s[-1])
     return mesh
 
 

@@ -95,14 +95,8 @@ class CrossValidated:
 
     def comparison(self, n_bootstrap: int = 2000) -> dict[str, Any]:
         """The best network against the classical model, balanced accuracy: difference and its 95 % interval."""
-        found = evaluation.compare(
-            self.labels,
-            self.predicted(self.best),
-            self.predicted(self.classical),
-            "balanced_accuracy",
-            n_bootstrap,
-            self.seed,
-        )
+        network, classical = self.predicted(self.best), self.predicted(self.classical)
+        found = evaluation.compare(self.labels, network, classical, n_bootstrap=n_bootstrap, seed=self.seed)
         names = {"network": self.best, "classical": self.classical}
         return {**names, "difference": found.value, "low": found.low, "high": found.high}
 
