@@ -58,10 +58,9 @@ def _allensdk() -> tuple[Any, Any]:
 
 def extract_one(recording: Recording, passive: bool = True) -> dict[str, Any]:
     """Features of one recording (see `extract`), with its `cell_id`, `dataset` and `onset_s`."""
+    onset_s = recording.sweeps[0].onset_s if recording.sweeps else np.nan
     row: dict[str, Any] = dict.fromkeys(MEASURED, np.nan)
-    row |= {"cell_id": recording.cell_id, "dataset": recording.dataset, "onset_s": np.nan}
-    if recording.sweeps:
-        row["onset_s"] = recording.sweeps[0].onset_s
+    row |= {"cell_id": recording.cell_id, "dataset": recording.dataset, "onset_s": onset_s}
     with warnings.catch_warnings():
         # AllenSDK warns on every missing trough, on its own use of numpy, and fits time constants beyond their range.
         warnings.simplefilter("ignore")

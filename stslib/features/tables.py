@@ -132,7 +132,7 @@ class FeatureTable:
         Needed columns that are not there, doubled ids, values that are not numbers or infinite, and columns without any
         value are refused by name.
         """
-        one_of("features", feature_set, FEATURE_SETS)
+        one_of("feature_set", feature_set, FEATURE_SETS)
         aligned = feature_set in _ALIGNED_FROM
         needed = _ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set])
         self._check((*needed, "onset_s") if aligned else needed)
@@ -221,7 +221,7 @@ def of_cells(
     >>> features.of_cells(cells).select("published").loc["8", "latency"].item()
     2.0
     """
-    one_of("features", feature_set, FEATURE_SETS)
+    one_of("feature_set", feature_set, FEATURE_SETS)
     ids = cells.cells["cell_id"].tolist() if cell_ids is None else list(cell_ids)
     own = cells.features()
     if own is not None:
@@ -232,6 +232,6 @@ def of_cells(
         return FeatureTable(table.loc[ids].reset_index(), allow_empty=cells.name != "published")
     if feature_set in ("all", "relative"):
         raise ParameterError(
-            f"features is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
+            f"feature_set is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
         )
     return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids), passive=False), allow_empty=True)
