@@ -30,7 +30,7 @@ def parameters_of(profile: str) -> dict[str, Any]:
 
 def prepared(p: dict[str, Any], n_jobs: int = 1, path: str = "", every: int = 1, **settings: Any) -> Signals:
     """The cells of a profile's file, or every n-th of it, or of another file, prepared with its parameters."""
-    opened = io.open_cells({"source": "store", "store_path": path or p["store_path"]})
+    opened = io.open_cells({"source": "store", "path": path or p["store_path"]})
     cells = opened.cells.iloc[::every].reset_index(drop=True)
     recordings = opened.recordings(cells["cell_id"])
     return models.prepare_signals(cells, recordings, p["signal"], p["settings"] | settings, p["cv_split"], n_jobs)
@@ -77,7 +77,7 @@ def test_new_cells_are_treated_as_the_training_cells_were(mirror, tmp_path, prof
     scored = models.cross_validate_signals(cells, {"compact": recipe}, tmp_path / "folds", 2, 1)
     models.fit_signals(scored, {"run": "test"}, tmp_path / "models", tmp_path / "fits")
     model = models.load(tmp_path / "models" / "compact")
-    (network, transform), new = model.members[0], io.open_cells({"source": "store", "store_path": str(unseen)})
+    (network, transform), new = model.members[0], io.open_cells({"source": "store", "path": str(unseen)})
     done = prediction.predict(new.recordings(), model)
     expected = temperature.calibrated(training.predict_proba(network, transform, cells.images), model.temperature)
     table = done.table

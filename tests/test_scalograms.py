@@ -532,7 +532,7 @@ def test_the_conclusion_follows_the_numbers(above_20, part):
 def test_real_and_hybrid_sweeps_go_through(mirror):
     """All six real sweeps and some hybrid cells, at model resolution, agree with the resized full scalogram."""
     real = open_source("real_sweeps", path=str(mirror / "sweeps"))
-    hybrid = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
+    hybrid = open_source("store", path=str(mirror / "hybrid" / "hybrid.h5"))
     recordings = [*real.recordings(), *hybrid.recordings(hybrid.cells().cell_id[:6])]
     x = np.stack([prepare(recording.sweeps[-1]) for recording in recordings])
     assert x.shape == (12, 4800)

@@ -382,7 +382,7 @@ def test_extracted_sweeps_in_numbers():
 @pytest.mark.mirror
 def test_hybrid_counts_and_pairs(mirror):
     """The spike criterion finds the counts that the file states, and every cell has its +40 pA partner."""
-    source = open_source("store", store_path=str(mirror / "hybrid" / "hybrid.h5"))
+    source = open_source("store", path=str(mirror / "hybrid" / "hybrid.h5"))
     recordings = list(source.recordings(source.cells().cell_id[::13]))
     stated, recounted = [], []
     for recording in recordings:

@@ -49,7 +49,7 @@ class Hdf5Cells(Source):
 
     Parameters
     ----------
-    store_path : str
+    path : str
         The file. `mirror:NAME` is the file NAME of the data mirror that `STS_DATA_MIRROR` names.
 
     Attributes
@@ -70,12 +70,10 @@ class Hdf5Cells(Source):
         """`action_potentials`, or what the voltages of its sweeps are."""
         return self.layout if self.layout == "action_potentials" else self.kind
 
-    def __init__(self, store_path: str) -> None:
-        self.path = mirror_path(str(store_path))
-        if not str(store_path) or not self.path.is_file():
-            raise MissingInput(
-                f"there is no file {str(store_path)!r}; give store_path the path of an HDF5 file of cells"
-            )
+    def __init__(self, path: str) -> None:
+        self.path = mirror_path(str(path))
+        if not str(path) or not self.path.is_file():
+            raise MissingInput(f"there is no file {str(path)!r}; give the path of an HDF5 file of cells")
         try:
             with h5py.File(self.path, "r") as file:
                 self._read(file)

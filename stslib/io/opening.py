@@ -9,7 +9,6 @@ import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
@@ -20,19 +19,20 @@ from stslib.io.precomputed import MADE_WITH, Precomputed
 from stslib.io.source import Source, open_source
 from stslib.recordings import Recording
 from stslib.support.errors import MissingInput, ParameterError
+from stslib.support.files import mirror_path
 
 #: Options of each source that are parameters of notebook 01.
 OPTIONS: dict[str, tuple[str, ...]] = {
     "simulated": ("n_cells", "seed"),
     "published": (),
-    "store": ("store_path",),
+    "store": ("path",),
     "fetched": ("path", "split"),
     "files": ("path", "labels"),
     "precomputed": ("path", "labels"),
     "real_sweeps": (),
 }
 #: Options that name files or folders.
-PATHS = ("path", "labels", "store_path")
+PATHS = ("path", "labels")
 #: Simulated cells that stand in, by name, where a picture of a sweep is wanted and the source has none.
 N_EXAMPLES = 120
 
@@ -217,12 +217,12 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
     True
     """
     name = parameters["source"]
-    parameters = {"store_path": parameters.get("path", ""), **parameters}
     options = {option: parameters[option] for option in OPTIONS.get(name, ()) if option in parameters}
     source = open_source(name, **options)
-    texts = [str(options[option]) for option in PATHS if option in options]
-    paths = [Path(p).expanduser() for text in texts for p in text.split(os.pathsep) if p]
-    return Cells(source, source.cells(), inputs=[p / "cells.csv" if name == "fetched" else p for p in paths])
+    named = [str(options[option]) for option in PATHS if options.get(option)]
+    if name == "fetched":
+        named = [f"{folder}/cells.csv" for folder in named[0].split(os.pathsep) if folder]
+    return Cells(source, source.cells(), inputs=[mirror_path(text).expanduser() for text in named])
 
 
 def reopen(data: Finished) -> Cells:
@@ -247,8 +247,7 @@ def reopen(data: Finished) -> Cells:
     --------
     A stand-in for the finished notebook:
 
-    >>> from types import SimpleNamespace
-    >>> from stslib import cohort, io, sweeps
+    >>>     >>> from stslib import cohort, io, sweeps
     >>> parameters = {"source": "simulated", "n_cells": 4, "seed": 1}
     >>> opened = io.open_cells(parameters)
     >>> found = sweeps.survey(opened.recordings())
@@ -284,7 +283,7 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
     True
     """
     found = {}
-    for name, options in (("real_sweeps", {}), ("store", {"store_path": "mirror:hybrid/hybrid.h5"})):
+    for name, options in (("real_sweeps", {}), ("store", {"path": "mirror:hybrid/hybrid.h5"})):
         if name == "store" and not n_hybrid:
             continue
         try:
@@ -295,17 +294,3 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
         chosen = ids.iloc[np.unique(np.linspace(0, len(ids) - 1, n_hybrid).astype(int))] if name == "store" else ids
         found[source.kind] = list(source.recordings(chosen))
     return found
-
-
-# --- called by notebooks that are yet to change --------------------------------------------------------------------
-
-
-def ready_scalograms(data: Finished, asked: Mapping[str, Any]) -> Any:
-    """The ready-made scalograms of a finished notebook 1, or None where they are to be made from sweeps."""
-    cells = reopen(data)
-    if not cells.ready_made:
-        return None
-    for name, value in MADE_WITH.items():
-        if asked[name] != value:
-            raise ParameterError(f"{name} is {asked[name]!r}; the precomputed scalograms were made with {value!r}")
-    return SimpleNamespace(source=cells.source, cell_ids=cells.cells["cell_id"].tolist(), data=cells.data)

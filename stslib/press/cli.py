@@ -170,8 +170,7 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
 
     trained = modelcard.load(model)  # before anything is read: a wrong model is the first thing to hear of
     store = path.suffix.lower() in (".h5", ".hdf5")
-    option = {"store_path": str(path)} if store else {"path": str(path)}
-    source = sources.open_source("store" if store else "files", **option)
+    source = sources.open_source("store" if store else "files", path=str(path))
     cells = source.cells()
     reason = cells["reason"] if "reason" in cells else cells["cell_id"].map(lambda _: "")
     usable = cells.loc[reason == "", "cell_id"]

@@ -13,7 +13,7 @@ from stslib.sweeps import NoPair, SweepSettings, choose_pair, extract
 
 
 def opened(path):
-    return open_source("store", store_path=str(path))
+    return open_source("store", path=str(path))
 
 
 def write_sweeps(path, cells=("1", "2"), **file_attributes):
@@ -196,7 +196,7 @@ def test_files_that_are_something_else(tmp_path, make, part):
 
 def test_a_missing_file_and_one_that_goes_away_are_one_line(tmp_path):
     for name in ("", tmp_path / "none.h5", tmp_path):
-        with pytest.raises(MissingInput, match="store_path"):
+        with pytest.raises(MissingInput, match="give the path"):
             opened(name)
     path = write_sweeps(tmp_path / "cells.h5")
     sweep = opened(path).recording("1").sweeps[0]
