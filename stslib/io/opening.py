@@ -247,7 +247,8 @@ def reopen(data: Finished) -> Cells:
     --------
     A stand-in for the finished notebook:
 
-    >>>     >>> from stslib import cohort, io, sweeps
+    >>> from types import SimpleNamespace
+    >>> from stslib import cohort, io, sweeps
     >>> parameters = {"source": "simulated", "n_cells": 4, "seed": 1}
     >>> opened = io.open_cells(parameters)
     >>> found = sweeps.survey(opened.recordings())
