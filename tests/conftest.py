@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import matplotlib
 import pytest
+from filelock import FileLock
 
 matplotlib.use("Agg")
 
@@ -81,33 +85,48 @@ def write_notebook(path: Path, cells: tuple[str, ...]) -> None:
     nbformat.write(notebook, path)
 
 
-@pytest.fixture
-def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A small checkout of three notebooks (02 reads 01, 03 stands apart), as the current folder."""
-    root = tmp_path / "checkout"
+def write_checkout(root: Path) -> Path:
+    """A small checkout of three notebooks: 02 reads 01, 03 stands apart."""
     for name, cells in MINI_NOTEBOOKS.items():
         write_notebook(root / "notebooks" / f"{name}.ipynb", cells)
     (root / "pyproject.toml").write_text("")
     (root / "notebooks" / "profiles").mkdir()
     (root / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
     (root / "notebooks" / "profiles" / "small.yaml").write_text("notebooks: [01_make]\n01_make: {n_values: 2}\n")
+    return root
+
+
+@pytest.fixture
+def checkout(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A small checkout that has never been run, as the current folder."""
+    root = write_checkout(tmp_path / "checkout")
     monkeypatch.chdir(root)
     monkeypatch.delenv("STS_RESULTS", raising=False)
     return root
 
 
+def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that `make` fills once for the whole session, also where several workers of pytest-xdist share it."""
+    root = factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    with FileLock(root / f"{name}.lock"):
+        if not (root / f"{name}.made").exists():
+            shutil.rmtree(root / name, ignore_errors=True)
+            make(root / name)
+            (root / f"{name}.made").touch()
+    return root / name
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of the six notebooks, executed once for the whole session with the smoke profile."""
-    import subprocess
-    import sys
-
     from stslib.press.folders import project_root
 
-    results = tmp_path_factory.mktemp("results")
-    done = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", "run", "--profile", "smoke", "--results", str(results)],
-        cwd=project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr[-3000:]
-    return results / "smoke"
+    def run(results: Path) -> None:
+        done = subprocess.run(
+            [sys.executable, "-m", "stslib.press.cli", "run", "--profile", "smoke", "--results", str(results)],
+            cwd=project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+
+    return made_once(tmp_path_factory, "smoke-results", run) / "smoke"

@@ -1,5 +1,6 @@
 """Running notebooks: strict, resumable, and exactly what changed runs again."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -7,7 +8,6 @@ import signal
 import subprocess
 import sys
 import time
-from pathlib import Path
 
 import nbclient
 import nbformat
@@ -19,7 +19,7 @@ from stslib.press import execution, fingerprint, runner
 from stslib.press.folders import run_folder
 from stslib.press.stage import open_stage
 from stslib.support.errors import DamagedFile, ParameterError, StsError
-from tests.conftest import MINI_NOTEBOOKS, write_notebook
+from tests.conftest import made_once, write_checkout, write_notebook
 
 
 def reasons(**options):
@@ -59,22 +59,15 @@ def test_a_profile_with_a_wrong_parameter_is_refused(checkout):
         runner.plan("default", "bad")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def finished(tmp_path_factory):
     """A finished run of the small checkout, made once; tests work on copies."""
-    root = tmp_path_factory.mktemp("finished") / "checkout"
-    for name, cells in MINI_NOTEBOOKS.items():
-        write_notebook(root / "notebooks" / f"{name}.ipynb", cells)
-    (root / "pyproject.toml").write_text("")
-    (root / "notebooks" / "profiles").mkdir()
-    (root / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
-    before = Path.cwd()
-    os.chdir(root)
-    try:
-        run_all()
-    finally:
-        os.chdir(before)
-    return root
+
+    def run(root):
+        with contextlib.chdir(write_checkout(root)):
+            run_all()
+
+    return made_once(tmp_path_factory, "finished", run)
 
 
 @pytest.fixture
