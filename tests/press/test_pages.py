@@ -20,8 +20,8 @@ from stslib.cohort import CLASSES
 from stslib.press import pages
 from stslib.press.cli import main
 from stslib.press.folders import project_root
-from stslib.press.pages import claims, evidence, markup, write
-from stslib.press.stage import begin
+from stslib.press.pages import claims, evidence, markup, names, write
+from stslib.press.stage import Stage, begin
 from stslib.support.errors import DamagedFile, StsError
 
 NETWORKS = claims.NETWORKS
@@ -271,66 +271,57 @@ def test_real_tables_stand_beside_a_simulated_run_and_are_marked(book):
     assert "InceptionV3" in paper
 
 
+def real_signals(rows: list[tuple[str, str, float]]) -> Stage:
+    """Finish notebook 08 in the run `hybrid` with a summary of model, metric and value."""
+    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
+    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
+    summary = [(model, metric, v, v, v - 0.02, v + 0.02, 522) for model, metric, v in rows]
+    stage.save_table("summary", pd.DataFrame(summary, columns=columns))
+    stage.done()
+    return stage
+
+
 def test_real_signals_are_shown_from_their_own_runs(book):
     text = page("real_signals.md")
     assert text.count("Not measured here") == 2
     assert "sts run --profile action_potentials" in text
-    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
-    stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
-    values = {
-        ("compact", "weighted_f1"): 0.81,
-        ("compact", "balanced_accuracy"): 0.69,
-        ("lightgbm", "weighted_f1"): 0.84,
-    }
-    rows = [(m, metric, v, v, v - 0.02, v + 0.02, 522) for (m, metric), v in values.items()]
-    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
-    stage.save_table("summary", pd.DataFrame(rows, columns=columns))
-    stage.done()
+    real_signals([("compact", "weighted_f1", 0.81), ("lightgbm", "weighted_f1", 0.84)])
     text = page("real_signals.md")
     assert text.count("Not measured here") == 1
     assert "522 hybrid cells, 5-fold cross-validation, measured by `sts run --profile hybrid`" in text
-    assert "- Compact CNN, from random weights\n  - weighted F1\n  - 81.0" in text and "- LightGBM\n" in text
-    assert "81.0\u00a0%" in text and "79.0 to 83.0" in text
+    assert "- Compact CNN, from random weights\n  - weighted F1\n  - 81.0\u00a0%\n  - 79.0 to 83.0\u00a0%" in text
+    assert "- LightGBM\n" in text
 
 
 def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said(book):
     assert "has no network" in page("model_card.md")
-    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
-    stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
     fit = {"max_epochs": 40, "batch_size": 32, "learning_rate": 0.004}
     recipe = {"weights": "none", "dropout": 0.3, "n_seeds": 3, "fit": fit}
-    score = {"metric": "balanced_accuracy", "split": "cv", "value": 0.79, "low": 0.76, "high": 0.82}
-    card = {
-        "data": "hybrid", "test_cells": 0, "metrics": [score], "versions": {"torch": "2"},
-        "calibration": {"temperature": 1.2, "ece_before": 0.1, "ece_after": 0.05, "n": 522},
-        "preprocessing": {"sweeps": {"step_s": 1.0}, "bank": {"wavelet": "mexh"}, "image": {"close_up": {"after_s": 0.01}}},
-        "training_range": {
-            "ranges": {"spikes": [1, 9]}, "central": 0.99, "margin": 0.5, "n_test_cells": 0, "flagged_test_cells": 0
-        },
-    }  # fmt: skip
     made = {"recipe": recipe, "seed": 7, "cells_sha256": "ab" * 32}
+    card = {
+        "data": "hybrid", "test_cells": 0, "versions": {"torch": "2"},
+        "metrics": [{"metric": "balanced_accuracy", "split": "cv", "value": 0.79, "low": 0.76, "high": 0.82}],
+        "calibration": {"temperature": 1.2, "ece_before": 0.1, "ece_after": 0.05, "n": 522},
+        "preprocessing": {"sweeps": {"step_s": 1.0}, "bank": {"wavelet": "mexh"}, "image": {"close_up": None}},
+        "training_range": {"ranges": {"spikes": [1, 9]}, "central": 0.99, "margin": 0.5, "n_test_cells": 0,
+                           "flagged_test_cells": 0},
+    }  # fmt: skip
     own = card | {"architecture": "compact", "n_cells": {"Sst": 68}, "made_with": made}
-    fields = {
-        "classes": list(CLASSES),
-        "tensors_sha256": "cd" * 32,
-        "members": 3,
-        "transform": {"scale": [1.0]},
-        "card": own,
-    }
-    models = stage.path / "models"
-    for name in ("compact", "mean"):
+    models = real_signals([("compact", "balanced_accuracy", 0.7)]).path / "models"
+    for name, file, fields in (
+        (
+            "compact",
+            "model.json",
+            {"tensors_sha256": "cd" * 32, "members": 3, "transform": {"scale": [1.0]}, "card": own},
+        ),
+        ("mean", "joint.json", {"format": 1, "members": {"compact": "ef" * 32}, "card": card}),
+    ):
         (models / name).mkdir(parents=True)
-    (models / "compact" / "model.json").write_text(json.dumps(fields))
-    joint = {"format": 1, "classes": list(CLASSES), "members": {"compact": "ef" * 32}, "card": card}
-    (models / "mean" / "joint.json").write_text(json.dumps(joint))
-    columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
-    stage.save_table(
-        "summary", pd.DataFrame([("compact", "balanced_accuracy", 0.7, 0.7, 0.6, 0.8, 9)], columns=columns)
-    )
-    stage.done()
+        (models / name / file).write_text(json.dumps({"classes": list(CLASSES), **fields}))
     text = page("model_card.md").replace("\\", "")
     assert "## Compact CNN, hybrid cells" in text and "## Mean of networks, hybrid cells" in text
-    assert "seed 7 and 2 more; their mean answers" in text
+    assert "seed 7 and 2 more; their mean answers" in text and "79.0\u00a0% ±\u00a03.0" in text
     assert "results/hybrid/08_real_signals/models/mean" in text
     assert text.count("the folds only") == 2
     (models / "mean" / "joint.json").write_text("{}")
@@ -396,6 +387,25 @@ def test_every_parameter_is_listed(book):
     for name in ("source", "feature_set", "n_trials", "weights", "note"):
         assert f"- `{name}`" in text
     assert r"trials of the search \[1, 1000\]" in text
+
+
+def test_every_name_that_a_notebook_calls_is_listed_with_its_example(book):
+    path = book / "notebooks" / "04_baseline.ipynb"
+    made = nbformat.read(path, as_version=4)
+    made.cells[3].source = "from stslib import cohort, sweeps\nfrom stslib.scalograms import Bank\n"
+    made.cells[3].source += "cohort.folds(cohort.CLASSES)\nBank()\nstage.metrics(sweeps)"
+    nbformat.write(made, path)
+    rooms = names.by_room([path])
+    assert {room: [n.name for n in listed] for room, listed in rooms.items()} == {
+        "cohort": ["cohort.folds"], "scalograms": ["scalograms.Bank"],
+    }  # fmt: skip
+    (folds,) = rooms["cohort"]
+    assert folds.notebooks == ("04_baseline",)
+    text = page("names.md")
+    assert f"`cohort.folds`\n: {folds.summary} [04\\_baseline](../notebooks/04_baseline.ipynb" in text
+    docstring = "Do.\n\nExamples\n--------\n>>> 1 + 1\n2\n\nNotes\n-----\nOnce."
+    assert names.example(docstring) == ">>> 1 + 1\n2"
+    assert names.example("Do.") == ""
 
 
 @pytest.mark.parametrize("text", ["a_b*c*", "[x](y)", "{ref}`z`", "<b>", "$x$", "a|b", "# x"])

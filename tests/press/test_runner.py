@@ -8,10 +8,10 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import nbclient
 import nbformat
-import numpy as np
 import papermill
 import pytest
 
@@ -28,6 +28,15 @@ def reasons(**options):
 
 def run_all(**options):
     execution.execute(runner.plan("default", **options), "default", echo=lambda _: None)
+
+
+def change(name, **sources):
+    """Give cells of a notebook of the current checkout another text; a text that begins with + is put at the end."""
+    path = Path("notebooks", f"{name}.ipynb")
+    notebook = nbformat.read(path, as_version=4)
+    for cell, source in zip(notebook.cells, (sources.get(f"cell_{i}", "+") for i in range(9)), strict=False):
+        cell.source = f"{cell.source}\n{source[1:]}".rstrip() if source.startswith("+") else source
+    nbformat.write(notebook, path)
 
 
 @pytest.mark.parametrize(
@@ -48,6 +57,22 @@ def test_bad_input_is_refused_before_anything_runs(checkout, options, words):
         runner.plan("default", **options)
     assert all(word in str(caught.value) for word in words)
     assert not (checkout / "results").exists()
+
+
+def test_a_notebooks_own_check_is_asked_before_anything_runs(checkout, monkeypatch):
+    (checkout / "own_check.py").write_text(
+        "from stslib.support.errors import ParameterError\n"
+        "def check(mine, others):\n"
+        "    if mine['run'] and others['01_make']['n_values'] > 9: raise ParameterError('too many to add up')\n"
+    )
+    monkeypatch.syspath_prepend(checkout)
+    path = checkout / "notebooks/02_use.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["sts"] = {"check": "own_check:check"}
+    nbformat.write(notebook, path)
+    assert len(runner.plan("default", overrides=["01_make.n_values=9"])) == 3
+    with pytest.raises(ParameterError, match="02_use: too many to add up"):
+        runner.plan("default", overrides=["01_make.n_values=10"])
 
 
 def test_a_profile_with_a_wrong_parameter_is_refused(checkout):
@@ -100,12 +125,9 @@ def test_changed_code_counts_and_changed_prose_and_comments_do_not(done):
     notebook = nbformat.read(path, as_version=4)
     notebook.cells.append(nbformat.v4.new_markdown_cell("A new sentence."))
     nbformat.write(notebook, path)
+    change("02_use", cell_1="+# a comment")
     assert set(reasons().values()) == {""}
-    notebook.cells[1].source += "\n# a comment"
-    nbformat.write(notebook, path)
-    assert set(reasons().values()) == {""}
-    notebook.cells[1].source += "\ntouched = True"
-    nbformat.write(notebook, path)
+    change("02_use", cell_1="+touched = True")
     assert reasons() == {"01_make": "", "02_use": "changed: its code", "03_apart": ""}
 
 
@@ -127,26 +149,19 @@ def test_another_library_version_counts(done, monkeypatch):
     assert all("version of" in r for r in reasons().values())
 
 
-def test_a_damaged_result_is_an_error_and_force_mends_it(done):
+def test_a_damaged_result_or_manifest_is_an_error_and_force_makes_it_again(done):
     (done / "results/default/01_make/values.npy").write_bytes(b"\x93NUMPY rubbish")
     with pytest.raises(DamagedFile, match=r"values\.npy is damaged"):
         runner.plan("default")
-    tasks = runner.plan("default", only=["01_make"], force=True)
-    execution.execute(tasks, "default", echo=lambda _: None)
+    run_all(only=["01_make"], force=True)
     assert reasons()["01_make"] == ""
-
-
-def test_a_damaged_manifest_is_an_error(done):
     (done / "results/default/02_use/manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match=r"manifest\.json is damaged"):
         runner.plan("default")
 
 
 def test_a_broken_notebook_fails_in_one_line_and_counts_as_unfinished(done):
-    path = done / "notebooks/02_use.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[2].source = "raise ValueError('the sum\\nis wrong')"
-    nbformat.write(notebook, path)
+    change("02_use", cell_2="raise ValueError('the sum\\nis wrong')")
     with pytest.raises(StsError, match=r"02_use failed in cell .*ValueError: the sum is wrong") as caught:
         run_all()
     assert "\n" not in str(caught.value)
@@ -162,18 +177,17 @@ def test_a_notebook_that_opens_no_stage_does_not_count(done):
 
 
 def test_papermill_alone_finishes_a_notebook_and_its_end_is_what_counts(done):
-    folder = done / "results/default/01_make"
-    papermill.execute_notebook("notebooks/01_make.ipynb", str(done / "out.ipynb"), {"n_values": 3}, progress_bar=False)
-    assert len(np.load(folder / "values.npy")) == 3
-    assert json.loads((folder / "manifest.json").read_text())["parameters"]["n_values"] == 3
+    def run(**changed):
+        papermill.execute_notebook("notebooks/01_make.ipynb", str(done / "out.ipynb"), changed, progress_bar=False)
+        return open_stage("default", "01_make")
+
+    finished = run(n_values=3)
+    assert len(finished.load_array("values")) == finished.parameters["n_values"] == 3
+    change("01_make", cell_3="1 / 0")
     with pytest.raises(papermill.PapermillExecutionError):
-        papermill.execute_notebook(
-            "notebooks/01_make.ipynb", str(done / "out.ipynb"), {"gain": -1.0}, progress_bar=False
-        )
-    assert (
-        not (folder / "manifest.json").exists()
-        or json.loads((folder / "manifest.json").read_text())["parameters"]["gain"] > 0
-    )
+        run(n_values=4)
+    assert (done / "results/default/01_make/values.npy").exists()
+    assert not (done / "results/default/01_make/manifest.json").exists()
 
 
 def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_the_file(done):
@@ -218,11 +232,8 @@ def test_two_runs_at_once_are_kept_apart(done):
 
 
 def test_a_killed_run_goes_on_and_ends_the_same(done):
-    path = done / "notebooks/02_use.ipynb"
-    notebook = nbformat.read(path, as_version=4)
     mark = done / "waiting"
-    notebook.cells[2].source += f"\nimport time, pathlib\np = pathlib.Path({str(mark)!r})\np.touch()\ntime.sleep(3)"
-    nbformat.write(notebook, path)
+    change("02_use", cell_2=f"+import time, pathlib\np = pathlib.Path({str(mark)!r})\np.touch()\ntime.sleep(3)")
     command = [sys.executable, "-m", "stslib.press.cli", "run"]
     process = subprocess.Popen(command, cwd=done, start_new_session=True)
     while not mark.exists():
@@ -238,15 +249,14 @@ def test_a_killed_run_goes_on_and_ends_the_same(done):
 
 def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
     """01 is run alone on a file that changed; 02 must not be taken for current."""
-    path = checkout / "notebooks/01_make.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells[1].source += "\nfrom pathlib import Path\ntext = stage.reads(Path('given.txt')).read_text()"
-    notebook.cells[2].source = "stage.save_array('values', np.full(n_values, float(text)))"
-    nbformat.write(notebook, path)
+    reading = "+from pathlib import Path\ntext = stage.reads(Path('given.txt')).read_text()"
+    change(
+        "01_make", cell_1=reading, cell_2="stage.save_array('values', np.full(n_values, float(text)))", cell_3="text"
+    )
     (checkout / "given.txt").write_text("1")
-    execution.execute(runner.plan("default"), "default", echo=lambda *_: None)
+    run_all()
     assert set(reasons().values()) == {""}
     (checkout / "given.txt").write_text("2")
     assert reasons()["01_make"] == "input given.txt changed"
-    execution.execute(runner.plan("default", only=["01_make"]), "default", echo=lambda *_: None)
+    run_all(only=["01_make"])
     assert reasons() == {"01_make": "", "02_use": "changed: result of 01_make", "03_apart": ""}

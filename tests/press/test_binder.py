@@ -1,0 +1,102 @@
+"""The pages of notebooks: their own text with the outputs of the code that was run, and never of other code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from stslib.press import binder
+from stslib.press.folders import run_folder
+from stslib.press.stage import begin
+from stslib.support.errors import DamagedFile, MissingInput, StsError
+
+
+@pytest.fixture
+def apart(checkout: Path) -> Path:
+    """A checkout of 01_make (run) and 03_apart, which belongs to the profile `small`; `_toc.yml` names both."""
+    path = checkout / "notebooks" / "03_apart.ipynb"
+    notebook = nbformat.read(path, as_version=4)
+    notebook.metadata["sts"] = {"profile": "small"}
+    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Apart\n\nIts text.", id="title"))
+    nbformat.write(notebook, path)
+    (checkout / "notebooks/profiles/default.yaml").write_text("notebooks: [01_make]\n")
+    (checkout / "_toc.yml").write_text("chapters:\n- file: notebooks/01_make\n- file: notebooks/03_apart\n")
+    (checkout / "_config.yml").write_text("")
+    (checkout / "book").mkdir()
+    finish("01_make", "default")
+    return checkout
+
+
+def finish(name: str, run: str) -> nbformat.NotebookNode:
+    """Finish a notebook with made-up outputs, as `sts run` would."""
+    stage = begin(name, {"run": run})
+    stage.done()
+    executed = nbformat.read(Path("notebooks", f"{name}.ipynb"), as_version=4)
+    injected = nbformat.v4.new_code_cell(f"run = {run!r}", metadata={"tags": ["injected-parameters"]})
+    executed.cells.insert(1, injected)
+    for number, cell in enumerate(c for c in executed.cells if c.cell_type == "code"):
+        cell.execution_count = number + 1
+        text = nbformat.v4.new_output("stream", text=f"output {number}")
+        cell.outputs = [text, nbformat.v4.new_output("display_data", {"image/png": "iVBO"})]
+    nbformat.write(executed, stage.path / f"{name}.ipynb")
+    return executed
+
+
+def page(root: Path, run: str = "default") -> nbformat.NotebookNode:
+    binder.assemble(run, root / "out")
+    return nbformat.read(root / "out" / "notebooks" / "03_apart.ipynb", as_version=4)
+
+
+def test_a_page_has_the_outputs_of_its_own_code_only(apart):
+    source = nbformat.read("notebooks/01_make.ipynb", as_version=4)
+    executed = finish("01_make", "default")
+    source.cells[2].source += "  # a comment"
+    source.cells[3].metadata = {"mystnb": {"figure": {"caption": "A sum."}}, "tags": ["hide-input"]}
+    merged = binder.merge(source, executed, "01_make")
+    parameters, injected, opening, making, text, figure = merged.cells
+    assert making.source.endswith("# a comment") and making.outputs[0].text == "output 3"
+    for cell in (parameters, injected, opening, text):  # folded on the page
+        assert "hide-input" in cell.metadata["tags"]
+    assert [o.output_type for o in text.outputs] == ["stream"]  # the caption belongs to the picture alone
+    assert figure.metadata["tags"] == ["remove-input"] and [o.output_type for o in figure.outputs] == ["display_data"]
+    source.cells[2].source += "\n1 + 1"
+    with pytest.raises(StsError, match="the code of 01_make is not the one that was run"):
+        binder.merge(source, executed, "01_make")
+
+
+def test_where_its_run_is_missing_the_page_says_how_to_make_it_and_the_book_stands(apart):
+    made = page(apart)
+    assert "```{warning}\nIt has not been run here." in made.cells[0].source
+    assert "sts run --profile small" in made.cells[0].source
+    assert made.cells[0].source.endswith("Its text.")
+    assert not any(c.get("outputs") for c in made.cells)
+    status = (apart / "out/book" / binder.GENERATED / "status.md").read_text()
+    assert "03_apart" not in status.split("{dropdown}")[0]  # not called missing from a run that it is no part of
+    (run_folder("default") / "01_make" / "01_make.ipynb").unlink()
+    with pytest.raises(MissingInput, match="the book needs"):
+        page(apart)
+
+
+def test_where_its_run_is_there_its_results_are_shown_under_its_name(apart):
+    finish("03_apart", "small")
+    made = page(apart)
+    assert "results on this page are those of run `small`" in made.cells[0].source
+    assert any(c.get("execution_count") for c in made.cells)
+    finish("01_make", "small")
+    assert "{note}" not in page(apart, "small").cells[0].source  # in its own book nothing needs saying
+
+
+def test_results_of_other_code_are_left_out_and_damaged_ones_refused(apart):
+    finish("03_apart", "small")
+    path = apart / "notebooks" / "03_apart.ipynb"
+    whole = path.read_text()
+    notebook = nbformat.read(path, as_version=4)
+    notebook.cells[-1].source += "\ntouched = True"
+    nbformat.write(notebook, path)
+    assert "another version of its code" in page(apart).cells[0].source
+    path.write_text(whole)
+    (run_folder("small") / "03_apart" / "manifest.json").write_text("{")
+    with pytest.raises(DamagedFile, match="is damaged"):
+        page(apart)
