@@ -22,7 +22,7 @@ from stslib.figures.panels import (
     scalogram_panel,
     sweep_panel,
 )
-from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.scalograms import Preprocessing
 from stslib.support.errors import StsError
 
@@ -111,7 +111,7 @@ def explanation(
         for ax in (top, middle):
             ax.tick_params(labelbottom=False)
         beeswarm(part.add_subplot(grid[:, 2]), shap, label)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 def saliency_panel(ax: Axes, saliency: np.ndarray, axes: ImageAxes, spacing: str) -> mpl.cm.ScalarMappable:
@@ -224,7 +224,7 @@ def saliency_profiles(
     panels[0].set(xlabel=TIME_LABEL, ylabel="Saliency relative to the map's mean")
     panels[1].set(xlabel=FREQUENCY_LABEL)
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8.5)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)
 
 
 @house_style
@@ -270,4 +270,4 @@ def randomisation(check: pd.DataFrame, labels: Sequence[str] | np.ndarray, kind:
     handles = [Line2D([], [], ls="", marker="o", ms=5, color=CLASS_COLOURS[c], label=c) for c in CLASSES]
     handles.append(Line2D([], [], color="0.15", lw=1.4, label="median"))
     figure.legend(handles=handles, loc="outside upper center", ncols=5, fontsize=8.5)
-    return say_kind(figure, kind)
+    return label_data(figure, kind)

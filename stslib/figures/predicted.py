@@ -27,7 +27,7 @@ from stslib.figures.panels import (
     scalogram_panel,
     sweep_panel,
 )
-from stslib.figures.style import CLASS_COLOURS, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.models.prediction import Predicted
 from stslib.scalograms import Bank, cwt
 from stslib.support import files
@@ -91,7 +91,7 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
         more = f" (and {len(others)} more)" if others else ""
         title, size = f"{title}\nOutside of the training range, do not trust it: {reason}{more}", 10.5
     figure.suptitle(title, fontsize=size)
-    return say_kind(figure, done.kind)
+    return label_data(figure, done.kind)
 
 
 def _views(done: Predicted, k: int) -> list[View]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure, SubFigure
 
 from stslib.cohort import CLASSES
 from stslib.figures.panels import FREQUENCY_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, RC, new_figure, say_kind
+from stslib.figures.style import CLASS_COLOURS, RC, label_data, new_figure
 from stslib.models.signals import Signals
 from stslib.scalograms import Bank
 from stslib.sweeps import typical_cells
@@ -60,7 +60,7 @@ def signal_examples(cells: Signals) -> Figure:
         panels = dict(zip(shown, zip(spikes_mv, beside, strict=True), strict=True))
         words = ("ms", "Time from the peak of the first spike (ms)", scale)
         _rows(parts[1], panels, close_up.bank(preprocessing.bank), close_up.before_s, words)
-    return say_kind(figure, cells.kind)
+    return label_data(figure, cells.kind)
 
 
 def _rows(

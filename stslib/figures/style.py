@@ -59,9 +59,6 @@ def label_data(figure: Figure, kind: str) -> Figure:
     return figure
 
 
-say_kind = label_data
-
-
 def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Axes take their look when they are made, so the whole drawing runs under the house style."""
 

@@ -75,7 +75,7 @@ def losses(history: pd.DataFrame, kind: str) -> Figure:
         Line2D([], [], color="0.6", lw=0.9, ls=":", label="chance"),
     ]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
-    return style.say_kind(figure, kind)
+    return style.label_data(figure, kind)
 
 
 def _spread(values: pd.Series) -> tuple[float, float]:
@@ -127,4 +127,4 @@ def ablations(table: pd.DataFrame, kind: str) -> Figure:
     panels[-1].set_xlabel(
         "balanced accuracy in cross-validation, mean and one SD of the folds\n(orange: as in the run; grey: chance)"
     )
-    return style.say_kind(figure, kind)
+    return style.label_data(figure, kind)
