@@ -129,7 +129,8 @@ class Cells:
     def summary(self) -> str:
         """How many cells there are, of how many donors, and what they are, in Markdown."""
         donors = self.cells["donor"].replace("", np.nan).nunique()
-        lines = [f"{len(self.cells):,} cells from {donors or 'an unknown number of'} donors. Data: **{self.data}**."]
+        origin = f"{donors:,} donors" if donors else "an unknown number of donors"
+        lines = [f"{len(self.cells):,} cells from {origin}. Data: **{self.data}**."]
         if self.note:
             lines.append(self.note)
         if unused := self.unused_labels():

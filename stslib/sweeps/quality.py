@@ -95,11 +95,11 @@ class ResamplingQuality:
             f"{label} {100 * row.relative:.1f} % ({row.peak_mv:+.1f} mV at the peak)"
             for label, row in at_rate.iterrows()
         )
-        return (
-            f"Of the power above 20 Hz, the median raw sweep holds beyond {rate_hz / 2:,.0f} Hz: {above}."
-            + f"\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
-            "A plus means that the highest point is lower than recorded." * bool(lost)
-        )
+        words = f"Of the power above 20 Hz, the median raw sweep holds beyond {rate_hz / 2:,.0f} Hz: {above}."
+        if lost:
+            words += f"\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
+            words += "A plus means that the highest point is lower than recorded."
+        return words
 
 
 def resampling_quality(
