@@ -25,7 +25,7 @@ def database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     archives.stop()
 
 
-@pytest.fixture
+@pytest.fixture(autouse=True)
 def no_mirror(monkeypatch: pytest.MonkeyPatch, tmp_path_factory: pytest.TempPathFactory) -> None:
     """The published tables are an extra; these tests do without, and reach for no network."""
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path_factory.mktemp("mirror")))
@@ -36,7 +36,6 @@ def sts(*arguments: object) -> Result:
     return CliRunner().invoke(cli.main, ["data", *map(str, arguments)])
 
 
-@pytest.mark.usefixtures("no_mirror")
 def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database, tmp_path):
     folder = tmp_path / "store"
     arguments = ("fetch", "--source", "allen", "--output", folder, "--base-uri", database, "--workers", 2)
@@ -58,7 +57,6 @@ def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database, tmp_p
     assert sts(*arguments).exit_code == 0 and sts("check", folder).exit_code == 0
 
 
-@pytest.mark.usefixtures("no_mirror")
 def test_the_store_has_a_place_when_none_is_named(database, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     done = sts("fetch", "--source", "allen", "--cells", 1, "--base-uri", database)
@@ -66,7 +64,6 @@ def test_the_store_has_a_place_when_none_is_named(database, tmp_path, monkeypatc
     assert "1 kept" in sts("check", "recordings/allen").output
 
 
-@pytest.mark.usefixtures("no_mirror")
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
@@ -87,7 +84,6 @@ def test_parameters_that_make_no_sense_are_one_line(database, tmp_path, argument
     assert not list(tmp_path.glob("cells/*"))
 
 
-@pytest.mark.usefixtures("no_mirror")
 def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database, tmp_path):
     (tmp_path / "file").write_text("in the way")
     result = sts(
