@@ -39,29 +39,25 @@ def moved_statistics(model: nn.Module) -> nn.Module:
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_each_network_learns_at_its_smallest_image(name):
-    """Every weight that decides about the output gets a gradient, at the smallest image that is said to work."""
+    """Every weight that decides about the output gets a gradient, at the smallest image that is allowed."""
     side = ARCHITECTURES[name].minimum_px
     model = networks.build(name, dropout=0.3).train()
     scores = model(torch.randn(3, 3, side, side))
     assert scores.shape == (3, 4)
     nn.functional.cross_entropy(scores, torch.tensor([0, 1, 2])).backward()
-    without = [
-        key for key, weight in model.named_parameters() if weight.grad is None or not weight.grad.isfinite().all()
-    ]
-    assert without == []
+    for key, weight in model.named_parameters():
+        assert weight.grad is not None and weight.grad.isfinite().all(), key
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
-def test_an_image_below_the_minimum_is_refused_and_would_fail(name):
+def test_an_image_below_the_minimum_is_refused(name):
     side = ARCHITECTURES[name].minimum_px
     networks.check_size(name, side, side)
     with pytest.raises(ParameterError, match=f"{name} needs images of at least {side}"):
         networks.check_size(name, side - 1, 4 * side)
-
-
-def test_inception_really_fails_below_its_minimum():
-    with pytest.raises(RuntimeError):
-        networks.build("inception_v3").eval()(torch.randn(1, 3, 74, 74))
+    if name == "inception_v3":  # and would fail
+        with pytest.raises(RuntimeError):
+            networks.build(name).eval()(torch.randn(1, 3, 74, 74))
 
 
 def test_the_head_is_dropout_and_four_outputs_and_mobilenet_keeps_its_own_dropout():
@@ -77,15 +73,15 @@ def test_freeze_leaves_only_the_new_layer_to_train():
 
 
 @pytest.mark.parametrize(
-    ("options", "said"),
+    ("options", "message"),
     [
         ({"architecture": "resnet19"}, "resnet19.*resnet18"),
         ({"architecture": "resnet18", "dropout": 1.0}, "dropout is 1.0"),
         ({"architecture": "resnet18", "weights": "no/such/file.npz"}, "no/such/file.npz"),
     ],
 )
-def test_a_request_that_makes_no_sense_is_one_line(options, said):
-    with pytest.raises(StsError, match=said) as caught:
+def test_a_request_that_makes_no_sense_is_one_line(options, message):
+    with pytest.raises(StsError, match=message) as caught:
         networks.build(**options)
     assert "\n" not in str(caught.value)
 
@@ -244,10 +240,10 @@ def test_a_damaged_transform_is_refused(scalograms, change):
 
 
 def test_scalograms_without_content_are_refused(scalograms):
-    for fault, said in ((np.nan, "NaN"), (0.0, "constant")):
+    for fault, message in ((np.nan, "NaN"), (0.0, "constant")):
         broken = scalograms.copy()
         broken[:, 1] = fault
-        with pytest.raises(StsError, match=said):
+        with pytest.raises(StsError, match=message):
             InputTransform.fit(broken, np.arange(12), "resnet18", (32, 32))
     with pytest.raises(ParameterError, match="inception_v3 needs images of at least 75 x 75 px, not 20 x 90"):
         InputTransform.fit(scalograms, np.arange(12), "inception_v3")
@@ -277,8 +273,8 @@ def test_a_damaged_model_is_refused_in_one_line(saved):
     tensors, description = folder / "model.safetensors", folder / "model.json"
     whole, text = tensors.read_bytes(), description.read_text()
 
-    def refused(said: str, kind: type[StsError] = DamagedFile) -> None:
-        with pytest.raises(kind, match=said) as caught:
+    def refused(message: str, kind: type[StsError] = DamagedFile) -> None:
+        with pytest.raises(kind, match=message) as caught:
             networks.load(folder)
         assert "\n" not in str(caught.value)
 

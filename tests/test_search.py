@@ -137,14 +137,15 @@ def postgres() -> Iterator[str]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def engine_of(address: str) -> sqlalchemy.Engine:
+    driver = address.replace("postgresql:", "postgresql+psycopg2:")
+    return sqlalchemy.create_engine(driver, poolclass=sqlalchemy.NullPool, isolation_level="AUTOCOMMIT")
+
+
 def database(server: str, name: str) -> str:
     """An empty database of the server: its address."""
-    engine = sqlalchemy.create_engine(
-        server.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
-    )
-    with engine.connect() as connection:
+    with engine_of(server).connect() as connection:
         connection.execute(sqlalchemy.text(f"CREATE DATABASE {name}"))
-    engine.dispose()
     return server.rsplit("/", 1)[0] + "/" + name
 
 
@@ -238,10 +239,8 @@ def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
     study = training.run_study(
         objective, SearchSettings(3, seed=7, storage=tmp_path), "s", first_params={"x": 1.0, "rate": 0.01, "kind": "a"}
     )
-    table = trial_table(study)
-    assert table.loc[0, "x"] == 1.0
-    assert table.loc[0, "mean"] == pytest.approx(0.01)
-    assert table.loc[1, "x"] != 1.0
+    x, means = trial_table(study)["x"], trial_table(study)["mean"]
+    assert x[0] == 1.0 != x[1] and means[0] == pytest.approx(0.01)
 
 
 def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path: Path) -> None:
@@ -285,9 +284,7 @@ def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) 
 def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str, uninterrupted: optuna.Study) -> None:
     """The server drops all connections in the middle of a fold, as a restart does; the search goes on by itself."""
     address = database(postgres, "restarted")
-    engine = sqlalchemy.create_engine(
-        address.replace("postgresql:", "postgresql+psycopg2:"), isolation_level="AUTOCOMMIT"
-    )
+    engine = engine_of(address)
 
     def cut_off(trial: optuna.Trial, fold: int) -> float:
         if (slot_of(trial), fold) == (3, 2):
@@ -302,28 +299,20 @@ def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str
 
 
 def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgres: str) -> None:
-    said = []
-    for wrong in (
-        postgres.replace(PASSWORD, "Wr0ng-Passw0rd"),
-        postgres.replace("127.0.0.1", "no-such-host.invalid"),
-        postgres.rsplit(":", 1)[0] + ":1/postgres",
-        postgres.replace("/postgres", "/nothing"),
-        f"mysql://me:{PASSWORD}@localhost/x",
-        f"postgresql://me:a@{PASSWORD}@localhost/x",
-        f"postgresql://me:{PASSWORD}@localhost:port/x",
-        f"postgresql://me:{PASSWORD}@localhost",
-    ):
-        with pytest.raises(StsError) as caught:
+    for wrong, message in {
+        postgres.replace(PASSWORD, "Wr0ng-Passw0rd"): "refuses this user and password",
+        postgres.replace("127.0.0.1", "no-such-host.invalid"): "host name is not known",
+        postgres.rsplit(":", 1)[0] + ":1/postgres": "no server answers",
+        postgres.replace("/postgres", "/nothing"): "no such user or database",
+        f"mysql://me:{PASSWORD}@localhost/x": "'mysql'; use postgresql",
+        f"postgresql://me:a@{PASSWORD}@localhost/x": "write it as %40",
+        f"postgresql://me:{PASSWORD}@localhost:port/x": "cannot be read",
+        f"postgresql://me:{PASSWORD}@localhost": "names no database",
+    }.items():
+        with pytest.raises(StsError, match=message) as caught:
             run(objective, 1, wrong)
-        said.append(str(caught.value))
-        assert "\n" not in said[-1] and PASSWORD not in said[-1] and "Wr0ng" not in said[-1], said[-1]
-    for text, part in zip(
-        said,
-        ("refuses this user and password", "host name is not known", "no server answers", "no such user or database",
-         "'mysql'; use postgresql", "write it as %40", "cannot be read", "names no database"),
-        strict=True,
-    ):  # fmt: skip
-        assert part in text
+        text = str(caught.value)
+        assert "\n" not in text and PASSWORD not in text and "Wr0ng" not in text, text
 
 
 def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
@@ -335,7 +324,6 @@ def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
 
 
 def test_an_address_with_a_password_is_recognised() -> None:
-    assert address_with_password("postgresql://me:pw@host/x")
-    assert address_with_password("postgresql://me@host/x?password=pw")
-    assert not address_with_password("postgresql://me@host/x")
-    assert not address_with_password("search.journal")
+    with_password = ("postgresql://me:pw@host/x", "postgresql://me@host/x?password=pw")
+    assert all(map(address_with_password, with_password))
+    assert not any(map(address_with_password, ("postgresql://me@host/x", "search.journal")))

@@ -155,7 +155,7 @@ def compare_variants(
     settings : SearchSettings
         Folds, and the seed of the folds, the weights and the order.
     folder : path
-        Where finished folds are kept.
+        For finished folds.
     data, n_jobs : str, int
         What the records say the cells are, and variants at a time.
 

@@ -1,4 +1,4 @@
-"""Folds and the refit (paper section III.C): what is finished is kept in a folder, so that a killed run goes on from it.
+"""Folds and the refit (paper section III.C): what is finished stays in a folder, from which a killed run goes on.
 
 The order of the paper: every trial of the search is scored on 3 stratified folds; in each fold a fifth of the fitted part
 is set aside for validation; the winner is fitted once more on all training cells for the mean number of epochs of its
@@ -118,7 +118,7 @@ def fold_seed(seed: int, slot: int, fold: int) -> int:
 
 
 def fold_file(folder: Path, slot: int, fold: int) -> Path:
-    """Where a finished fold of a trial is kept."""
+    """File of a finished fold of a trial."""
     return folder / f"slot-{slot:04d}_fold-{fold}.json"
 
 

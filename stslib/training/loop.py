@@ -180,9 +180,8 @@ def _scores(model: nn.Module, transform: InputTransform, small: Tensor) -> Tenso
 
 def _half_precision(config: FitConfig) -> contextlib.AbstractContextManager[Any]:
     """Automatic mixed precision inside the block, or nothing (`amp` "none")."""
-    if config.amp == "none":
-        return contextlib.nullcontext()
-    return torch.autocast(config.device, torch.bfloat16 if config.amp == "bf16" else torch.float16)
+    dtype = torch.float16 if config.amp == "fp16" else torch.bfloat16
+    return torch.autocast(config.device, dtype, enabled=config.amp != "none")
 
 
 def _loss(output: Any, target: Tensor, criterion: nn.Module, config: FitConfig) -> Tensor:

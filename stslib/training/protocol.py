@@ -1,7 +1,7 @@
 """A network through the paper's protocol (section III.C): search, cross-validation of the winner, refit.
 
 `search_networks` does all of it for several networks; `run_search` is the search alone, for any number of workers on one
-storage. Who names the same storage takes over what the workers found.
+storage. Who names the same storage takes over the trials of the workers.
 """
 
 from __future__ import annotations
@@ -77,7 +77,7 @@ def search_networks(
     settings : SearchSettings
         Trials, folds, seed, storage.
     folder : path
-        Where the journals, the finished folds and the refitted networks are kept, so that a killed run goes on.
+        For the journals, the finished folds and the refitted networks, so that a killed run goes on.
     card : mapping, optional
         More for the model cards.
     n_jobs : int
@@ -92,7 +92,7 @@ def search_networks(
     Raises
     ------
     ParameterError
-        A storage whose address carries a password: what a notebook is given is written into its manifest and the book.
+        A storage whose address carries a password: a notebook's parameters are written into its manifest and the book.
 
     Examples
     --------
@@ -131,7 +131,7 @@ def search_and_refit(
     )
     best = best_trial(study)
     winner, slot = base.with_changes(best.params), slot_of(best)
-    # At once where they are kept; a fold that another machine fitted is fitted here once more.
+    # At once where the folder holds them; a fold that another machine fitted is fitted here once more.
     fits = [_fit(winner, cells, settings, folder / "folds", slot, fold) for fold in range(settings.n_folds)]
     parts = _folds(cells, settings)
     cv_proba = np.zeros((len(cells.train), len(cohort.CLASSES)))
@@ -146,7 +146,7 @@ def search_and_refit(
 def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name: str, folder: Path) -> optuna.Study:
     """Work on the search `name` around `base` until all its trials are finished, alone or beside other workers.
 
-    `folder` is where finished folds are kept, on this machine. Every worker, on whichever machine, must have the same
+    `folder` holds this machine's finished folds. Every worker, on whichever machine, must have the same
     protocol, recipe and cells; threads and device may differ.
     """
     codes = cohort.class_index(cells.labels)
