@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn import metrics as sk
 
 from stslib import audit, baseline, cohort, evaluation, features, figures, io
@@ -38,23 +39,17 @@ def cells(n: int = 800, seed: int = 0, shift: float = 0.0) -> tuple[pd.DataFrame
 # --- rigs ---------------------------------------------------------------------------------------------------------------
 
 
-def test_features_that_know_only_the_class_do_not_predict_the_rig():
+def test_the_rig_is_predicted_by_what_knows_it_and_not_by_what_knows_only_the_class():
     """The classes have other shares in the two sets: a plain classifier would beat chance by them, this must not."""
     x, y, datasets = cells(3000)
     found = rigs.rig_accuracy(x, y, datasets)
     assert found["value"] == pytest.approx(0.5, abs=0.04)
     assert found["low"] <= found["value"] <= found["high"]
     assert found["value"] == pytest.approx(np.mean([found[c] for c in CLASSES]))
-
-
-def test_a_feature_with_the_rigs_onset_predicts_it_and_its_overlap_is_the_bayes_rate():
-    from scipy import stats
-
-    x, y, datasets = cells(3000)
     assert rigs.rig_accuracy(x.assign(onset=np.where(datasets == "Clamp", 1.02, 0.5)), y, datasets)["value"] == 1
-    rng = np.random.default_rng(1)
-    noisy = pd.DataFrame({"v": rng.normal(size=3000) + 1.5 * (datasets == "Seq")})
-    assert rigs.rig_accuracy(noisy, y, datasets)["value"] == pytest.approx(stats.norm.cdf(0.75), abs=0.04)
+    noisy = pd.DataFrame({"v": np.random.default_rng(1).normal(size=3000) + 1.5 * (datasets == "Seq")})
+    overlap = stats.norm.cdf(0.75)  # the Bayes rate
+    assert rigs.rig_accuracy(noisy, y, datasets)["value"] == pytest.approx(overlap, abs=0.04)
 
 
 def test_bad_rigs_are_one_line():
@@ -100,17 +95,10 @@ def test_self_training_follows_a_shift_of_the_rig_without_its_labels():
     before, after = (evaluation.score("balanced_accuracy", y[other], evaluation.predicted(p)) for p in (plain, moved))
     assert after > before + 0.05
     assert moved.sum(axis=1) == pytest.approx(1)
+    across = transfer.across(QUICK)  # takes no notice of the other set
+    assert (across(x[fit], y[fit], x[other], x[other]) == across(x[fit], y[fit], x[fit], x[other])).all()
     with pytest.raises(ParameterError, match="rounds is -1"):
         transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=-1)
-
-
-def test_without_self_training_it_is_the_plain_discriminant_and_across_ignores_the_other_set():
-    x, y, datasets = cells(300)
-    fit, other = datasets == "Clamp", datasets == "Seq"
-    none = transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
-    assert (none == transfer.discriminant(x[fit], y[fit], x[other], x[other])).all()
-    plain = transfer.across(QUICK)
-    assert (plain(x[fit], y[fit], x[other], x[other]) == plain(x[fit], y[fit], x[fit], x[other])).all()
 
 
 # --- checks -------------------------------------------------------------------------------------------------------------
@@ -131,27 +119,18 @@ def test_parts_are_scored_as_scikit_learn_scores_them():
     assert (table["value"] <= table["high"]).all()
 
 
-def test_learning_curve_rises_and_its_end_is_the_whole_cross_validation():
+def test_more_cells_help_wrong_labels_cost_and_neither_changes_the_whole_cross_validation():
     x, y, _ = cells(900)
     folds = cohort.folds(y, 3)
+    whole = evaluation.score("balanced_accuracy", y, evaluation.predicted(QUICK.held_out(x, y, folds)))
     curve = checks.learning_curve(QUICK, x, y, folds, (0.03, 1.0), 200)
-    whole = evaluation.predicted(QUICK.held_out(x, y, folds))
-    assert curve["value"].iloc[1] == evaluation.score("balanced_accuracy", y, whole)
+    assert curve["value"].iloc[0] < curve["value"].iloc[1] == whole
     assert curve["n"].tolist() == pytest.approx([18, 600], abs=2)
-    assert curve["value"].iloc[0] < curve["value"].iloc[1]
-    with pytest.raises(ParameterError, match="share is 0"):
-        checks.learning_curve(QUICK, x, y, folds, (0,))
-
-
-def test_wrong_labels_cost_and_none_cost_nothing():
-    x, y, _ = cells(900)
-    folds = cohort.folds(y, 3)
-    table = checks.noisy_labels(QUICK, x, y, folds, (0.0, 0.7), 200)
-    whole = evaluation.predicted(QUICK.held_out(x, y, folds))
-    assert table["value"].iloc[0] == evaluation.score("balanced_accuracy", y, whole)
-    assert table["value"].iloc[1] < table["value"].iloc[0] - 0.2
-    with pytest.raises(ParameterError, match=r"share is 1\.0"):
-        checks.noisy_labels(QUICK, x, y, folds, (1.0,))
+    noise = checks.noisy_labels(QUICK, x, y, folds, (0.0, 0.7), 200)
+    assert noise["value"].iloc[1] + 0.2 < noise["value"].iloc[0] == whole
+    for check, share in ((checks.learning_curve, 0), (checks.noisy_labels, 1.0)):
+        with pytest.raises(ParameterError, match=f"share is {share}"):
+            check(QUICK, x, y, folds, (share,))
 
 
 def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever():
@@ -195,10 +174,8 @@ def test_shap_sizes_are_those_of_the_shap_library():
 def test_a_feature_that_carries_the_rig_is_separated_from_one_that_carries_the_cell():
     x, y, datasets = cells(1500)
     named = x.rename(columns={"a": "f_i_curve_slope"})
-    # the absolute time: later in Clamp, where most Excitatory cells are
-    named["fast_trough_t_long_square"] = np.where(datasets == "Clamp", 1.02, 0.5) + np.random.default_rng(0).uniform(
-        0, 0.3, 1500
-    )
+    onset_s = np.where(datasets == "Clamp", 1.02, 0.5)  # later in Clamp, where most Excitatory cells are
+    named["fast_trough_t_long_square"] = onset_s + np.random.default_rng(0).uniform(0, 0.3, 1500)
     sizes = rigs.shap_sizes(QUICK.fit(named, y), named)
     table = rigs.class_or_rig(sizes, named, y, datasets, "Excitatory", n=3).set_index("feature")
     assert table.loc["fast_trough_t_long_square", "rig_auc"] > 0.99
