@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 import pywt
 import torch
+from matplotlib.collections import QuadMesh
 from torch.nn.functional import interpolate
 
 from stslib import figures
@@ -37,6 +38,11 @@ from stslib.sweeps import prepare
 RATE_HZ = 4000.0
 WITH_NUMBERS = ["cmor1.5-1.0", "cmor20-0.5", "shan1.5-1.0", "fbsp2-1.5-1.0", "fbsp3-1.0-0.5"]
 WAVELETS = [name for name in NAMES if "-" not in name] + WITH_NUMBERS
+
+
+@pytest.fixture
+def empty_results(tmp_path, monkeypatch):
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
 
 
 @pytest.fixture(scope="module")
@@ -177,36 +183,15 @@ def test_constant_gives_nothing_where_it_goes_on(name, padding):
     assert np.abs(cwt(np.full(4800, -70, np.float32), bank, padding=padding)).max() < 1e-2
 
 
-def test_constant_in_zeros_rings_at_the_ends_only():
-    bank = Bank(n_frequencies=12)
-    found = np.abs(cwt(np.full(4800, -70.0), bank))
-    # A step into zeros leaves 70 sqrt(a) c u exp(-u**2 / 2) with the hat's own factor c, largest at u = 1.
-    factor = 2 / (np.sqrt(3) * np.pi**0.25)
-    np.testing.assert_allclose(found.max(axis=1), 70 * np.sqrt(bank.scales) * factor * np.exp(-0.5), rtol=0.03)
-    half_support = np.ceil(9.1 * bank.scales).astype(int)
-    for row, reach in enumerate(half_support):
-        assert found[row, reach:-reach].max() < 1e-9
-
-
-def test_linear_and_shifted(noise):
-    bank, (a, b) = Bank("gaus3", n_frequencies=10), noise
-    np.testing.assert_allclose(cwt(2 * a - 3 * b, bank), 2 * cwt(a, bank) - 3 * cwt(b, bank), atol=1e-11)
-    padded = np.pad(a[:3000], (300, 1500))
-    later = np.pad(a[:3000], (437, 1363))
-    np.testing.assert_allclose(cwt(later, bank)[:, 137:], cwt(padded, bank)[:, :-137], atol=1e-12)
-
-
-def test_l1_gives_a_sinusoid_one_height():
-    t = np.arange(8000) / RATE_HZ
-    heights = {n: [] for n in ("L1", "L2")}
-    for sine_hz in (40, 80, 160):
-        for normalisation, found in heights.items():
-            bank = Bank("cmor1.5-1.0", 20, 300, 280, normalisation=normalisation)
-            found.append(np.abs(cwt(np.cos(2 * np.pi * sine_hz * t), bank))[:, 4000].max())
-    np.testing.assert_allclose(heights["L1"], 0.5, rtol=1e-3)  # half of the cosine is at the positive frequency
-    # In L2 it grows with the square root of the period; the rows are 1 Hz apart, so the top may be missed by a little.
-    per_root_period = np.array(heights["L2"]) * np.sqrt([40, 80, 160])
-    np.testing.assert_allclose(per_root_period, per_root_period.mean(), rtol=3e-3)
+@pytest.mark.parametrize("normalisation", ["L1", "L2"])
+def test_l1_gives_a_sinusoid_one_height_and_l2_the_root_of_its_period(normalisation):
+    bank, sines_hz = Bank("cmor1.5-1.0", 20, 300, 280, normalisation=normalisation), np.array([40, 80, 160])
+    sines = np.cos(2 * np.pi * sines_hz[:, None] * np.arange(8000) / RATE_HZ)
+    heights = np.abs(cwt(sines, bank))[:, :, 4000].max(axis=1)
+    if normalisation == "L1":
+        np.testing.assert_allclose(heights, 0.5, rtol=1e-3)  # half of the cosine is at the positive frequency
+    else:  # the rows are 1 Hz apart, so the top may be missed by a little
+        np.testing.assert_allclose(heights * np.sqrt(sines_hz), (heights * np.sqrt(sines_hz)).mean(), rtol=3e-3)
 
 
 def test_outputs_and_padding_follow_their_definitions(noise):
@@ -237,46 +222,41 @@ def test_cone_of_influence():
 SIZES = [(224, 224), (224, 244), (299, 299), (96, 96), (180, 4800), (40, 1500), (400, 6000), (1, 1), (7, 3)]
 
 
+def agrees(x, bank, image, dtypes=(np.float32, np.float64)):
+    """`cwt_resized` equals torch's resize of the whole scalogram, in either precision."""
+    for dtype in dtypes:
+        x = x.astype(dtype)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScalogramWarning)
+            found, whole = cwt_resized(x, bank, image), cwt(x, bank, image.output, image.padding)
+        assert found.dtype == whole.dtype and found.shape == (len(x), image.height, image.width)
+        assert relative(found, resized(whole, image.height, image.width)) <= {4: 1e-5, 8: 1e-10}[dtype().itemsize]
+
+
 @pytest.mark.parametrize(("height", "width"), SIZES)
 def test_resized_equals_torchs_resize_of_the_full_one(noise, height, width):
-    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
-        x = noise.astype(dtype)
-        found = cwt_resized(x, Bank(), ImageSettings(height, width))
-        assert found.dtype == dtype
-        assert found.shape == (2, height, width)
-        assert relative(found, resized(cwt(x, Bank()), height, width)) <= tolerance
+    agrees(noise, Bank(), ImageSettings(height, width))
 
 
 @pytest.mark.parametrize("name", ["mexh", "gaus5", "morl", "cgau2", "cmor1.5-1.0", "shan1.5-1.0"])
 @pytest.mark.parametrize("output", ["coefficients", "magnitude", "energy"])
 def test_resized_equals_it_for_every_output(noise, name, output):
-    bank = Bank(name, 25, 1900, 37, "log", normalisation="L1")
     for padding in ("zero", "reflect"):
-        x = noise[:, :3000].astype(np.float32)
-        found = cwt_resized(x, bank, ImageSettings(50, 61, output, padding))
-        assert relative(found, resized(cwt(x, bank, output, padding), 50, 61)) <= 1e-5
+        bank = Bank(name, 25, 1900, 37, "log", normalisation="L1")
+        agrees(noise[:, :3000], bank, ImageSettings(50, 61, output, padding), [np.float32])
 
 
 @pytest.mark.parametrize("name", WAVELETS)
 @pytest.mark.parametrize("output", ["coefficients", "magnitude"])
 def test_resized_equals_it_for_every_wavelet(noise, name, output):
     """The paper's band and image, where the sweep is decimated; a narrow image, where columns lie far apart."""
-    bank = Bank(name, n_frequencies=24)
     for height, width in ((30, 112), (24, 13)):
-        for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore", ScalogramWarning)
-                x = noise[:, :2400].astype(dtype)
-                wanted = resized(cwt(x, bank, output), height, width)
-                assert relative(cwt_resized(x, bank, ImageSettings(height, width, output)), wanted) <= tolerance
+        agrees(noise[:, :2400], Bank(name, n_frequencies=24), ImageSettings(height, width, output))
 
 
 def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
     """The sampled wavelet is not the analytic one up there: these rows are summed over the samples themselves."""
-    bank = Bank("gaus2", 20, 2000, 120, "log")
-    for dtype, tolerance in ((np.float32, 1e-5), (np.float64, 1e-10)):
-        x = noise.astype(dtype)
-        assert relative(cwt_resized(x, bank, ImageSettings(96, 150)), resized(cwt(x, bank), 96, 150)) <= tolerance
+    agrees(noise, Bank("gaus2", 20, 2000, 120, "log"), ImageSettings(96, 150))
 
 
 def test_few_multiplications_a_pixel():
@@ -296,21 +276,16 @@ def test_resized_with_antialias_equals_torchs(noise, height, width, output):
         x = noise[:1].astype(dtype)
         found = cwt_resized(x, Bank(), ImageSettings(height, width, output, antialias=True))
         # A single pixel of coefficients is an average that all but cancels: measured against what goes into it.
-        assert np.linalg.norm(found - wanted) <= tolerance * max(
-            np.linalg.norm(wanted), np.sqrt(wanted.size) * full.std()
-        )
+        size = max(np.linalg.norm(wanted), np.sqrt(wanted.size) * full.std())
+        assert np.linalg.norm(found - wanted) <= tolerance * size
 
 
 def test_resized_by_pywt_is_the_published_way(noise):
     bank = Bank(n_frequencies=20)
     x = noise[:1, :1000].astype(np.float32)
     full, _ = pywt.cwt(x[0], bank.scales, "mexh", **transform._PYWT)
-    assert (
-        relative(
-            cwt_resized(x, bank, ImageSettings(16, 24, backend="pywt"))[0], resized(full.astype(np.float32), 16, 24)
-        )
-        <= 1e-6
-    )
+    found = cwt_resized(x, bank, ImageSettings(16, 24, backend="pywt"))
+    assert relative(found[0], resized(full.astype(np.float32), 16, 24)) <= 1e-6
 
 
 def test_types_shapes_and_arrays_to_write_to(noise, monkeypatch):
@@ -359,7 +334,6 @@ def test_memory_does_not_grow_with_the_number_of_sweeps():
     [
         ({"frequency_max_hz": 2500}, "Nyquist"),
         ({"frequency_min_hz": 0}, "above 0"),
-        ({"frequency_min_hz": -5}, "above 0"),
         ({"frequency_min_hz": float("nan")}, "above 0"),
         ({"frequency_min_hz": 300}, "minimum must be the lower"),
         ({"n_frequencies": 0}, "at least 1"),
@@ -369,14 +343,12 @@ def test_memory_does_not_grow_with_the_number_of_sweeps():
         ({"normalisation": "L3"}, "L2, L1"),
         ({"wavelet": "haar"}, "mexh, morl, gaus1"),
         ({"wavelet": "gaus9"}, "gaus8"),
-        ({"wavelet": "cmor"}, "cmorB-C"),
         ({"wavelet": "cmor0-1"}, "cmorB-C"),
         ({"wavelet": "cmor1e6-1"}, "cmorB-C"),
         ({"wavelet": "cmor1.5-0.1"}, "hardly oscillates"),
         ({"wavelet": "shan1.5-0.5"}, "hardly oscillates"),
         ({"wavelet": "cmor1.5-20"}, "at most 8"),
         ({"n_frequencies": 10**9}, "at most 16384"),
-        ({"wavelet": "cmor1.5-1.0-3"}, "cmorB-C"),
         ({"wavelet": "fbsp1.5-1-1"}, "whole number"),
     ],
 )
@@ -448,16 +420,15 @@ def test_short_sweep_warns_with_the_frequencies(noise):
         (["02_sweeps.rate_hz=1000", "03_scalograms.frequency_max_hz=600"], "up to 500 Hz"),
     ],
 )
-def test_what_cannot_be_transformed_is_refused_before_anything_runs(given, part, tmp_path, monkeypatch):
-    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+@pytest.mark.usefixtures("empty_results")
+def test_what_cannot_be_transformed_is_refused_before_anything_runs(given, part):
     with pytest.raises(ParameterError, match="03_scalograms") as raised:
         plan("default", "default", given)
     assert part in str(raised.value)
-    assert "\n" not in str(raised.value)
 
 
-def test_a_wavelet_with_other_numbers_is_taken(tmp_path, monkeypatch):
-    monkeypatch.setenv("STS_RESULTS", str(tmp_path))
+@pytest.mark.usefixtures("empty_results")
+def test_a_wavelet_with_other_numbers_is_taken():
     given = ["03_scalograms.wavelet=cmor3-1.25", "03_scalograms.output=magnitude"]
     tasks = {task.name: task for task in plan("default", "default", given)}
     assert tasks["03_scalograms"].parameters["wavelet"] == "cmor3-1.25"
@@ -484,10 +455,7 @@ def test_figures_say_their_data_and_their_units(noise):
     for figure, kind in ((side_by_side, "hybrid cells"), (stacked, "real recordings")):
         assert kind in words(figure)
         assert "Time from step onset (s)" in words(figure) and "(Hz)" in words(figure) and "(mV)" in words(figure)
-        # A panel for each signal and image, and a colour bar for each image; the images in one scale.
-        assert len(figure.axes) == (6 if figure is side_by_side else 5)
-        assert len({ax.collections[0].get_clim() for ax in figure.axes if ax.get_label() != "<colorbar>" and
-                    ax.collections and ax.collections[0].get_array() is not None}) == 1  # fmt: skip
+        assert len({mesh.get_clim() for ax in figure.axes for mesh in ax.findobj(QuadMesh)}) == 1  # one scale for all
     for figure in (
         figures.compare_wavelets([bank, Bank("morl")]),
         figures.bank_response(Bank("shan1.5-1.0", n_frequencies=30)),
