@@ -12,6 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+
 from stslib.press.folders import results_folder
 from stslib.support.errors import DamagedFile
 from stslib.support.files import atomic
@@ -105,11 +107,7 @@ def text(records: Sequence[dict[str, Any]]) -> str:
     """All records as a table for the terminal."""
     lines = []
     for work, same in works(records).items():
-        lines += ["", work]
-        rows = [(r["name"], *cells(r, ratio)) for r, ratio in zip(same, ratios(same), strict=True)]
-        rows.insert(0, ("", *COLUMNS))
-        widths = [max(len(value) for value in column) for column in list(zip(*rows, strict=True))[:-1]]
-        for name, *rest, note in rows:
-            shown = [value.rjust(width) for value, width in zip(rest, widths[1:], strict=True)]
-            lines.append("  ".join(["", name.ljust(widths[0]), *shown, note]).rstrip())
+        rows = [cells(r, ratio) for r, ratio in zip(same, ratios(same), strict=True)]
+        names = [r["name"] for r in same]
+        lines.append(f"\n{work}\n" + pd.DataFrame(rows, index=names, columns=list(COLUMNS)).to_string())
     return "\n".join(lines)

@@ -45,7 +45,7 @@ def profiles() -> dict[str, Path]:
 
 
 def read_profile(name: str) -> dict[str, Any]:
-    """A profile: its `description`, the `notebooks` that it runs (by default all) and the `parameters` it gives each.
+    """A profile: the `notebooks` that it runs (by default all) and the `parameters` that it gives each.
 
     A name that does not exist, of the profile or of a notebook in it, is a `ParameterError`.
     """
@@ -57,11 +57,11 @@ def read_profile(name: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         raise ParameterError(f"profile {paths[name]} is not valid YAML: {' '.join(str(error).split())}") from None
     chosen = content.pop("notebooks", list(known))
-    description = content.pop("description", "")
+    content.pop("description", "")
     for notebook in (*chosen, *content):
         if notebook not in known:
             raise ParameterError(f"profile {name} names {notebook!r}; the notebooks are: {', '.join(known)}")
-    return {"description": description, "notebooks": chosen, "parameters": content}
+    return {"notebooks": chosen, "parameters": content}
 
 
 def split_override(text: str) -> tuple[str, str, str]:

@@ -53,8 +53,6 @@ class Stage:
         self._files_read: dict[str, str] = {}
         self._written = False
 
-    # --- reading -----------------------------------------------------------------------------------------------
-
     def input(self, name: str) -> Stage:
         """Another notebook's finished results in the same run, to read (`MissingInput` where it has not finished)."""
         return open_stage(self.run, name, wanted_by=self.name)
@@ -98,8 +96,6 @@ class Stage:
             return json.loads(path.read_text(encoding="utf-8"))
         except ValueError as error:
             raise self._damaged(path) from error
-
-    # --- writing -----------------------------------------------------------------------------------------------
 
     def file(self, filename: str) -> contextlib.AbstractContextManager[Path]:
         """A path to write `filename` at; it takes its place when the block ends well (see `atomic`)."""
@@ -150,8 +146,7 @@ class Stage:
             if set(record) != set(METRIC_KEYS):
                 raise StsError(f"metric record {dict(record)!r} must have exactly the keys {', '.join(METRIC_KEYS)}")
         ordered = [{k: _plain_or_none(record[k]) for k in METRIC_KEYS} for record in records]
-        self.save_json("metrics", ordered)
-        return pd.DataFrame(ordered, columns=list(METRIC_KEYS))
+        return pd.DataFrame(self.save_json("metrics", ordered), columns=list(METRIC_KEYS))
 
     def scratch(self, name: str) -> Path:
         """A folder for what must outlive a kill of this very run (studies, finished folds); gone once anything changed."""
@@ -168,7 +163,6 @@ class Stage:
 
     def done(self) -> None:
         """Close the stage: write `manifest.json`. A notebook needs not call this (see `begin`)."""
-        root = project_root()
         outputs = {
             str(p.relative_to(self.path)): {"bytes": p.stat().st_size, "sha256": sha256_of(p)}
             for p in sorted(self.path.rglob("*"))
@@ -184,7 +178,7 @@ class Stage:
             "fingerprint": self._fingerprint.value,
             "made_from": asdict(self._fingerprint),
             "files_read": self._files_read,
-            "git_commit": git_commit(root),
+            "git_commit": git_commit(project_root()),
             "machine": machine(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
             "duration_s": round(time.time() - self._started, 1),
@@ -195,9 +189,7 @@ class Stage:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    if isinstance(value, np.ndarray):
+    if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     if isinstance(value, Path):
         return str(value)

@@ -112,7 +112,7 @@ def test_capital_letters_in_a_choice_stand_for_numbers():
     (parameter,) = parse_parameters('wavelet = "mexh"  # mother wavelet {mexh, cmorB-C, fbspM-B-C}').values()
     for value in ("mexh", "cmor1.5-1.0", "cmor20-1", "fbsp2-1.5-1.0"):
         assert parameter.check(value, "03") == value
-    for value in (
+    for value in [
         "cmorB-C",
         "cmor",
         "cmor1.5",
@@ -122,6 +122,6 @@ def test_capital_letters_in_a_choice_stand_for_numbers():
         "xcmor1-2",
         "fbsp2-1.5",
         "MEXH",
-    ):
+    ]:
         with pytest.raises(ParameterError, match="use one of: mexh, cmorB-C, fbspM-B-C"):
             parameter.check(value, "03")

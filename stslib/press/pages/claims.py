@@ -21,8 +21,6 @@ PAPER_CELLS = {"holdout": 1118, "cv": 4472}
 
 NOT_MEASURED = "not measured in this run"
 
-# --- rules ----------------------------------------------------------------------------------------------------------
-
 
 @dataclass(frozen=True)
 class Finding:
@@ -178,9 +176,6 @@ def by_eye(notebook: str, figure: str) -> Rule:
         return Finding(data, "see the figure of this run", verdict, "open", run, notebook)
 
     return rule
-
-
-# --- the claims -----------------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
