@@ -70,23 +70,19 @@ def test_saliency_equals_finite_differences_of_the_score(images, transform):
 
 def test_saliency_of_a_linear_model_is_the_size_of_its_weights(images):
     model, transform, weights = linear(images)
-    target = np.arange(12) % 4
     # The network sees the rheobase channel twice, as channels 0 and 2.
-    rheobase, partner = np.abs(weights[:, 0] + weights[:, 2])[target], np.abs(weights[:, 1])[target]
+    sizes, target = np.abs(np.stack([weights[:, 0] + weights[:, 2], weights[:, 1]], axis=1)), np.arange(12) % 4
     found = explain.gradients(model, transform, images, target)
-    np.testing.assert_allclose(found, np.stack([rheobase, partner], axis=1), rtol=1e-4, atol=1e-7)
+    np.testing.assert_allclose(found, sizes[target], rtol=1e-4, atol=1e-7)
     with torch.no_grad():
-        won = model(transform(images)).argmax(1)
+        winners = model(transform(images)).argmax(1)
     largest = explain.saliency_maps(network(model, transform), images, n_random=0).trained
-    expected = np.maximum(np.abs(weights[:, 0] + weights[:, 2]), np.abs(weights[:, 1]))[won]
-    np.testing.assert_allclose(largest, expected, rtol=1e-4, atol=1e-7)
-
-
-def test_respect_to_input_undoes_the_compression(images):
-    """With asinh(x / s) before a linear model, the gradient for each unit of its input is the same for all values of x."""
+    np.testing.assert_allclose(largest, sizes[winners].max(axis=1), rtol=1e-4, atol=1e-7)
+    # With asinh(x / s) before it, the gradient for each unit of its input is the same for all values of x.
     model, transform, weights = linear(images, "asinh", (2.0, 7.0))
-    target = np.zeros(12, int)
-    found, stored = (explain.gradients(model, transform, images, target, way)[:, 1] for way in ("input", "stored"))
+    found, stored = (
+        explain.gradients(model, transform, images, np.zeros(12), way)[:, 1] for way in ("input", "stored")
+    )
     np.testing.assert_allclose(found, np.broadcast_to(np.abs(weights[0, 1]), found.shape), rtol=1e-3, atol=1e-7)
     large = np.abs(images[:, 1]) > 20
     assert (stored / found)[large].mean() < 0.5 * (stored / found)[~large].mean()
@@ -101,14 +97,11 @@ def test_saliency_leaves_the_model_alone_and_does_not_depend_on_batches(images, 
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
-@pytest.mark.parametrize(("sweep", "respect_to"), [("third", "stored"), ("mean", "stored"), ("max", "pixels")])
-def test_unknown_choices_are_named(images, transform, sweep, respect_to):
-    with pytest.raises(ParameterError, match="use one of"):
-        explain.saliency_maps(network(smooth_net(), transform), images, sweep, respect_to)
-
-
-def test_a_diverged_network_and_other_shapes_are_refused(images, transform):
+def test_unknown_choices_other_shapes_and_a_diverged_network_are_refused(images, transform):
     model = smooth_net()
+    for sweep, respect_to in (("third", "stored"), ("mean", "stored"), ("max", "pixels")):
+        with pytest.raises(ParameterError, match="use one of"):
+            explain.saliency_maps(network(model, transform), images, sweep, respect_to)
     with pytest.raises(StsError, match="give \\(n_cells, 2, height, width\\)"):
         explain.gradients(model, transform, images[:, :1], np.zeros(12))
     model[4].weight.data[:] = float("nan")
@@ -164,11 +157,11 @@ def test_randomisation_sets_the_same_network_apart_from_others(images, transform
 
 
 def test_untrained_networks_follow_from_their_seed_only(images, transform):
-    first = saliency.untrained_network("resnet18", transform, images, 5)
-    torch.rand(3)
-    again, other = (saliency.untrained_network("resnet18", transform, images, seed) for seed in (5, 6))
-    with torch.no_grad():
-        scores = [model(transform(images)) for model in (first, again, other)]
+    scores = []
+    for seed in (5, 5, 6):
+        torch.rand(3)
+        with torch.no_grad():
+            scores.append(saliency.untrained_network("resnet18", transform, images, seed)(transform(images)))
     torch.testing.assert_close(scores[0], scores[1])
     assert not torch.allclose(scores[0], scores[2])
 
@@ -348,23 +341,20 @@ def test_the_conclusion_follows_from_the_numbers():
 
 
 def test_the_figure_shows_its_input(fitted):
-    model, x, _ = fitted
-    rng = np.random.default_rng(0)
-    map_ = rng.random((18, 120)).astype(np.float32)
-    map_[:, :60] *= 0.1
-    shap, maps = explain.shap_values(model, x), explain.Maps(map_[None], map_[None, None])
+    rng, map_ = np.random.default_rng(0), np.linspace(0.1, 1, 18 * 120, dtype=np.float32).reshape(18, 120)
+    shap, maps = explain.shap_values(fitted[0], fitted[1]), explain.Maps(map_[None] / 3, map_[None, None])
     row = {"class": "Pvalb", "cell_id": "7", "predicted": "Sst", "probability": 0.25, "position": 0}
     cells = pd.DataFrame([row])
     figure = figures.explanation(cells, rng.normal(size=(1, 2, 4800)), maps, shap, MADE, "simulated")
-    part = figure.subfigs[0]
-    drawn = next(ax for ax in part.axes if ax.get_xlabel() == "Time from step onset (s)").collections[0]
-    np.testing.assert_allclose(drawn.get_array().reshape(18, 120), map_ / map_.max())
+    axes = figure.subfigs[0].axes
+    drawn = next(ax for ax in axes if ax.get_xlabel() == "Time from step onset (s)").collections[0]
+    np.testing.assert_allclose(drawn.get_array().reshape(18, 120), map_, rtol=1e-6)
     np.testing.assert_allclose(drawn.get_coordinates()[0, [0, -1], 0], [-0.1, 1.1])
-    swarm = next(ax for ax in part.axes if ax.get_xlabel() == "SHAP value (log-odds)")
+    swarm = next(ax for ax in axes if ax.get_xlabel() == "SHAP value (log-odds)")
     assert swarm.texts[0].get_text() == "decisive"
     shown = np.sort(swarm.collections[0].get_offsets()[:, 0])
     np.testing.assert_allclose(shown, np.sort(shap.values[:, 1, 0]))
-    assert "taken for Sst" in part.axes[0].get_title() and "rheobase + 40 pA" in part.axes[0].get_title()
+    assert "taken for Sst" in axes[0].get_title() and "rheobase + 40 pA" in axes[0].get_title()
     assert "simulated" in figure.get_supxlabel()
     with pytest.raises(StsError, match="no cell"):
         figures.explanation(cells[:0], np.zeros((0, 2, 4800)), maps, shap, MADE, "simulated")

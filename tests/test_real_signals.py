@@ -44,12 +44,16 @@ def recipe_of(p: dict[str, Any], cells: Signals, model: str = "compact", **chang
 @pytest.mark.slow
 @pytest.mark.mirror
 @pytest.mark.parametrize(
-    ("profile", "every", "epochs", "least"), [("action_potentials", 1, 3, 0.6), ("hybrid", 4, 6, 0.5)]
+    ("profile", "every", "settings", "epochs", "least"),
+    [("action_potentials", 1, {}, 3, 0.6), ("hybrid", 2, {"n_sweeps": 1}, 8, 0.5)],
 )
-def test_a_network_learns_the_classes_in_one_fold(mirror, tmp_path, profile, every, epochs, least):
-    """Balanced accuracy of one fold of five, few epochs; chance is 0.25."""
+def test_a_network_learns_the_classes_in_one_fold(mirror, tmp_path, profile, every, settings, epochs, least):
+    """Balanced accuracy of one fold of five, of few epochs, on all action potentials or one sweep of half the hybrid cells.
+
+    Three seeds gave 0.71 to 0.78 and 0.66 to 0.68; with shuffled labels 0.25, and 0.03 to 0.41.
+    """
     p = parameters_of(profile)
-    cells = prepared(p, every=every)
+    cells = prepared(p, every=every, **settings)
     recipe, labels = recipe_of(p, cells, n_seeds=1, max_epochs=epochs), cells.labels[cells.inside]
     fold = cohort.folds(labels, 5, SEED)[:1]
     known = training.TrainingSet(cells.images[cells.inside], labels)

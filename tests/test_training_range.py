@@ -12,8 +12,7 @@ from stslib.support.errors import DamagedFile
 
 @pytest.fixture(scope="module")
 def cells():
-    source = open_source("simulated", n_cells=120, seed=3)
-    traces, table = sweeps.extract(source.recordings())
+    traces, table = sweeps.extract(open_source("simulated", n_cells=120, seed=3).recordings())
     return traces, table[table.reason == ""].reset_index(drop=True)
 
 
@@ -26,34 +25,23 @@ def test_new_cells_of_the_same_kind_are_inside_and_damaged_ones_are_not(cells):
     train = np.arange(len(traces)) % 4 != 0
     ranges = training_range.fit(described(traces[train], table[train]))
     new, about = traces[~train], table[~train]
-    reasons = training_range.outside(described(new, about), ranges)
-    assert sum(map(bool, reasons)) <= 2  # of 28 or so; the range comes from some eighty cells
+    assert sum(map(bool, training_range.outside(described(new, about), ranges))) <= 2  # of 28 or so
     noise = np.random.default_rng(0).normal(0, 20, new.shape).astype(np.float32)
-    for wrong, said in (
-        (10 * new, "highest value"),
-        (0.1 * new, "highest value"),
-        (noise, "lowest value"),
-        (0 * new, "power"),
-    ):
-        reasons = training_range.outside(described(wrong, about), ranges)
-        assert all(said in reason for reason in reasons)
-        assert all("\n" not in reason and " in training " in reason for reason in reasons)
+    wrong = ((10 * new, "highest value"), (0.1 * new, "highest value"), (noise, "lowest value"), (0 * new, "power"))
+    for damaged, named in wrong:
+        for reason in training_range.outside(described(damaged, about), ranges):
+            assert named in reason and "\n" not in reason and " in training " in reason
 
 
-def test_what_a_source_does_not_tell_is_not_judged_and_counts_have_no_negative_range(cells):
+def test_missing_numbers_do_not_count_and_counts_have_no_negative_range(cells):
     traces, table = cells
-    ranges = training_range.fit(described(traces, table))
+    ranges, some = training_range.fit(described(traces, table)), traces[:8]
     assert ranges["spikes of the first sweep"][0] >= 0
     assert ranges["potential before the step (mV)"][1] < 0
-    silent = table.assign(rheobase_pa=np.nan).drop(columns=["rest_mv"])
+    unknown = described(some, table[:8].assign(rheobase_pa=np.nan).drop(columns=["rest_mv"]))
     far = {**ranges, "current of the first sweep (pA)": [-2.0, -1.0], "potential before the step (mV)": [1.0, 2.0]}
-    assert training_range.outside(described(traces[:8], silent[:8]), far) == training_range.outside(
-        described(traces[:8], silent[:8]), {k: v for k, v in ranges.items() if "current" not in k and "before" not in k}
-    )
-    one_sweep = described(traces[:, :1], table)
-    assert "highest value of the second sweep (mV)" not in one_sweep
-
-
-def test_a_damaged_range_is_one_line(cells):
+    known = {name: limits for name, limits in ranges.items() if "current" not in name and "before" not in name}
+    assert training_range.outside(unknown, far) == training_range.outside(unknown, known)
+    assert "highest value of the second sweep (mV)" not in described(traces[:, :1], table)
     with pytest.raises(DamagedFile, match="training range is damaged"):
-        training_range.outside(described(cells[0][:2], cells[1][:2]), {"spikes of the first sweep": 3})
+        training_range.outside(unknown, {"spikes of the first sweep": 3})
