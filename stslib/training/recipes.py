@@ -154,8 +154,9 @@ class Recipe:
         """A copy with other values, also of the fields of `fit`; an unknown name is a ParameterError."""
         of_fit = {name: value for name, value in changes.items() if name in FitConfig.__dataclass_fields__}
         own = {name: value for name, value in changes.items() if name not in of_fit}
-        if unknown := sorted(set(own) - (set(Recipe.__dataclass_fields__) - {"fit"})):
-            names = [*Recipe.__dataclass_fields__, *FitConfig.__dataclass_fields__]
+        known = [name for name in Recipe.__dataclass_fields__ if name != "fit"]
+        if unknown := sorted(set(own) - set(known)):
+            names = [*known, *FitConfig.__dataclass_fields__]
             raise ParameterError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(names)}")
         fit = replaced(self.fit, of_fit, "a fit")
         return dataclasses.replace(replaced(self, own, "a recipe"), fit=fit)
