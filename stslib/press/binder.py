@@ -7,6 +7,8 @@ result files through `stslib.press.pages`.
 
 from __future__ import annotations
 
+import hashlib
+import importlib.metadata
 import os
 import re
 import shutil
@@ -26,6 +28,8 @@ from stslib.support import files
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 
 GENERATED = "_generated"
+#: In a finished book: the hash of what it was made from.
+SOURCES = ".sources"
 #: Run in this very interpreter, so that the book is built with the packages that ran the notebooks.
 JUPYTER_BOOK = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
 
@@ -58,7 +62,7 @@ def merge(source: nbformat.NotebookNode, executed: nbformat.NotebookNode, name: 
 
 
 def _folded(cell: nbformat.NotebookNode, prompt: str = "Show the code") -> nbformat.NotebookNode:
-    cell.metadata["tags"] = list({*_tags(cell), "hide-input"})
+    cell.metadata["tags"] = sorted({*_tags(cell), "hide-input"})
     cell.metadata["mystnb"] = {"code_prompt_show": prompt}
     return cell
 
@@ -140,13 +144,16 @@ def build(run: str, output: Path | None = None) -> Path:
     """Build the book of a run into `output` (by default `_build` of the checkout); returns its index.html.
 
     Any warning of Sphinx is a `StsError` with the first such line and the log's path, and leaves the former book as it was.
+    A book whose sources are those of the one that is there is not built again.
     """
-    root = project_root()
-    output = (output or root / "_build").resolve()
+    output = (output or project_root() / "_build").resolve()
     work = output / ".work"
     try:
         shutil.rmtree(work, ignore_errors=True)
         assemble(run, work / "source")
+        sources = _digest(work / "source")
+        if (output / "html" / SOURCES).is_file() and (output / "html" / SOURCES).read_text() == sources:
+            return output / "html" / "index.html"
         command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(work / "source"), "--path-output", str(work)]
         command += ["-W", "-n", "--keep-going", "--all"]
         status, log = _run(command)
@@ -157,6 +164,7 @@ def build(run: str, output: Path | None = None) -> Path:
         if status != 0 or bad or not (page / "index.html").is_file():
             first = bad[0].replace(str(work / "source") + os.sep, "") if bad else f"exit status {status}"
             raise StsError(f"the book did not build: {first.strip()} (whole log: {output / 'book.log'})")
+        (page / SOURCES).write_text(sources)
         shutil.rmtree(output / "html", ignore_errors=True)
         os.replace(page, output / "html")
     except OSError as error:
@@ -164,6 +172,14 @@ def build(run: str, output: Path | None = None) -> Path:
     finally:
         shutil.rmtree(work, ignore_errors=True)
     return output / "html" / "index.html"
+
+
+def _digest(folder: Path) -> str:
+    """Hash of all that a book is made from: its sources, our extension of Sphinx, and the versions of the builders."""
+    parts = [importlib.metadata.version(name) for name in ("jupyter-book", "sphinx", "myst-nb")]
+    parts.append(files.sha256_of(Path(pages.__file__).with_name("mathml.py")))
+    parts += [f"{p.relative_to(folder)} {files.sha256_of(p)}" for p in sorted(folder.rglob("*")) if p.is_file()]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
 
 def _run(command: list[str]) -> tuple[int, str]:

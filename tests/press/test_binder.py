@@ -100,3 +100,27 @@ def test_results_of_other_code_are_left_out_and_damaged_ones_refused(apart):
     (run_folder("small") / "03_apart" / "manifest.json").write_text("{")
     with pytest.raises(DamagedFile, match="is damaged"):
         page(apart)
+
+
+def test_a_book_is_built_again_only_when_its_sources_changed(apart, monkeypatch):
+    built = []
+
+    def run(command):
+        html = Path(command[-5]) / "_build" / "html"
+        html.mkdir(parents=True)
+        (html / "index.html").write_text("a book")
+        built.append(command)
+        return 0, ""
+
+    monkeypatch.setattr(binder, "_run", run)
+    for _ in range(2):
+        assert binder.build("default", apart / "_build").read_text() == "a book"
+    assert len(built) == 1
+    (apart / "book" / "page.md").write_text("# New")
+    binder.build("default", apart / "_build")
+    assert len(built) == 2
+    monkeypatch.setattr(binder, "_run", lambda _: (0, "page.md: WARNING: broken"))
+    (apart / "book" / "page.md").write_text("# Broken")
+    with pytest.raises(StsError, match=r"did not build: page\.md: WARNING"):
+        binder.build("default", apart / "_build")
+    assert (apart / "_build/html/index.html").read_text() == "a book"  # the former one

@@ -1,4 +1,4 @@
-"""Everything the book's numbers come from: metric records, cell counts and figures of one or several"""
+"""Everything the book's numbers come from: metric records, cell counts and figures of one or several runs."""
 
 from __future__ import annotations
 
