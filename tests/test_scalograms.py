@@ -417,6 +417,11 @@ def test_short_sweep_warns_with_the_frequencies(noise):
         (["03_scalograms.wavelet=cmorB-C"], "for example cmor1.5-1.0"),
         (["03_scalograms.wavelet=mexican_hat"], "use one of: mexh"),
         (["03_scalograms.frequency_min_hz=300"], "the minimum must be the lower"),
+        (
+            ["03_scalograms.image_options={'dtype': 'float32'}"],
+            "no setting 'dtype'; it has: padding, backend, antialias",
+        ),
+        (["03_scalograms.image_options={'padding': 'wrap'}"], "padding is 'wrap'; use one of: zero, edge"),
         (["02_sweeps.rate_hz=1000", "03_scalograms.frequency_max_hz=600"], "up to 500 Hz"),
     ],
 )

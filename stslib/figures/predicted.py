@@ -118,11 +118,11 @@ def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float)
     pixels = explain.image_axes(view.bank, height, width, view.before_s, view.duration_s)
     gradients = saliency_panel(below, view.saliency[k], pixels, view.bank.spacing)
     gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
-    below.set_xlabel(TIME_LABEL if step else "Time from the peak (s)" if view.whole else "From its peak (ms)")
+    below.set_xlabel(TIME_LABEL if step else "Time from the peak (ms)" if view.whole else "From its peak (ms)")
     for ax, label in zip(axes, ("Voltage from rest (mV)", FREQUENCY_LABEL, FREQUENCY_LABEL), strict=True):
         ax.tick_params(labelbottom=ax is below, labelleft=k == 0 if view.whole else ax is not above)
         ax.set_ylabel(label if view.whole and k == 0 else "")
-    if not view.whole:
+    if not step:
         below.xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
     return mesh, gradients
 

@@ -25,6 +25,7 @@ OUTPUTS = ("coefficients", "magnitude", "energy")
 PADDINGS = ("zero", "edge", "reflect", "symmetric")
 BACKENDS = ("fft", "pywt")
 LARGEST_PX = 16384
+IMAGE_OPTIONS = ("padding", "backend", "antialias")  # of notebook 03
 
 #: Where the resting potential was subtracted, a first spike crosses this share of the highest value. A fixed voltage would
 #: not do: some cells fire from 30 mV above rest, others from 55.
@@ -241,6 +242,9 @@ def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping
     sweeps = SweepSettings(rate_hz=others.get("02_sweeps", {}).get("rate_hz", SweepSettings().rate_hz))
     fields = ("wavelet", "frequency_min_hz", "frequency_max_hz", "n_frequencies", "spacing", "normalisation")
     bank = Bank(**{name: parameters[name] for name in fields}, rate_hz=sweeps.rate_hz)
-    values = {name: parameters[name] for name in ("height", "width", "output")} | parameters["image_options"]
+    options = parameters["image_options"]
+    if unknown := sorted(set(options) - set(IMAGE_OPTIONS)):
+        raise ParameterError(f"image_options has no setting {unknown[0]!r}; it has: {', '.join(IMAGE_OPTIONS)}")
+    values = {name: parameters[name] for name in ("height", "width", "output")} | options
     image = settings_from(ImageSettings, "image_options", values, ImageSettings.__dataclass_fields__)
     Preprocessing(sweeps, bank, image)
