@@ -48,6 +48,7 @@ class View:
     output: str
     padding: str
     whole: bool = True
+    voltage_label: str = "Voltage from rest (mV)"
 
     @property
     def duration_s(self) -> float:
@@ -100,7 +101,9 @@ def _views(done: Predicted, k: int) -> list[View]:
     winner = [CLASSES.index(str(done.classified["predicted"].iloc[k]))]
     sizes = explain.gradients(*done.model.members[0], done.images[k : k + 1], winner)[0]
     width, output, padding = preprocessing.image.width, preprocessing.image.output, preprocessing.image.padding
-    views = [View(traces, sizes[..., :width], preprocessing.bank, preprocessing.sweeps.before_s, output, padding)]
+    whole = (traces, sizes[..., :width], preprocessing.bank, preprocessing.sweeps.before_s, output, padding)
+    unit = "Voltage (mV)" if preprocessing.sweeps.baseline == "keep" else "Voltage from rest (mV)"
+    views = [View(*whole, voltage_label=unit)]
     if close_up := preprocessing.image.close_up:
         spikes, bank = close_up.cut(traces, preprocessing.sweeps), close_up.bank(preprocessing.bank)
         views.append(View(spikes, sizes[..., width:], bank, close_up.before_s, close_up.output, padding, whole=False))
@@ -119,7 +122,7 @@ def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float)
     gradients = saliency_panel(below, view.saliency[k], pixels, view.bank.spacing)
     gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
     below.set_xlabel(TIME_LABEL if step else "Time from the peak (ms)" if view.whole else "From its peak (ms)")
-    for ax, label in zip(axes, ("Voltage from rest (mV)", FREQUENCY_LABEL, FREQUENCY_LABEL), strict=True):
+    for ax, label in zip(axes, (view.voltage_label, FREQUENCY_LABEL, FREQUENCY_LABEL), strict=True):
         ax.tick_params(labelbottom=ax is below, labelleft=k == 0 if view.whole else ax is not above)
         ax.set_ylabel(label if view.whole and k == 0 else "")
     if not step:
