@@ -26,36 +26,10 @@ def cwt_resized(x: Array, bank: Bank, image: ImageSettings = _DEFAULT, label: st
     """The scalogram at a network's input size, without the full one.
 
     Equals `torch.nn.functional.interpolate(cwt(x, bank, ...), (height, width), mode="bilinear", align_corners=False,
-    antialias=antialias)` to rounding. The paper's code resizes without `antialias`.
+    antialias=antialias)` to rounding. The paper's code resizes without `antialias`. Sweeps `(..., n_samples)` in mV at
+    `bank.rate_hz` give `(..., height, width)` of their array type, device and precision, with the errors and warnings of
+    `cwt`; `close_up` and `dtype` of the image are for `Preprocessing`. `label` names a progress bar.
 
-    Parameters
-    ----------
-    x : ndarray or tensor, shape (..., n_samples)
-        Sweeps in mV at `bank.rate_hz`.
-    bank : Bank
-        Wavelet and frequencies.
-    image : ImageSettings
-        Size and kind of the image; its `close_up` and `dtype` are not used here, but by `Preprocessing`.
-    label : str
-        Label of a progress bar; none is shown without.
-
-    Returns
-    -------
-    ndarray or tensor, shape (..., height, width)
-        Array type, device and precision are those of `x`.
-
-    Raises
-    ------
-    ParameterError
-        As `cwt`.
-
-    Warns
-    -----
-    ScalogramWarning
-        As `cwt`.
-
-    Examples
-    --------
     >>> sine = np.sin(2 * np.pi * 60 * np.arange(4800) / 4000)
     >>> cwt_resized(sine, Bank(), ImageSettings(height=32, width=48)).shape
     (32, 48)
