@@ -20,8 +20,7 @@ _NAMES = np.asarray(CLASSES, dtype=object)
 def by_part(labels: Any, predictions: Any, parts: Any, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
     """Accuracy, balanced accuracy and recall of each class in each part (a data set) of the cells, with 95 % intervals.
 
-    Columns: `part`, `metric` (`accuracy`, `balanced accuracy`, or a class, whose metric is its recall), `value`, `low`,
-    `high`, `n` (cells behind it). A class that a part lacks is left out.
+    Columns: `part`, `metric` (a class for its recall), `value`, `low`, `high`, `n`; a class that a part lacks is left out.
     """
     y, classes, where = (np.asarray(v, dtype=object) for v in (labels, predictions, parts))
     rows = []
@@ -80,7 +79,7 @@ def noisy_labels(
     shares: Sequence[float] = (0.0, 0.05, 0.1, 0.2, 0.4),
     n_bootstrap: int = 2000,
 ) -> pd.DataFrame:
-    """Balanced accuracy of held-out cells (`value`, `low`, `high`) when a `share` of the labels learnt from is made wrong.
+    """Balanced accuracy of held-out cells (`value`, `low`, `high`) when a `share` of the labels learnt from is wrong.
 
     A wrong label is one of the other three classes, each as likely. The held-out labels stay as they are.
     """
@@ -99,14 +98,10 @@ def noisy_labels(
 
 
 def suspects(labels: Any, proba: np.ndarray) -> np.ndarray:
-    """The class that the held-out model finds instead `(n_cells,)`, empty where the label is not doubted [1]_.
+    """The class that the held-out model finds instead `(n_cells,)`, empty where the label is not doubted.
 
-    A cell is suspect when another class is as probable for it as that class is, on average, for the cells that are
-    labelled so, and is its most probable class.
-
-    References
-    ----------
-    .. [1] Northcutt et al. 2021, Confident learning, J. Artif. Intell. Res. 70:1373.
+    Another class is at least as probable as it is on average for cells labelled so, and is the most probable: confident
+    learning (Northcutt et al. 2021, J. Artif. Intell. Res. 70:1373).
     """
     y, p = evaluation.check_proba(labels, proba)
     usual = np.array([p[y == k, k].mean() if (y == k).any() else np.inf for k in range(len(CLASSES))])
@@ -120,8 +115,7 @@ def calibration_interval(
 ) -> tuple[float, float, float]:
     """Expected calibration error and its 95 % bootstrap interval over cells.
 
-    The error of a perfectly calibrated model on few cells is not 0, and resampling raises it further; the interval shows
-    how far it varies, not whether it is 0.
+    Even an honest model on few cells has an error above 0; the interval shows how far it varies, not whether it is 0.
     """
     y, p = evaluation.check_proba(labels, proba)
     if len(y) < 2:

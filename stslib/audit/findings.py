@@ -12,29 +12,19 @@ def conclusions(tables: Mapping[str, pd.DataFrame]) -> str:
 
     Parameters
     ----------
-    tables : mapping of name to DataFrame
-        `rig`, `transfer`, `donors`, `by_part`, `calibration` and `shuffled`, from the methods of `Audit` (of `by_part` the
-        table, of `transfer` the records as a table).
-
-    Returns
-    -------
-    str
+    tables : `rig`, `transfer` (as a table), `donors`, `by_part`, `calibration`, `shuffled`, from the methods of `Audit`
 
     Examples
     --------
     >>> import pandas as pd
     >>> from stslib import audit
-    >>> sets = ["published", "intended", "stimulus_aligned", "relative"]
-    >>> rig = pd.DataFrame({"features": sets, "value": 0.9})
+    >>> rig = pd.DataFrame({"features": ["published", "intended", "stimulus_aligned", "relative"], "value": 0.9})
     >>> ways = ["transfer:Clamp->Seq", "transfer:Seq->Clamp"]
     >>> transfer = pd.DataFrame({"model": "lightgbm:published", "split": ways, "metric": "balanced_accuracy", "value": 0.6})
-    >>> donors = pd.DataFrame({"features": sets, "random": 0.9, "difference": 0.001})
-    >>> rigs = ["Clamp", "Seq"]
-    >>> part = pd.DataFrame({"part": rigs, "metric": "balanced accuracy", "model": "LightGBM", "value": 0.88})
-    >>> off = pd.DataFrame({"model": "LightGBM", "data set": rigs, "error": 0.05})
-    >>> tables = {"rig": rig, "transfer": transfer, "donors": donors, "by_part": part, "calibration": off}
-    >>> text = audit.conclusions(tables | {"shuffled": pd.DataFrame({"published": [0.24, 0.26]})})
-    >>> text.splitlines()[3]
+    >>> tables = {"rig": rig, "transfer": transfer, "donors": rig.assign(random=0.9, difference=0.001)}
+    >>> model = pd.DataFrame({"model": "LightGBM", "part": ["Clamp", "Seq"], "metric": "balanced accuracy", "value": 0.88})
+    >>> tables |= {"by_part": model, "calibration": model.assign(error=0.05).rename(columns={"part": "data set"})}
+    >>> audit.conclusions(tables | {"shuffled": pd.DataFrame({"published": [0.24, 0.26]})}).splitlines()[3]
     '- **Donors matter little**: keeping them together changes balanced accuracy by at most 0.1 points.'
     """
     transfer = tables["transfer"]

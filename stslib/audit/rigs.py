@@ -24,12 +24,10 @@ PAPER_TOP = {
 def rig_accuracy(
     x: pd.DataFrame, labels: Any, datasets: Any, n_folds: int = 3, n_bootstrap: int = 2000, seed: int = 2026
 ) -> dict[str, float]:
-    """Balanced accuracy of predicting the data set (rig) of cells, within each class, by boosted trees in cross-validation.
+    """Balanced accuracy of predicting the data set (rig) of cells within each class, by cross-validated boosted trees.
 
-    The classes have other shares in the two data sets, so a feature that predicts the class also predicts something of
-    the data set. Here every class weighs the same and is scored by itself: a feature set that knows the class and nothing
-    of the rig scores 0.5. Gives `value` (mean over classes of the mean recall of the two data sets), its 95 % interval
-    `low` and `high` (cells drawn within class and data set), and the value of each class under its name.
+    Every class weighs the same and is scored by itself, so features that know only the class score 0.5.
+    `value`, its 95 % interval `low` and `high` (cells drawn within class and data set), and each class under its name.
     """
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     names = two_data_sets(rigs)
@@ -69,12 +67,9 @@ def two_data_sets(rigs: np.ndarray) -> list[str]:
 
 
 def shap_sizes(model: baseline.Model, x: pd.DataFrame) -> pd.DataFrame:
-    """Mean |SHAP| of each feature (rows) for each class (columns), in log-odds, by LightGBM's own exact TreeSHAP [1]_.
+    """Mean |SHAP| of each feature (rows) for each class (columns), in log-odds, by LightGBM's own exact TreeSHAP.
 
-    References
-    ----------
-    .. [1] Lundberg et al. 2020, From local explanations to global understanding with explainable AI for trees,
-       Nat. Mach. Intell. 2:56.
+    Lundberg et al. 2020, Nat. Mach. Intell. 2:56.
     """
     values = np.asarray(model.booster.predict(x[list(model.features)].to_numpy(dtype=float), pred_contrib=True))
     each = values.reshape(len(x), len(CLASSES), len(model.features) + 1)[:, :, :-1]  # the last is the mean score
@@ -82,7 +77,7 @@ def shap_sizes(model: baseline.Model, x: pd.DataFrame) -> pd.DataFrame:
 
 
 def alone(feature: pd.Series, positive: np.ndarray) -> float:
-    """How well one feature alone orders cells: area under the ROC curve, the better way round, 0.5 to 1; missing left out."""
+    """Area under the ROC curve of one feature alone, the better way round, 0.5 to 1; missing values are left out."""
     known = feature.notna().to_numpy()
     if len(set(positive[known])) < 2:
         return float("nan")
@@ -93,11 +88,9 @@ def alone(feature: pd.Series, positive: np.ndarray) -> float:
 def class_or_rig(
     sizes: pd.DataFrame, x: pd.DataFrame, labels: Any, datasets: Any, label: str, n: int = 6
 ) -> pd.DataFrame:
-    """The `n` strongest features of a class (`shap_sizes`), those that the paper names besides, and what each predicts alone.
+    """The `n` strongest features of a class (`shap_sizes`), the others that the paper names, and what each predicts alone.
 
-    Columns: `class`, `feature`, `rank` (by mean |SHAP|), `mean_abs_shap`, `paper` (named by the paper), `class_auc` (area
-    under the ROC curve of the feature alone, this class against the others), `rig_auc` (the same for the data set, among
-    the cells of this class).
+    `class_auc`: area under the ROC curve, this class against the others; `rig_auc`: of the data set, within this class.
     """
     one_of("class", label, CLASSES)
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
@@ -111,6 +104,6 @@ def class_or_rig(
 
 
 def share_of_times(sizes: pd.DataFrame) -> pd.Series:
-    """Share of each class's summed mean |SHAP| that falls on the times of the first action potential in the long square."""
+    """Share of each class's summed mean |SHAP| that falls on the times of the long square's first action potential."""
     timed = [f for f in sizes.index if "_t_" in f and f.endswith("long_square")]
     return sizes.loc[timed].sum() / sizes.sum()

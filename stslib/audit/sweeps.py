@@ -31,8 +31,7 @@ WHY = {
 def compare_sweeps(recordings: Iterable[Recording], published: pd.DataFrame) -> pd.DataFrame:
     """Every feature of recordings of one spiking long square each, beside the published row of the same cell.
 
-    Columns: `cell_id`, `above_rheobase_pa` (the sweep's current minus the published one), `feature`, `unit`, `measured`,
-    `published`, `difference`, `why` (what a difference comes from).
+    `above_rheobase_pa`: the sweep's current minus the published one; `why`: what a difference comes from.
     """
     rows = published.set_index("cell_id")
     found = []

@@ -1,7 +1,7 @@
 """Trained on one data set, tested on the other: what carries over between two rigs, with and without adaptation.
 
-`transfer:A->B` is trained on every cell of A and tested on every cell of B. `transfer-test:A->B` is trained on A's training
-cells and tested on B's test cells, on which nothing was chosen. No label of B is ever used in training.
+`transfer:A->B`: all cells of A, then of B. `transfer-test:A->B`: A's training cells, then B's test cells, on which
+nothing was chosen. No label of B is ever used in training.
 """
 
 from __future__ import annotations
@@ -28,10 +28,7 @@ _FEWEST = 5
 
 @dataclass(frozen=True)
 class Direction:
-    """One way across, by its name in the metric records: cells that are learnt from, known without labels, and scored.
-
-    `unlabelled` are cells of the other data set whose features (never labels) an adapting model may look at.
-    """
+    """One way across, by its name in the metric records: cells learnt from, known without labels, and scored."""
 
     split: str
     fit: np.ndarray
@@ -71,9 +68,9 @@ def _proba(model: LinearDiscriminantAnalysis, values: np.ndarray) -> np.ndarray:
 
 
 def discriminant(x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame) -> np.ndarray:
-    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant on rank-normal features, classes equally likely.
+    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, classes equally likely.
 
-    The ranks are those of `x` and `unlabelled` together, so that both data sets are on one scale.
+    Its rank-normal features have the ranks of `x` and `unlabelled` together, so that both data sets are on one scale.
     """
     return adapted(x, y, unlabelled, unseen, rounds=0)
 
@@ -81,15 +78,10 @@ def discriminant(x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.D
 def adapted(
     x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """The linear discriminant, adapted to another data set by self-training on its unlabelled cells.
+    """The discriminant, adapted to another data set by self-training on `unlabelled` cells (0 `rounds`: not adapted).
 
-    In each round the cells of the other data set of which the model is surest, by predicted class, join its training cells
-    under the predicted label: 30 % of each class in the first round, more in every further one. The true labels of the
-    other data set are never looked at [1]_. `rounds` 0 is no self-training. Arguments and result: see `discriminant`.
-
-    References
-    ----------
-    .. [1] Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, class-balanced self-training, ECCV.
+    In each round the cells of which the model is surest join its training cells under the predicted label, 30 % of each
+    class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
     """
     if rounds < 0:
         raise ParameterError(f"rounds is {rounds}; it must be 0 or more")

@@ -1,4 +1,4 @@
-"""The baseline: gradient-boosted trees on electrophysiology features (paper section III.D), and a better one beside it."""
+"""The baseline: boosted trees on electrophysiology features (paper section III.D), and a better one beside it."""
 
 from stslib.baseline.learner import Ensemble, Folds, Learner, search_space
 from stslib.baseline.trees import DEFAULTS, Model, load

@@ -1,13 +1,7 @@
-"""A kernel classifier on standardised features: ridge regression on the classes with a Gaussian kernel, in closed form.
+"""Ridge regression on the classes with a Gaussian kernel, on standardised features, in closed form.
 
-Trees cut features one at a time; a Gaussian kernel compares cells in all features at once, so that the two are wrong on other
-cells and their mean is better than either. The fit is one linear system, and the same system gives what each training
-cell would get from a model without it. The probabilities are calibrated on those [1]_, with no further split.
-
-References
-----------
-.. [1] Rasmussen and Williams 2006, Gaussian Processes for Machine Learning, section 5.4.2 (leave-one-out);
-   Guo et al. 2017, On calibration of modern neural networks, ICML (one factor on the scores).
+It compares cells in all features at once where trees cut one at a time, so their mean is better than either. The one
+linear system also gives what each training cell would get from a fit without it (Rasmussen and Williams 2006, section 5.4.2).
 """
 
 from __future__ import annotations
@@ -37,12 +31,11 @@ _LIMIT = 3.0  # standard deviations; what lies beyond the training cells is take
 
 @dataclass(frozen=True)
 class Standard:
-    """Rank-normal standardisation: a column's values become those of a normal distribution of the same ranks.
+    """Rank-normal standardisation: the values of a column become those of a normal distribution of the same ranks.
 
-    `features` are its columns, `knots` `(n_knots, n_features)` their quantiles in the cells that it was made from, `gaps`
-    the columns with missing values among those cells; each gets one more column, 1 where it is missing. scikit-learn's
-    `QuantileTransformer` maps the smallest and the largest value of a column to the ends of its range even where many cells
-    share them; here every value gets the middle of its ranks.
+    `knots`: quantiles of the `features`, `(n_knots, n_features)`; `gaps`: columns with missing values, which each get
+    one more column, 1 where missing. A value that many cells share gets the middle of its ranks, unlike with scikit-learn's
+    `QuantileTransformer`.
     """
 
     features: tuple[str, ...]
@@ -118,9 +111,9 @@ def fit_kernel(
 
 
 def solve(system: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the training cells `(n, 4)`, and the scores `(n, 4)` that each would get from a fit that leaves it out.
+    """Weights of the training cells `(n, 4)`, and the scores `(n, 4)` that each would get from a fit without it.
 
-    `system` is the kernel of the cells `(n, n)` with the penalty on its diagonal, and is overwritten.
+    `system`: kernel of the cells `(n, n)` with the penalty on its diagonal; it is overwritten.
     """
     inverse = linalg.inv(system, overwrite_a=True, check_finite=False)
     weights = inverse @ targets
@@ -128,7 +121,7 @@ def solve(system: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarr
 
 
 def _sharpness(scores: np.ndarray, numbers: np.ndarray) -> float:
-    """The factor on the scores that makes the softmax most likely."""
+    """The factor on the scores that makes the softmax most likely (Guo et al. 2017, ICML)."""
 
     def loss(log_factor: float) -> float:
         logs = special.log_softmax(np.exp(log_factor) * scores, axis=1)

@@ -1,9 +1,7 @@
 """The two baselines before they are fitted, and what is done with them inside the training cells.
 
-`lightgbm` is the paper's: boosted trees. `ensemble` is a better one: the mean of boosted trees and a kernel classifier,
-on features relative to the cell's own scales. Its settings were chosen by 3-fold cross-validation inside the authors'
-training cells (balanced accuracy and weighted F1, folds of seeds other than the notebook's), among trees, extra trees, a
-support vector machine, logistic regression, a multilayer perceptron, this kernel classifier, and means of them.
+`lightgbm` is the paper's: boosted trees. `ensemble` is the mean of boosted trees and a kernel classifier, on features
+relative to the cell's own scales; its settings were chosen by cross-validation inside the authors' training cells.
 """
 
 from __future__ import annotations
@@ -59,19 +57,9 @@ class Learner:
 
     Parameters
     ----------
-    model : str
-        `"lightgbm"` or `"ensemble"`.
-    params : mapping
-        Values for keys of `stslib.baseline.DEFAULTS` or `subsample_freq`; the ensemble has its own.
-    seed : int
-        Seed of LightGBM's draws.
-    threads : int
-        Threads; the result does not depend on it.
-
-    Raises
-    ------
-    ParameterError
-        There is no such model.
+    model : str, `"lightgbm"` or `"ensemble"`
+    params : mapping, values for keys of `stslib.baseline.DEFAULTS` or `subsample_freq`; the ensemble has its own
+    seed, threads : int, of LightGBM; the result does not depend on the threads
 
     Examples
     --------
@@ -80,12 +68,8 @@ class Learner:
     >>> from stslib import baseline, cohort
     >>> y = np.repeat(cohort.CLASSES, 60)
     >>> x = pd.DataFrame({"rate": np.repeat([80.0, 30, 20, 10], 60) + np.random.default_rng(0).normal(size=240)})
-    >>> learner = baseline.Learner("lightgbm", {"n_estimators": 20})
-    >>> proba = learner.held_out(x, y, cohort.folds(y, 3))
-    >>> proba.shape
+    >>> baseline.Learner("lightgbm", {"n_estimators": 20}).held_out(x, y, cohort.folds(y, 3)).shape
     (240, 4)
-    >>> learner.fit(x, y).predict_proba(x[:1]).argmax()
-    np.int64(0)
     """
 
     model: str = "lightgbm"
@@ -109,7 +93,7 @@ class Learner:
         return cls("lightgbm", params, seed, threads)
 
     def fit(self, x: pd.DataFrame, y: Any) -> trees.Model | Ensemble:
-        """Fit it to features `(n_cells, n_features)` and classes `(n_cells,)` (errors: see `stslib.baseline.trees.fit`)."""
+        """Fit it to features `(n_cells, n_features)` and classes `(n_cells,)` (errors: `stslib.baseline.trees.fit`)."""
         if self.model == "lightgbm":
             return trees.fit(x, y, self.params, self.seed, self.threads)
         filled = x.loc[:, x.notna().any()]  # in a small cohort a column may be empty
@@ -117,10 +101,7 @@ class Learner:
         return Ensemble(*halves)
 
     def held_out(self, x: pd.DataFrame, y: Any, folds: Folds) -> np.ndarray:
-        """Probabilities `(n_cells, 4)`: each fold's held-out cells by a model that never saw them.
-
-        Cells that no fold holds out stay NaN.
-        """
+        """Probabilities `(n_cells, 4)`: each fold's held-out cells by a model that never saw them; else NaN."""
         labels = np.asarray(y, dtype=object)
         proba = np.full((len(labels), len(CLASSES)), np.nan)
         for fit_idx, out_idx in folds:
@@ -133,8 +114,7 @@ class Learner:
     ) -> tuple[trees.Model | Ensemble, evaluation.Predictions]:
         """A model of all training cells, and the predictions of held-out training cells and of test cells.
 
-        `cells` has `cell_id`, `label`, `split` of the rows of `x`; `folds` count the training cells; `data` is the word
-        for the cells in metric records.
+        `cells`: `cell_id`, `label`, `split` of the rows of `x`; `folds` count the training cells; `data`: name in the records.
         """
         y, train = cells["label"].to_numpy(), (cells["split"] == "train").to_numpy()
         inside = self.held_out(x[train], y[train], folds)
@@ -143,7 +123,7 @@ class Learner:
         return model, evaluation.Predictions(self.name, data, cells, inside, outside, folds)
 
     def objective(self, x: pd.DataFrame, y: Any, folds: Folds) -> Callable[[optuna.Trial, int], float]:
-        """Balanced accuracy of a fold's held-out cells with the setting of a trial (`search_space`; paper section III.C)."""
+        """Balanced accuracy of a fold's held-out cells with the setting of a trial (paper section III.C)."""
         labels = np.asarray(y, dtype=object)
 
         def score(trial: optuna.Trial, fold: int) -> float:
@@ -155,7 +135,7 @@ class Learner:
         return score
 
     def shuffled_scores(self, x: pd.DataFrame, y: Any, n_shuffles: int = 5, n_folds: int = 3) -> np.ndarray:
-        """Cross-validated balanced accuracy on shuffled labels, `(n_shuffles,)`: chance, 1/4, unless something leaks."""
+        """Cross-validated balanced accuracy on shuffled labels, `(n_shuffles,)`: 1/4, unless something leaks."""
         rng = np.random.default_rng(self.seed)
         scores = []
         for k in range(n_shuffles):
@@ -167,10 +147,9 @@ class Learner:
     def compare_columns(
         self, sets: Mapping[str, pd.DataFrame], y: Any, folds: Folds, pair: tuple[str, str], n_bootstrap: int = 2000
     ) -> tuple[pd.DataFrame, evaluation.Comparison]:
-        """Cross-validation on several `sets` of columns of the same cells, and two of them (`pair`) compared cell by cell.
+        """Cross-validation on several `sets` of columns of the same cells, and a `pair` of them compared cell by cell.
 
-        The table has one row a set: `columns`, `features` (how many), `balanced accuracy` with `low` and `high`, and the
-        recall of each class under its name.
+        The table: `columns`, `features` (how many), `balanced accuracy`, `low`, `high`, and the recall of each class.
         """
         labels = np.asarray(y, dtype=object)
         classes = {name: evaluation.predicted(self.held_out(x, labels, folds)) for name, x in sets.items()}
@@ -188,8 +167,7 @@ class Learner:
 def search_space(trial: optuna.Trial) -> dict[str, Any]:
     """Parameters of a trial, from the authors' search space (protocol, Baseline).
 
-    `subsample` is in their space, but LightGBM ignores it as long as `subsample_freq` is 0, its default, which they
-    leave as it is. It is kept for a faithful search.
+    LightGBM ignores their `subsample` as long as `subsample_freq` is 0, its default; it is kept for a faithful search.
     """
     whole, real = trial.suggest_int, trial.suggest_float
     return {

@@ -1,7 +1,7 @@
 """Gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
 
-Training is deterministic: the same table, parameters and seed give the same trees, whatever the number of threads. A
-fitted model is kept as LightGBM's own text and a JSON card; nothing is pickled.
+The same table, parameters and seed give the same trees, whatever the number of threads. A fitted model is saved as
+LightGBM's own text and a JSON card; nothing is pickled.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _FIXED = {
 
 @dataclass(frozen=True)
 class Model:
-    """Fitted boosted trees: the columns that they need, in order, and the parameters and seed that they were fitted with."""
+    """Fitted boosted trees, the columns that they need, in order, and their parameters and seed."""
 
     booster: lightgbm.Booster
     features: tuple[str, ...]
@@ -72,11 +72,10 @@ def fit(
     seed: int = 2026,
     threads: int = 1,
 ) -> Model:
-    """Fit boosted trees to features `(n_cells, n_features)` and classes `(n_cells,)`.
+    """Fit boosted trees to features `(n_cells, n_features)`, missing values allowed, and classes `(n_cells,)`.
 
-    Missing values stay missing (LightGBM sends them down the better branch). `params` has values for keys of `DEFAULTS`
-    or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of its class. Parameters that are
-    not known or that LightGBM refuses, and data that do not fit together, are one line.
+    `params`: keys of `DEFAULTS` or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of
+    its class. Parameters that LightGBM refuses, and data that do not fit together, are one line.
     """
     settings = {**DEFAULTS, **dict(params or {})}
     unknown = [k for k in settings if k not in DEFAULTS and k not in _LIGHTGBM_NAMES]
@@ -109,7 +108,7 @@ def numbered(x: pd.DataFrame, y: Sequence[str] | np.ndarray | pd.Series) -> np.n
 
 
 def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
-    """Features as floats `(n_cells, n_features)`, of these columns where they are named; what does not fit is one line."""
+    """Features as floats `(n_cells, n_features)`, of these columns if named; what does not fit is one line."""
     missing = [c for c in columns or () if c not in x.columns]
     if missing:
         raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
@@ -120,7 +119,7 @@ def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
 
 
 def load(folder: str | Path) -> Model:
-    """Read a model that `Model.save` wrote; files that are not there, not a baseline or not what was written are refused."""
+    """Read a model that `Model.save` wrote; files that are missing, foreign or changed are refused."""
     card_path, text_path = Path(folder) / CARD_FILE, Path(folder) / MODEL_FILE
     for path in (card_path, text_path):
         if not path.is_file():

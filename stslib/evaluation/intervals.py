@@ -1,7 +1,6 @@
 """Scores with bootstrap intervals, the records in which they are kept, and two models on the same cells.
 
-The confusion matrix of a bootstrap resample is a multinomial draw from the observed one. So resamples are drawn as
-matrices, never as lists of cells: 2,000 of them take milliseconds.
+The confusion matrix of a resample is a multinomial draw from the observed one, so 2,000 of them take milliseconds.
 """
 
 from __future__ import annotations
@@ -46,7 +45,7 @@ def resample(table: np.ndarray, n_bootstrap: int, seed: int, stratified: bool = 
 
 
 def interval(values: np.ndarray, axis: int | None = None) -> Any:
-    """Ends `(low, high)` of the percentile interval that holds `LEVEL` of bootstrap values, along `axis` or of them all."""
+    """Ends `(low, high)` of the percentile interval that holds `LEVEL` of bootstrap values, along `axis` or of all."""
     tail = 50 * (1 - LEVEL)
     low, high = np.percentile(values, [tail, 100 - tail], axis=axis)
     return (float(low), float(high)) if axis is None else (low, high)
@@ -55,11 +54,9 @@ def interval(values: np.ndarray, axis: int | None = None) -> Any:
 def scores(
     labels: Any, proba: np.ndarray, model: str, data: str, split: str, n_bootstrap: int = 2000, seed: int = 2026
 ) -> list[dict[str, Any]]:
-    """Metric records of a model on labelled cells, with 95 % bootstrap intervals.
+    """Metric records of a model on labelled cells: model, data, split, metric, value, low, high, n (95 % intervals).
 
-    Classes `(n,)`, probabilities `(n, 4)` in the order of `CLASSES`; `model`, `data`, `split` are what the records are
-    about, e.g. `"lightgbm"`, `"published"`, `"holdout"`. One record a metric of `METRICS`, with the keys `model, data,
-    split, metric, value, low, high, n`; the F1 of a class that the labels lack is left out.
+    Classes `(n,)`, probabilities `(n, 4)` in the order of `CLASSES`. A class that the labels lack has no F1.
     """
     y, p = check_proba(labels, proba)
     names, classes = np.asarray(CLASSES, dtype=object)[y], predicted(p)
@@ -76,9 +73,8 @@ def cv_scores(
 ) -> list[dict[str, Any]]:
     """Metric records of a cross-validation (split `"cv"`): the mean over folds, from one SD below it to one SD above.
 
-    Row i of the probabilities `(n, 4)` was predicted while cell i was held out by one of the `folds`
-    (`stslib.cohort.folds`). The SD divides by the number of folds, as in the authors' code (scikit-learn's
-    `std_test_score`).
+    Row i of the probabilities `(n, 4)` is from a model that held cell i out. The SD divides by the number of folds,
+    as the authors' `std_test_score` does.
     """
     values = by_fold(labels, proba, folds)
     means = {metric: (float(np.mean(v)), float(np.std(v))) for metric, v in values.items()}
@@ -86,7 +82,7 @@ def cv_scores(
 
 
 def by_fold(labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]) -> dict[str, list[float]]:
-    """Every metric in each fold, from out-of-fold probabilities `(n, 4)`; the F1 of a class that never occurs is left out."""
+    """Every metric in each fold, from out-of-fold probabilities `(n, 4)`; a class that never occurs has no F1."""
     y, p = check_proba(labels, proba)
     names, classes = np.asarray(CLASSES, dtype=object)[y], predicted(p)
     each = [scores_of(confusion(names[out], classes[out])) for _, out in folds]
@@ -104,10 +100,7 @@ def _record(*values: Any) -> dict[str, Any]:
 def confusion_shares(
     labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Confusion matrix as shares of each true class (row), and the ends of their 95 % intervals, (4, 4) each.
-
-    A class without a cell has zeros.
-    """
+    """Confusion matrix as shares of each true class (row; 0 without cells), and their 95 % ends, `(4, 4)` each."""
     counts = confusion(labels, predictions)
     drawn = resample(counts, n_bootstrap, seed)
     drawn = drawn / np.maximum(drawn.sum(axis=2, keepdims=True), 1)
@@ -116,11 +109,10 @@ def confusion_shares(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same `n` cells.
+    """Two classifiers on the same `n` cells: either score of a `metric`, as fractions, and `value`, their difference.
 
-    `first`, `second`: either score (`metric`), as fractions; `value`: their difference, with its paired 95 % bootstrap
-    interval `low`, `high`. `only_first`, `only_second`: cells that one of them alone has right; `p`: two-sided, of the exact
-    (binomial) McNemar test.
+    `low`, `high`: its paired 95 % interval; `only_first`, `only_second`: cells that one alone has right; `p`: of the exact
+    McNemar test.
     """
 
     metric: str
@@ -151,13 +143,9 @@ def compare(
     n_bootstrap: int = 2000,
     seed: int = 2026,
 ) -> Comparison:
-    """Compare two classifiers on the same cells, by their predicted classes `(n,)` in the same order.
+    """Compare the predicted classes `(n,)` of two classifiers on the same cells; both are scored on the same resamples.
 
-    Both are scored on the same resamples, drawn within each class, so the interval is paired [1]_.
-
-    References
-    ----------
-    .. [1] McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
+    McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
     """
     one_of("metric", metric, METRICS)
     y, a, b = label_pairs(labels, first, second)

@@ -65,10 +65,9 @@ def confusion(labels: Any, predictions: Any) -> np.ndarray:
 
 
 def scores_of(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true.
+    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true, as in scikit-learn.
 
-    As scikit-learn defines them: balanced accuracy is the mean recall of the classes that occur among the true labels;
-    weighted F1 weighs each class's F1 by its true count; the F1 of a class that neither occurs nor is predicted is 0.
+    Balanced accuracy: mean recall of the classes that occur; weighted F1: by true count; F1 of what never occurs is 0.
     scikit-learn scores lists of cells; here thousands of matrices are scored at once.
     """
     m = np.asarray(matrices, dtype=float)

@@ -43,11 +43,9 @@ def paper_value(model: str, split: str, metric: str) -> tuple[float, str] | None
 
 
 def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Metric records beside the paper's numbers: their columns, then `paper`, `relation`, `comparable`, `difference` (ours
-    minus the paper's) and `paper_in_interval`.
+    """Metric records with `paper`, `relation`, `comparable`, `difference` (ours minus the paper's), `paper_in_interval`.
 
-    For data that are not the paper's cells (simulated, hybrid) `comparable` is False and the last two are empty: a score on
-    them says nothing about the paper's.
+    For data that are not the paper's cells (simulated, hybrid) `comparable` is False and the last two are empty.
     """
     rows = []
     for record in records:
@@ -63,10 +61,7 @@ def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def paper_sentence(records: Sequence[Mapping[str, Any]], model: str = "lightgbm", note: str = "") -> str:
-    """A model's weighted F1 on the holdout beside the paper's, or why the two cannot be compared, in one or two sentences.
-
-    `note` is what else a reader must know of the comparison, such as another feature set.
-    """
+    """A model's weighted F1 on the holdout beside the paper's, or why the two cannot be compared; ends with `note`."""
     wanted = ("holdout", "weighted_f1", model)
     found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)
     if found is None:
@@ -94,17 +89,9 @@ def baseline_conclusions(
 
     Parameters
     ----------
-    records : sequence of mapping
-        Metric records of `lightgbm`, and of `lightgbm:ensemble` where there is one (`Predictions.records`).
-    feature_set : str
-        The columns that it was trained on; only `published` are the paper's.
-    calibration_error : float
-        Expected calibration error on the test cells, as a fraction.
-
-    Raises
-    ------
-    StsError
-        The records hold no score of `lightgbm` on the holdout.
+    records : metric records of `lightgbm` and, where there is one, `lightgbm:ensemble` (`Predictions.records`)
+    feature_set : str, the columns that it was trained on; only `published` are the paper's
+    calibration_error : float, expected calibration error on the test cells, as a fraction
 
     Examples
     --------

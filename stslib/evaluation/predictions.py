@@ -20,8 +20,8 @@ from stslib.evaluation.temperature import calibration
 class Predictions:
     """Probabilities of training cells while they were held out, and of test cells by a model of all training cells.
 
-    `model` and `data` are names in the metric records; `cells` has `cell_id`, `label`, `split` (`"train"` or `"test"`);
-    `inside` and `outside` are `(n_train, 4)` and `(n_test, 4)`; `folds` count the training cells.
+    `model`, `data`: names in the metric records; `cells`: `cell_id`, `label`, `split` (`"train"` or `"test"`); `inside`
+    `(n_train, 4)` and `outside` `(n_test, 4)`; `folds` count the training cells.
     """
 
     model: str
@@ -53,7 +53,7 @@ class Predictions:
         return inside + scores(self.test_labels, self.outside, self.model, self.data, "holdout", n_bootstrap, seed)
 
     def beside_paper(self, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
-        """`records` beside the paper's numbers, and the scores of all held-out cells together with bootstrap intervals."""
+        """`records` beside the paper's numbers, and the scores of all held-out cells together, with intervals."""
         labels, split = self.cells["label"].to_numpy()[self.train], "cv, all held-out cells"
         pooled = scores(labels, self.inside, self.model, self.data, split, n_bootstrap, seed)
         return compare_with_paper([*self.records(n_bootstrap, seed), *pooled])
@@ -66,11 +66,11 @@ class Predictions:
         return pd.concat([head, pd.DataFrame(proba, columns=[f"p:{c}" for c in CLASSES])], axis=1)
 
     def calibration(self) -> tuple[pd.DataFrame, float]:
-        """Reliability of the test cells' probabilities, and their expected calibration error (`evaluation.calibration`)."""
+        """Reliability of the test cells' probabilities, and their expected calibration error."""
         return calibration(self.test_labels, self.outside)
 
     def compare(self, other: Predictions, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
-        """Every metric of these and of other predictions of the same test cells, as `evaluation.Comparison` has them."""
+        """Every metric of these and other predictions of the same test cells, as in `evaluation.Comparison`."""
         pair = self.test_classes, other.test_classes
         rows = [asdict(compare(self.test_labels, *pair, metric, n_bootstrap, seed)) for metric in METRICS]
         return pd.DataFrame(rows).rename(columns={"value": "difference"})

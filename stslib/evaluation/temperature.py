@@ -1,12 +1,7 @@
-"""Are probabilities honest? Reliability of the winning probability, and one temperature that makes a network honest [1]_.
+"""Are probabilities honest? Reliability of the winning probability, and one temperature that makes a network honest.
 
-A network is surer of itself than it is right. Dividing its scores by a temperature makes it as sure as it is right on
-average and changes no decision. The temperature is fitted on predictions for cells that a fold had held out, never on
-the holdout.
-
-References
-----------
-.. [1] Guo et al. 2017, On calibration of modern neural networks, ICML.
+Scores divided by a temperature make it as sure as it is right, and change no decision (Guo et al. 2017, ICML). It is
+fitted on predictions for cells that a fold had held out, never on the holdout.
 """
 
 from __future__ import annotations
@@ -32,11 +27,10 @@ def bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
 
 
 def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.DataFrame, float]:
-    """Reliability of the winning probability, and the expected calibration error (Guo et al. 2017, ICML).
+    """Reliability of the winning probability by bins of equal width on [0, 1], and the expected calibration error.
 
-    The table has a row for each of `n_bins` equal bins of [0, 1] that has cells: `low`, `high` (its edges; a bin holds its
-    upper one), `confidence` (mean winning probability), `accuracy`, `n`. The error is the mean of |accuracy - confidence|
-    over bins, weighted by their cells.
+    Columns, one row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`. The error is
+    the mean of |accuracy - confidence| over cells.
     """
     if n_bins < 1:
         raise ParameterError(f"n_bins is {n_bins}; it must be at least 1")
@@ -82,10 +76,9 @@ def fit(labels: Any, proba: np.ndarray) -> float:
 def summary(
     labels: Sequence[str] | np.ndarray, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Calibration of a model, as its card has it, from its training cells' classes and held-out probabilities `(n, 4)`.
+    """Calibration of a model for its card, from its training cells' classes and held-out probabilities `(n, 4)`.
 
-    `temperature` (fitted on all of them), `ece_before`, `ece_after` (expected calibration error), `log_loss_before`,
-    `log_loss_after`, `n`. The numbers after are fair: for each fold, of a temperature fitted on the other folds.
+    The temperature is fitted on all of them; the numbers after are, for each fold, of one fitted on the other folds.
     """
     names = np.asarray(labels)
     after = np.array(proba, dtype=float)

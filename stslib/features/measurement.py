@@ -1,11 +1,6 @@
 """Features measured on a `Recording` by AllenSDK, so that they have the very definitions behind the published values.
 
-The first action potential of the rheobase sweep gives the `*_long_square` columns, the first sweep 39 to 61 pA above it
-("hero sweep") gives `adaptation`, `avg_isi` and `latency` [1]_.
-
-References
-----------
-.. [1] Allen Institute, technical white paper "Cell Types Database: electrophysiology overview"; `allensdk.ephys`.
+Allen Institute, technical white paper "Cell Types Database: electrophysiology overview"; `allensdk.ephys`.
 """
 
 from __future__ import annotations
@@ -32,12 +27,10 @@ _MARGIN_S = 0.15  # kept of a sweep before and after the step; AllenSDK's baseli
 def extract(
     recordings: Iterable[Recording], n_jobs: int = 1, total: int | None = None, passive: bool = True
 ) -> pd.DataFrame:
-    """Features of recordings, as the published tables define them: `cell_id`, `dataset`, `onset_s`, then `MEASURED`.
+    """Features of recordings as the published tables define them: `cell_id`, `dataset`, `onset_s`, then `MEASURED`.
 
-    Each recording needs a long square with an action potential; the f-I slope needs two, `adaptation`, `avg_isi` and
-    `latency` need one 39 to 61 pA above rheobase. `ri`, `sag`, `tau`, `vm_for_sag` and `vrest` need `passive`, which reads
-    the hyperpolarising sweeps. What a recording does not allow is empty (NaN). `n_jobs`: processes; `total`: number of
-    recordings, for the progress bar.
+    What a recording does not allow is NaN: all need a long square with an action potential, the f-I slope two, the
+    train's three a hero sweep. `passive` reads the hyperpolarising sweeps too. `total`: recordings, for the progress bar.
     """
     _allensdk()
     if isinstance(recordings, Sized):
@@ -78,7 +71,7 @@ def extract_one(recording: Recording, passive: bool = True) -> dict[str, Any]:
 
 
 def _extractor(sweep: Sweep, spikes: bool = True) -> Any:
-    """AllenSDK's extractor of one sweep, with its spikes found; times stay those from the start of the sweep."""
+    """AllenSDK's extractor of one sweep; times stay those from the start of the sweep."""
     module, _ = _allensdk()
     v_mv, i_pa = sweep.load()
     end_s = sweep.onset_s + sweep.duration_s

@@ -1,8 +1,6 @@
-"""Features relative to the cell's own scales, worked out from columns that both published tables share.
+"""Features relative to the cell's own scales: its threshold, peak, rest, time constant, and the current of Ohm's law.
 
-A voltage says more when it is taken from the cell's own threshold, peak or rest than from zero, a time when it is taken
-from a spike's own peak or in membrane time constants, and a current when it is set against the current that Ohm's law
-asks for. What depends on the rig (an offset of the amplifier, a start of the step) cancels out of most of them.
+What depends on the rig (an offset of the amplifier, a start of the step) cancels out of most of them.
 """
 
 from __future__ import annotations
@@ -107,10 +105,9 @@ def _columns(table: pd.DataFrame) -> Iterator[Column]:
 
 
 def relative(table: pd.DataFrame) -> pd.DataFrame:
-    """Every relative feature of a table's cells, columns in alphabetical order.
+    """Every relative feature, columns in alphabetical order, of a table with index `cell_id`, `onset_s` and `SHARED`.
 
-    `table` has the index `cell_id`, `onset_s` and the columns `SHARED`, as published. What cannot be worked out (a
-    missing point, a division by zero) is empty (NaN).
+    What cannot be worked out (a missing point, a division by zero) is NaN.
     """
     with np.errstate(all="ignore"):
         found = pd.DataFrame({name: values for name, _, _, values in _columns(table)}, index=table.index)
@@ -118,6 +115,6 @@ def relative(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def meanings(columns: list[str]) -> dict[str, tuple[str, str]]:
-    """Name of each relative feature to its unit and meaning; `columns` are the names of the table's own columns."""
+    """Name of each relative feature to its unit and meaning; `columns` are the table's own."""
     empty = pd.DataFrame(columns=columns, dtype=float)
     return {name: (unit, words) for name, unit, words, _ in sorted(_columns(empty), key=lambda c: c[0])}

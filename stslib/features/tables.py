@@ -1,7 +1,7 @@
 """Feature tables: the sets of columns that the baseline uses, what each column means, and the features of some cells.
 
-The names and units are those of the published tables (Allen Cell Types Database): V in mV, absolute times in s from the
-start of the sweep, current in pA, `avg_isi` and `tau` in ms, `ri` in MOhm.
+Names and units are those of the published tables: V in mV, times in s from the start of the sweep, current in pA,
+`avg_isi` and `tau` in ms, `ri` in MOhm.
 """
 
 from __future__ import annotations
@@ -71,19 +71,12 @@ _UNDER = {"": "", "long_square": ", rheobase sweep", "ramp": ", ramp", "short_sq
 
 
 def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
-    """What each column of a feature table means.
+    """What each column of a feature table means: `feature`, `unit`, `meaning`, and the median of each class.
 
     Parameters
     ----------
-    x : (n_cells, n_features) DataFrame
-        Columns of any of `FEATURE_SETS`.
-    labels : (n_cells,) of str, optional
-        Classes, for the median of each class.
-
-    Returns
-    -------
-    DataFrame
-        One row a column: `feature`, `unit`, `meaning`, and the median of each class under its name.
+    x : (n_cells, n_features) DataFrame, columns of any of `FEATURE_SETS`
+    labels : (n_cells,) of str, classes; without them there are no medians
 
     Examples
     --------
@@ -119,19 +112,15 @@ def _describe(column: str) -> tuple[str, str, str]:
 class FeatureTable:
     """Features of cells, of which sets of columns are selected.
 
-    `table` has one row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s) and columns of the published tables.
-    `allow_empty`: a column may have no value in any cell: rare ones, such as the slow trough, in a small cohort.
+    `table`: one row a cell with `cell_id`, `dataset`, `onset_s` (start of the step, s), published columns.
+    `allow_empty`: in a small cohort a rare column, such as the slow trough, may have no value in any cell.
     """
 
     table: pd.DataFrame
     allow_empty: bool = False
 
     def select(self, feature_set: str = "published") -> pd.DataFrame:
-        """The columns of a feature set, always in the same order, float, with `cell_id` as index.
-
-        Needed columns that are not there, doubled ids, values that are not numbers or infinite, and columns without any
-        value are refused by name.
-        """
+        """The columns of a feature set, in its order, float, indexed by `cell_id`; faulty ones are refused by name."""
         one_of("feature_set", feature_set, FEATURE_SETS)
         aligned = feature_set in _ALIGNED_FROM
         needed = _ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set])
@@ -190,26 +179,10 @@ def of_cells(
 
     Parameters
     ----------
-    cells : stslib.io.Cells
-        From `stslib.io.reopen` or `stslib.io.open_cells`.
-    feature_set : str
-        The set that will be selected from the table, a name of `FEATURE_SETS`.
-    n_jobs : int
-        Processes for the measurement.
-    cell_ids : sequence of str, optional
-        The cells; by default all of `cells.cells`.
-
-    Returns
-    -------
-    FeatureTable
-        One row a cell, in their order.
-
-    Raises
-    ------
-    ParameterError
-        There is no such set, or recordings of long squares cannot fill it.
-    StsError
-        The source's table lacks a cell.
+    cells : stslib.io.Cells, from `stslib.io.reopen` or `stslib.io.open_cells`
+    feature_set : str, the set of `FEATURE_SETS` that will be selected; recordings of long squares cannot fill every one
+    n_jobs : int, processes for the measurement
+    cell_ids : sequence of str, the cells, each one in the source's table; by default all of `cells.cells`
 
     Examples
     --------

@@ -27,25 +27,11 @@ def score_dots(
 
     Parameters
     ----------
-    table : DataFrame
-        `value`, `low`, `high` (fractions), and the columns that `rows`, `panels` and `series` name; names keep their order.
-    kind : str
-        Which data they are about.
-    rows, panels, series : str
-        Columns: what stands on the vertical axis, what has a panel, what has a colour and marker. The last two may be empty.
-    lines : mapping of words to value, optional
-        Dotted vertical lines, such as chance.
-    xlabel : str
-        What the values are.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    StsError
-        An empty table, or more series than there are colours.
+    table : DataFrame, not empty: `value`, `low`, `high` (fractions) and the columns that follow; names keep their order
+    kind : str, which data they are about
+    rows, panels, series : str, columns: what has a line, a panel, a colour (up to five series); the last two may be empty
+    lines : mapping of words to value, dotted vertical lines, such as chance
+    xlabel : str, what the values are
 
     Examples
     --------
@@ -91,16 +77,9 @@ def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool 
 
     Parameters
     ----------
-    table : DataFrame
-        `model`, `value`, `low`, `high` and the column that `x` names.
-    kind : str
-        Which data they are about.
-    x, xlabel, log : str, str, bool
-        The quantity: its column, its words with unit, and whether its axis is logarithmic.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    table : DataFrame, `model`, `value`, `low`, `high` and the column that `x` names
+    kind : str, which data they are about
+    x, xlabel, log : the quantity: its column, its words with unit, and whether its axis is logarithmic
 
     Examples
     --------
@@ -138,20 +117,15 @@ def features_read_again(table: pd.DataFrame, kind: str) -> Figure:
 
     Parameters
     ----------
-    table : DataFrame
-        From `stslib.audit.Audit.features_read_again`, of one or more classes, in order.
-    kind : str
-        Which data they are about.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    table : DataFrame, from `stslib.audit.Audit.features_read_again`, of one or more classes, in order
+    kind : str, which data they are about
 
     Examples
     --------
     >>> import pandas as pd
     >>> from stslib import figures
-    >>> row = {"class": "Pvalb", "feature": "adaptation", "mean_abs_shap": 0.4, "paper": True, "class_auc": 0.8, "rig_auc": 0.6}
+    >>> row = {"class": "Pvalb", "feature": "adaptation", "mean_abs_shap": 0.4, "paper": True}
+    >>> row |= {"class_auc": 0.8, "rig_auc": 0.6}
     >>> len(figures.features_read_again(pd.DataFrame([row]), "published").axes)
     2
     """

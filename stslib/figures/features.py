@@ -21,18 +21,10 @@ def absolute_times(table: pd.DataFrame, labels: Any, kind: str, column: str = "t
 
     Parameters
     ----------
-    table : DataFrame
-        One row a cell: `dataset`, `onset_s` and `column` (a time in s from the start of the sweep).
-    labels : (n_cells,) of str
-        Classes.
-    kind : str
-        Which data they are about.
-    column : str
-        Which time.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    table : DataFrame, one row a cell: `dataset`, `onset_s` and `column`
+    labels : (n_cells,) of str, classes
+    kind : str, which data they are about
+    column : str, which time, in s from the start of the sweep
 
     Examples
     --------
@@ -66,16 +58,9 @@ def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
 
     Parameters
     ----------
-    x : (n_cells, n_features) DataFrame
-        Features, columns of `stslib.features.FEATURE_SETS`.
-    labels : (n_cells,) of str
-        Classes.
-    kind : str
-        Which data they are about.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    x : (n_cells, n_features) DataFrame, columns of `stslib.features.FEATURE_SETS`
+    labels : (n_cells,) of str, classes
+    kind : str, which data they are about
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """Pictures of scores: balanced accuracy of all models (paper Fig. 4), confusion matrix, calibration, a search.
 
-The error bars are intervals and spreads that `stslib.evaluation` worked out, so matplotlib draws them; seaborn's are its
-own bootstraps.
+The error bars are those of `stslib.evaluation`, so matplotlib draws them; seaborn's are its own bootstraps.
 """
 
 from __future__ import annotations
@@ -45,24 +44,10 @@ def balanced_accuracy_bars(
 
     Parameters
     ----------
-    records : sequence of mapping
-        Metric records (`stslib.evaluation.scores` and `cv_scores`): splits `cv` (error bar: one SD over folds) and
-        `holdout` (error bar: 95 % bootstrap interval). A model may lack one of the two.
-    kind : str
-        Which data they are about: `simulated`, `hybrid`, `real` or `published`.
-    metric : str
-        A name of `METRICS`.
-    paper : bool
-        Mark the paper's values: a diamond for a number, an upward triangle where it gives a lower bound only.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
-
-    Raises
-    ------
-    StsError
-        No record of that metric.
+    records : metric records of the splits `cv` (bar: one SD over folds), `holdout` (bar: 95 % interval), or one of them
+    kind : str, which data they are about: `simulated`, `hybrid`, `real` or `published`
+    metric : str, a name of `METRICS`; without a record of it there is nothing to draw
+    paper : bool, mark the paper's values: a diamond for a number, an upward triangle for a lower bound
 
     Examples
     --------
@@ -119,18 +104,10 @@ def confusion_matrix(
 
     Parameters
     ----------
-    labels, predictions : (n,) of str
-        True and predicted classes.
-    kind : str
-        Which data they are about.
-    title : str
-        What was classified, by which model.
-    n_bootstrap, seed : int
-        Resamples behind the 95 % intervals of shares and F1, and their seed; 0 for no intervals.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    labels, predictions : (n,) of str, true and predicted classes
+    kind : str, which data they are about
+    title : str, what was classified, by which model
+    n_bootstrap, seed : int, resamples behind the 95 % intervals of shares and F1, and their seed; 0 for no intervals
 
     Examples
     --------
@@ -170,22 +147,15 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> 
 
     Parameters
     ----------
-    tables : mapping of model name to (table, error)
-        From `stslib.evaluation.calibration`.
-    kind : str
-        Which data they are about.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    tables : mapping of model name to (table, error), from `stslib.evaluation.calibration`
+    kind : str, which data they are about
 
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import evaluation, figures
     >>> curve = evaluation.calibration(["Sst"] * 9, np.tile([0.1, 0.9, 0, 0], (9, 1)))
-    >>> figure = figures.reliability({"LightGBM": curve}, "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.reliability({"LightGBM": curve}, "simulated").axes)
     1
     """
     figure = style.new_figure(3.2 * len(tables) + 0.9, 3.9)
@@ -211,14 +181,8 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
 
     Parameters
     ----------
-    table : DataFrame
-        From `stslib.training.trial_table`: `slot`, `mean`, `sd`, and `fold:0` and so on.
-    kind : str
-        Which data they are about.
-
-    Returns
-    -------
-    matplotlib.figure.Figure
+    table : DataFrame, from `stslib.training.trial_table`: `slot`, `mean`, `sd`, and `fold:0` and so on
+    kind : str, which data they are about
 
     Examples
     --------

@@ -60,7 +60,7 @@ def label_data(figure: Figure, kind: str) -> Figure:
 
 
 def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Axes take their look when they are made, so the whole drawing runs under the house style."""
+    """A drawing function that runs under the house style, for axes take their look when they are made."""
 
     @functools.wraps(draw)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
