@@ -1,7 +1,6 @@
 """`Recording`: the long-square current-clamp sweeps of one cell, read only when asked for.
 
-Every source (simulated, store, files, archives) speaks in these two dataclasses, so that everything after them works on
-signals and knows nothing of where they came from.
+Every source speaks in these two dataclasses; everything after them knows nothing of where the signals came from.
 """
 
 from __future__ import annotations
@@ -20,31 +19,15 @@ KINDS = ("simulated", "hybrid", "real")
 
 @dataclass(frozen=True)
 class Sweep:
-    """One long-square sweep.
+    """One long-square sweep: its step, whose onset counts from the start of the sweep, and how its signals are read."""
 
-    Attributes
-    ----------
-    number : int
-        Sweep number within the recording.
-    stimulus_pa : float
-        Amplitude of the current step, in pA.
-    onset_s, duration_s : float
-        Start and length of the step, in s from the start of the sweep.
-    rate_hz : float
-        Sampling rate, in Hz.
-    reader : callable
-        Returns `(v_mv, i_pa)`, two float arrays of shape `(n_samples,)`: membrane potential in mV, injected current in pA.
-    n_spikes : int or None
-        Action potentials during the step where the source knows it, else None (then it is counted from the voltage).
-    """
-
-    number: int
+    number: int  # within the recording
     stimulus_pa: float
     onset_s: float
     duration_s: float
     rate_hz: float
-    reader: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False, compare=False)
-    n_spikes: int | None = None
+    reader: Callable[[], tuple[np.ndarray, np.ndarray]] = field(repr=False, compare=False)  # gives (v_mv, i_pa)
+    n_spikes: int | None = None  # during the step, where the source knows it; else it is counted from the voltage
 
     def load(self) -> tuple[np.ndarray, np.ndarray]:
         """Read the sweep: `(v_mv, i_pa)`, each of shape `(n_samples,)`; `StsError` where they differ in length or hold NaN."""
@@ -58,14 +41,10 @@ class Sweep:
 
 @dataclass(frozen=True)
 class Recording:
-    """One cell: its identity and its long-square sweeps, in order of acquisition.
+    """One cell: its identity and its long-square sweeps, in order of acquisition."""
 
-    `cell_id` is unique in its cohort (for the Allen data the specimen id, as text), `dataset` the rig or archive (`"Clamp"`,
-    `"Seq"`, ...), `kind` one of `KINDS`, `label` the cell's class where known.
-    """
-
-    cell_id: str
-    dataset: str
-    kind: str
+    cell_id: str  # unique in its cohort; for the Allen data the specimen id, as text
+    dataset: str  # the rig or archive: "Clamp", "Seq", ...
+    kind: str  # one of `KINDS`
     sweeps: tuple[Sweep, ...]
-    label: str | None = None
+    label: str | None = None  # the cell's class, where it is known

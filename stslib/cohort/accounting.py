@@ -60,23 +60,12 @@ def account(
 
     Parameters
     ----------
-    cells : DataFrame
-        Columns `cell_id`, `label`; the columns `reason` and `detail` (text, empty where there is none), if present, hold what
-        the source itself knows.
-    reasons, details : mapping of cell_id to text, optional
-        Further exclusions, with codes of `REASONS`, and a line that explains more of each. A reason of the source comes
-        first, then an unclear label, then these.
+    cells : DataFrame with cell_id and label; what the source itself knows may stand in reason and detail
+    reasons, details : further exclusions by cell_id: a code of `REASONS`, a line that says more
 
     Returns
     -------
-    DataFrame
-        A copy with the columns `status` (`"kept"` or `"excluded"`), `reason` and `detail` (empty when included).
-
-    Raises
-    ------
-    StsError
-        A faulty table (a missing column, a doubled id, an unknown class or split), a reason for an unknown cell, or a code
-        that is not in `REASONS`.
+    DataFrame : a copy with status (`"kept"` or `"excluded"`), reason and detail (empty when included)
 
     Examples
     --------
@@ -108,18 +97,11 @@ def kept(cells: pd.DataFrame) -> pd.DataFrame:
 
 
 def count_table(cells: pd.DataFrame) -> pd.DataFrame:
-    """How many cells are included and excluded, by reason and class; the numbers add up to the table's length.
-
-    Parameters
-    ----------
-    cells : DataFrame
-        Of `account`.
+    """How many cells of an accounted table are included and excluded, by reason and class; they add up to its length.
 
     Returns
     -------
-    DataFrame
-        One row a reason (first `kept`, then the reasons that occur, last `all cells`); columns: the classes, `other` (no
-        clear class), `total` and `meaning`.
+    DataFrame : a row a reason, the first `kept`, the last `all cells`; columns: the classes, other, total, meaning
 
     Examples
     --------
@@ -158,18 +140,10 @@ def require_classes(cells: pd.DataFrame) -> None:
 
 
 def describe(cells: pd.DataFrame) -> str:
-    """What the account and the split mean, as a Markdown list.
+    """What the account and the split mean, as a Markdown list: shares, imbalance, and the accuracy of guessing.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        Of `account` and `holdout_split`. With the column `donor`, donors on both sides are counted too; with the column
-        `rheobase_agrees`, cells whose rheobase sweep is not the archive's.
-
-    Returns
-    -------
-    str
-        Shares of included and test cells, the imbalance of the classes and what it does to the accuracy of guessing.
+    `cells` comes from `account` and `holdout_split`. With the column donor, donors on both sides are counted too; with
+    rheobase_agrees, cells whose rheobase sweep is not the archive's.
 
     Examples
     --------

@@ -53,22 +53,13 @@ def label_cell(
 
     Parameters
     ----------
-    line_name : str, optional
-        `line_name` of the Cell Types Database, such as `"Pvalb-IRES-Cre"`; crossed lines are joined by `"|"`.
-    t_type : str, optional
-        `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"`: its first word decides. May be empty.
-    dendrite_type : str, optional
-        `"spiny"` (then Excitatory), `"aspiny"` or `"sparsely spiny"` (then `UNSURE`); used only without a T-type.
+    line_name : of the Cell Types Database, such as `"Pvalb-IRES-Cre"`; crossed lines are joined by `"|"`
+    t_type : `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"` (its first word decides), or empty
+    dendrite_type : `"spiny"` (Excitatory), `"aspiny"` or `"sparsely spiny"` (`UNSURE`); used only without a T-type
 
     Returns
     -------
-    str
-        One of `CLASSES`, or `UNSURE` where the class is not clear.
-
-    Raises
-    ------
-    StsError
-        When the line or T-type is not known: a new one needs a decision, not a guess.
+    str : one of `CLASSES`, or `UNSURE`; an unknown line or T-type needs a decision, not a guess (`StsError`)
 
     Examples
     --------
@@ -92,9 +83,8 @@ def label_cell(
 
 
 def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "class") -> np.ndarray:
-    """Index of each label in `CLASSES`, the order of all columns of probabilities: `(n,)` int64.
-
-    A label that is not one of the classes is an error, whose message calls it `name`.
+    """Index `(n,)` of each label in `CLASSES`, the order of all columns of probabilities; `StsError` calls a stranger
+    `name`.
 
     Examples
     --------

@@ -28,35 +28,21 @@ def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
 def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2026) -> pd.DataFrame:
     """Split the included cells into train and test, stratified by label (paper section III.C: 80 % and 20 %).
 
-    A split that the table brings along (included cells in both parts) is kept.
-
     Parameters
     ----------
-    cells : DataFrame
-        Columns `cell_id`, `label`; with a column `status` (see `account`), only included cells take part.
-    test_fraction : float
-        Share of the test cells, above 0 and below 1. The classes keep their shares as nearly as whole cells allow, with
-        at least one cell in either part.
-    seed : int
-        The same seed gives the same split on every machine.
+    cells : DataFrame with cell_id, label and, after `account`, status; a split that it brings along is kept
+    test_fraction : share of the test cells, in (0, 1); each class has at least one cell in either part
+    seed : the same seed gives the same split on every machine
 
-    Returns
-    -------
-    DataFrame
-        A copy with the column `split`: `"train"`, `"test"`, or `""` for excluded cells.
-
-    Raises
-    ------
-    ParameterError, StsError
-        `test_fraction` is out of range; fewer than two classes are included, or a class has a single cell.
+    The result is a copy with the column `split`: `"train"`, `"test"`, or `""` for excluded cells.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from stslib import cohort
-    >>> cells = pd.DataFrame({"cell_id": [str(k) for k in range(20)], "label": ["Sst", "Pvalb"] * 10})
+    >>> cells = pd.DataFrame({"cell_id": list("abcdefghij"), "label": ["Sst", "Pvalb"] * 5})
     >>> cohort.holdout_split(cells, 0.2)["split"].value_counts().to_dict()
-    {'train': 16, 'test': 4}
+    {'train': 8, 'test': 2}
     """
     check_cells(cells)
     if not 0 < test_fraction < 1:
@@ -99,24 +85,13 @@ def folds(
 
     Parameters
     ----------
-    labels : (n_cells,) of str
-        Class of each cell.
-    n_folds : int
-        At least 2.
-    seed : int
-        Seed of the shuffle.
-    groups : (n_cells,) of str, optional
-        Cells of one group (a donor) stay in one fold.
+    labels : (n_cells,) classes; one that would be absent from a part of a fold is refused (`StsError`)
+    n_folds, seed : number of folds, at least 2, and seed of the shuffle
+    groups : (n_cells,), optional; cells of one group (a donor) stay in one fold
 
     Returns
     -------
-    list of (fit_idx, held_out_idx)
-        Positions into `labels`. Each cell is held out exactly once.
-
-    Raises
-    ------
-    ParameterError, StsError
-        Fewer than 2 folds; an unknown class, or a class that is absent from a part of a fold.
+    list of (fit_idx, held_out_idx) : indices into `labels`; each cell is held out exactly once
 
     Examples
     --------

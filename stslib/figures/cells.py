@@ -18,16 +18,7 @@ from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
     """Included cells of each class: one bar a rig, with the test cells hatched at its top.
 
-    Parameters
-    ----------
-    cells : DataFrame
-        Columns label, dataset (the rig), status, split; see `stslib.cohort.account` and `holdout_split`.
-    kind : str
-        What the cells are (`stslib.figures.style.KIND_WORDS`).
-
-    Returns
-    -------
-    Figure
+    `cells` is the table after `cohort.account` and `holdout_split` (label, dataset (the rig), status, split).
 
     Examples
     --------
@@ -65,17 +56,9 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
 
     Parameters
     ----------
-    pairs : DataFrame
-        One row a cell: label, rheobase_pa, partner_spikes (in the sweep 40 pA above the rheobase).
-    reference : DataFrame
-        One row a class: label and, in threes (quartile, median, quartile), recorded_rheobase_pa (recorded cells of the
-        paper's training set) and fitted_spikes_above (models fitted to recorded cells).
-    kind : str
-        What the cells are.
-
-    Returns
-    -------
-    Figure
+    pairs : DataFrame, a row a cell: label, rheobase_pa, partner_spikes (in the sweep 40 pA above the rheobase)
+    reference : DataFrame, a row a class: label and, as (quartile, median, quartile), recorded_rheobase_pa (of the
+        paper's training set) and fitted_spikes_above (of models fitted to recorded cells)
 
     Examples
     --------

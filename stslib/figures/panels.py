@@ -56,9 +56,8 @@ def limit_of(values: np.ndarray) -> float:
 
 
 def columns_of(values: np.ndarray) -> np.ndarray:
-    """The value furthest from zero in each of some 400 stretches of time: `(n_frequencies, n_columns)`.
-
-    A picture must show every spike; picking single samples would lose some of them (see `model_resolution`).
+    """The value furthest from zero in each of some 400 stretches of time: `(n_frequencies, n_columns)`, so that no
+    spike is lost.
     """
     block = max(1, values.shape[-1] // _COLUMNS)
     kept = values[..., : values.shape[-1] // block * block].reshape(*values.shape[:-1], -1, block)
@@ -75,10 +74,11 @@ def scalogram_panel(
     padding: str = "zero",
     limit: float = 0.0,
 ) -> QuadMesh:
-    """Scalogram of one sweep, frequency upwards.
+    """Scalogram of one sweep `(n_samples,)` in mV, frequency upwards; `limit` is where the colours end (0: from the
+    data).
 
-    Coefficients of a real wavelet are drawn from blue (below 0) over white to red, magnitudes and complex ones from black to
-    yellow. `limit` is where the colours end (0: from the data).
+    Coefficients of a real wavelet are drawn from blue (below 0) over white to red, magnitudes and complex ones from
+    black to yellow.
     """
     n_samples = len(v_mv)
     signed = output == "coefficients" and not bank.mother.is_complex

@@ -24,22 +24,8 @@ def pipeline(
 ) -> Figure:
     """The paper's Fig. 1: two sweeps, their scalograms, the three-channel image, the network, the four probabilities.
 
-    Sweeps, scalograms and image are those of the cell; network and probabilities are a drawing.
-
-    Parameters
-    ----------
-    recording : Recording
-        The cell.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`).
-    settings : SweepSettings
-        Which two sweeps.
-    bank : Bank, optional
-        Wavelet and frequencies; the paper's by default.
-
-    Returns
-    -------
-    Figure
+    Sweeps, scalograms and image are those of the cell, under `settings` and `bank` (the paper's by default); network
+    and probabilities are a drawing.
 
     Examples
     --------
@@ -47,9 +33,8 @@ def pipeline(
     >>> from stslib import figures
     >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> figure = figures.pipeline(Recording("a", "Clamp", "simulated", steps, "Sst"), "simulated")
-    >>> len(figure.axes)
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> len(figures.pipeline(Recording("a", "Clamp", "simulated", steps, "Sst"), "simulated").axes)
     7
     """
     bank, label = bank or Bank(rate_hz=settings.rate_hz), recording.label or ""
@@ -140,22 +125,8 @@ def spike_trains(
 ) -> Figure:
     """The paper's Fig. 2: the last sweep of a typical cell of each class; of up to eight cells, all are shown.
 
-    Typical is the cell whose number of spikes is nearest to the median of its class.
-
-    Parameters
-    ----------
-    sweeps_mv : ndarray, shape (n_cells, n_sweeps, n_samples)
-        Of `stslib.sweeps.extract`, in mV.
-    table : DataFrame
-        Of `extract`, with the column label: cell_id, rheobase_pa, partner_pa, n_spikes.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`).
-    settings : SweepSettings
-        With which the sweeps were extracted.
-
-    Returns
-    -------
-    Figure
+    `sweeps_mv` `(n_cells, n_sweeps, n_samples)` and `table` (with the column label) come from `sweeps.extract` with
+    `settings`. Typical is the cell whose number of spikes is nearest to the median of its class.
 
     Examples
     --------

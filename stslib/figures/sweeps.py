@@ -21,28 +21,14 @@ from stslib.sweeps import ResamplingQuality, SweepSettings, band_power, choose_s
 def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSettings()) -> Figure:
     """The second sweep of a cell (or its only one) as recorded: voltage above current, and the part of it that is kept.
 
-    Parameters
-    ----------
-    recording : Recording
-        The cell.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`).
-    settings : SweepSettings
-        Which sweep, and the time before and after the step.
-
-    Returns
-    -------
-    Figure
-
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import figures
     >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> figure = figures.raw_sweep(Recording("a", "Clamp", "real", steps, "Sst"), "real")
-    >>> len(figure.axes)
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> len(figures.raw_sweep(Recording("a", "Clamp", "real", steps, "Sst"), "real").axes)
     2
     """
     sweep = choose_sweeps(recording, settings)[-1]
@@ -70,28 +56,14 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
 def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = SweepSettings()) -> Figure:
     """Spikes against current for all sweeps of a cell, and the sweeps that are chosen (`stslib.sweeps.choose_sweeps`).
 
-    Parameters
-    ----------
-    recording : Recording
-        The cell.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`).
-    settings : SweepSettings
-        How sweeps are chosen, and the time shown before and after the step.
-
-    Returns
-    -------
-    Figure
-
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import figures
     >>> from stslib.recordings import Recording, Sweep
     >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> figure = figures.rheobase_search(Recording("a", "Clamp", "real", steps, "Sst"), "real")
-    >>> len(figure.axes)
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> len(figures.rheobase_search(Recording("a", "Clamp", "real", steps, "Sst"), "real").axes)
     3
     """
     colour, chosen = CLASS_COLOURS.get(recording.label or "", "0.15"), choose_sweeps(recording, settings)
@@ -124,20 +96,9 @@ def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = S
 
 @house_style
 def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
-    """How many cells have a partner at each current above the rheobase.
+    """How many cells have a partner at each current above the rheobase (table of `sweeps.count_partners`).
 
-    Parameters
-    ----------
-    table : DataFrame
-        offset_pa, n_cells, n_rheobase, share (`stslib.sweeps.count_partners`).
-    kind : str
-        What the data are.
-    chosen_pa : float
-        The current that is used; its bar is coloured.
-
-    Returns
-    -------
-    Figure
+    The bar of `chosen_pa`, the current that is used, is coloured.
 
     Examples
     --------
@@ -164,20 +125,8 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
 def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0, source: str = "as recorded") -> Figure:
     """What a lower sampling rate loses: spectra, errors of reconstruction, and one spike after the round trip.
 
-    Parameters
-    ----------
-    quality : ResamplingQuality
-        Of `stslib.sweeps.resampling_quality`.
-    kind : str
-        What the data are.
-    chosen_hz : float
-        The rate that is used; what lies beyond its Nyquist frequency is grey.
-    source : str
-        What the spike's `raw` is.
-
-    Returns
-    -------
-    Figure
+    `quality` is that of `sweeps.resampling_quality`; what lies beyond half of `chosen_hz`, the rate that is used, is
+    grey; `source` says what the spike's column raw is.
 
     Examples
     --------
@@ -231,20 +180,8 @@ def spectrum_and_share(
 
     Parameters
     ----------
-    traces_mv : ndarray, shape (n, n_samples)
-        Sweeps in mV at `rate_hz`.
-    labels : sequence of str
-        Class of each.
-    kind : str
-        What the data are.
-    low_hz, high_hz : float
-        The band.
-    rate_hz : float
-        Sampling rate.
-
-    Returns
-    -------
-    Figure
+    traces_mv, labels : sweeps (n, n_samples) in mV at `rate_hz`, and their classes
+    low_hz, high_hz : the band
 
     Examples
     --------

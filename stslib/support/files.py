@@ -21,7 +21,7 @@ MIRROR_ENVIRONMENT, MIRROR_PREFIX = "STS_DATA_MIRROR", "mirror:"
 def atomic(path: Path) -> Iterator[Path]:
     """Give a temporary path beside `path`; on a clean exit it replaces `path`, on any error it is removed.
 
-    StsError when the folder cannot be written or the disk is full (with the space that is left).
+    `StsError` when the folder cannot be written or the disk is full.
     """
     temporary: Path | None = None
     try:

@@ -28,26 +28,15 @@ def run(
     threads: bool = False,
     in_order: bool = True,
 ) -> Iterator[T]:
-    """`function(*job)` of every job, one result at a time.
+    """`function(*job)` of every job, one result at a time, in the order of the jobs or as they are finished.
 
     Parameters
     ----------
-    function, jobs
-        What is run, importable by the workers, and tuples of its arguments.
-    workers : int
-        Jobs at a time on this machine.
-    scheduler : str
-        Address of a Dask scheduler (`tcp://host:port`); empty for this machine. Its workers need the same environment, and
-        the same paths where jobs name files.
-    threads : bool
-        On this machine use threads, for work that mostly waits for the network; else processes.
-    in_order : bool
-        Give results in the order of `jobs`; else as they are finished.
-
-    Raises
-    ------
-    ParameterError, MissingInput, StsError
-        The address is not one; Dask is not installed; no scheduler answers, or a job could not be done by any worker.
+    function, jobs : what is run, importable by the workers, and tuples of its arguments
+    workers, threads : jobs at a time on this machine; in threads, for work that mostly waits, else in processes
+    scheduler : address of a Dask scheduler (`tcp://host:port`), empty for this machine; its workers need the same
+        environment and paths. Without Dask `MissingInput`, without an answer, or when a job kills its workers,
+        `StsError`.
     """
     if scheduler:
         return _dask(function, jobs, scheduler, in_order)

@@ -1,8 +1,7 @@
 """Progress bars that reach the reader: in a terminal, in Jupyter, and through papermill.
 
 A notebook that papermill runs has no terminal, and a bar printed into its output would end up in the book. There the
-state is written to a small file named by the environment variable `STS_PROGRESS_FILE`, which the runner shows as its
-own bar (`stslib.press.runner`).
+state is written to a small file (`STS_PROGRESS_FILE`), which `stslib.press.runner` shows as its own bar.
 """
 
 from __future__ import annotations

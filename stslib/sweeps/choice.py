@@ -53,7 +53,7 @@ def spike_times(
     """Times of the action potentials during the step, `(n_spikes,)` in s from its onset.
 
     A spike goes up through `crossing_mv` and rises at 20 mV/ms or faster within 1 ms of that crossing; crossings closer
-    than 1 ms are one spike. For a sweep `(n_samples,)` whose baseline was subtracted give a voltage above rest, such as 40.
+    than 1 ms are one spike. For a sweep whose baseline was subtracted give a voltage above rest, such as 40.
     """
     start, stop = max(round(onset_s * rate_hz), 0), round((onset_s + duration_s) * rate_hz)
     v = np.asarray(v_mv[start:stop], float)
@@ -83,11 +83,18 @@ def choose_pair(recording: Recording, settings: SweepSettings = SweepSettings())
 
 
 def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings()) -> tuple[Sweep, ...]:
-    """The rheobase sweep of a cell and its partner at `offset_pa` above it (paper, section III-B), their spikes counted.
+    """The rheobase sweep of a cell and its partner `offset_pa` above it (paper, section III-B), their spikes counted.
 
-    The rheobase is the lowest current above 0 pA at which a sweep holds a spike; the partner is the sweep whose current is
-    nearest to the rheobase plus `offset_pa`, the lower of two equally near. A third sweep is sought another `offset_pa`
-    higher, in the same way. `NoPair`, with one of `REASONS`, when the cell has no such sweeps.
+    The rheobase is the lowest current above 0 pA with a spike, the partner the sweep nearest to `offset_pa` above it
+    (the lower of two equally near), a third one as much higher again. `NoPair` when the cell has no such sweeps.
+
+    Examples
+    --------
+    >>> from stslib import sweeps
+    >>> from stslib.recordings import Recording, Sweep
+    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, None, n) for k, (pa, n) in enumerate([(50, 0), (70, 1), (110, 6)])]
+    >>> [s.number for s in sweeps.choose_sweeps(Recording("a", "Clamp", "real", tuple(steps)))]
+    [1, 2]
     """
 
     def refuse(reason: str, detail: str) -> NoPair:

@@ -16,6 +16,8 @@ from stslib.sweeps.choice import NoPair, choose_sweeps, spike_times
 from stslib.sweeps.resampling import prepare_with_metadata
 from stslib.sweeps.settings import STEP_S, SweepSettings
 
+#: Of the table of `extract`: reason is "" or one of `REASONS`, rest_mv the potential before the step, padded_s the time for
+#: which a value was held because the recording is too short; n_spikes and last_spike_s (from the onset) of the last sweep.
 _COLUMNS = {
     "cell_id": str, "reason": str, "detail": str, "rheobase_pa": float, "partner_pa": float, "rheobase_sweep": "Int64",
     "partner_sweep": "Int64", "rheobase_spikes": "Int64", "partner_spikes": "Int64", "raw_rate_hz": float,
@@ -32,47 +34,25 @@ def extract(
     total: int | None = None,
     complete: bool = False,
 ) -> tuple[np.ndarray, pd.DataFrame]:
-    """The two sweeps of every cell (or one, or three), and what became of each cell.
+    """The two sweeps of every cell (or one, or three) as one array, and what became of each cell.
 
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        The cells.
-    settings : SweepSettings
-        Which sweeps, and what is kept of each.
-    n_jobs, scheduler
-        Where the work is done (see `stslib.support.parallel.run`); the result does not depend on it.
-    total : int, optional
-        Number of cells for the progress bar, where `recordings` has no length.
-    complete : bool
-        Refuse cells without these sweeps, instead of giving a reason in the table.
+    `recordings` are the cells, `n_jobs` and `scheduler` say where the work is done (`stslib.support.parallel.run`),
+    `total` is their number for the progress bar. With `complete`, a cell without these sweeps is refused (`StsError`).
 
     Returns
     -------
-    sweeps_mv : float32 array (n_included, n_sweeps, n_samples)
-        Rheobase and partner in mV, of the cells that have them.
-    table : DataFrame
-        One row a cell, in order: cell_id, reason ("" if included, else one of `REASONS`), detail, rheobase_pa, partner_pa,
-        rheobase_sweep, partner_sweep, rheobase_spikes, partner_spikes, raw_rate_hz, onset_s, rest_mv, partner_rest_mv
-        (potential before the step), padded_s (how long a value was held because the recording is too short), n_spikes and
-        last_spike_s (from the onset) of the last of its sweeps.
-
-    Raises
-    ------
-    ParameterError, StsError
-        A chosen sweep is sampled below the wanted rate; with `complete`, a cell has no such sweeps.
+    sweeps_mv : float32 (n_included, n_sweeps, n_samples), mV
+    table : DataFrame, a row a cell in order, with the columns that are explained at `_COLUMNS`
 
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(60_000, -70.0)
-    >>> v_mv[20_000:20_100] = 30.0  # an action potential, 0.2 s after the onset
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 50_000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0)))
-    >>> sweeps_mv, table = sweeps.extract([Recording("a", "Clamp", "real", steps)])
-    >>> sweeps_mv.shape, table[["rheobase_pa", "rest_mv", "n_spikes", "last_spike_s"]].round(2).values.tolist()
-    ((1, 2, 4800), [[50.0, -70.0, 1, 0.2]])
+    >>> v_mv = np.full(6000, -70.0)
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
+    >>> sweeps.extract([Recording("a", "Clamp", "real", steps)])[0].shape
+    (1, 2, 4800)
     """
     results = parallel.run(_extract_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     if total is None and isinstance(recordings, Sized):
@@ -136,17 +116,9 @@ def typical_cells(labels: Sequence[str], values: Sequence[float]) -> dict[str, i
 
 
 def summary(table: pd.DataFrame) -> pd.DataFrame:
-    """The last sweep of each cell in numbers, by class.
+    """The last sweep of each cell in numbers, by class: cells, and the medians of current_pa, spikes and last_spike_s.
 
-    Parameters
-    ----------
-    table : DataFrame
-        Of `extract`, with the column `label`.
-
-    Returns
-    -------
-    DataFrame
-        One row a class: label, cells (their number), and the medians current_pa, spikes and last_spike_s (from the onset).
+    `table` is that of `extract` with the column label; last_spike_s counts from the onset of the step.
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """Resampling quality, on which the choice of 4 kHz rests: the spectrum of raw sweeps, and what a round trip loses.
 
-Both need sweeps as they were recorded. A fetched cell keeps its sweeps at 4 kHz, so they are measured when it is fetched.
+A fetched cell keeps its sweeps at 4 kHz, so it is measured when it is fetched.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ EDGES_HZ = 2.0 ** np.arange(1, 16 + 1 / 12, 1 / 6)
 
 @dataclass(frozen=True)
 class SweepQuality:
-    """Resampling quality of one raw sweep.
+    """Of one raw sweep: the errors of reconstruction at `TRIED_HZ`, `(4,)`, and the density in each band, mV^2/Hz.
 
-    `relative` and `peak_mv`, `(4,)`: error of reconstruction at each of `TRIED_HZ`, NaN where the sweep is no faster.
-    `density`, one number a band: power spectral density in mV^2/Hz, NaN where a band holds no bin.
+    NaN where the sweep is no faster, or a band holds no bin.
     """
 
     relative: np.ndarray
@@ -68,10 +67,9 @@ def sweep_quality(sweep: Sweep) -> SweepQuality:
 class ResamplingQuality:
     """What sweeps lose at lower sampling rates.
 
-    `errors`: one row a sweep and rate, with label, rate_hz, relative, peak_mv (see `reconstruction_error`).
-    `spectra`: one row a class and band, with label, frequency_hz (middle of the band), width_hz, density (median of the
-    class's sweeps, mV^2/Hz). `spike`: the highest spike of one cell, with time_ms, raw, and a column a rate (in Hz) with the
-    round trip to it, in mV.
+    `errors`: a row a sweep and rate (label, rate_hz, relative, peak_mv, see `reconstruction_error`). `spectra`: a row a
+    class and band (label, frequency_hz, width_hz, median density in mV^2/Hz). `spike`: the highest spike of one cell
+    (time_ms, raw, and by rate in Hz the round trip, in mV).
     """
 
     errors: pd.DataFrame
@@ -108,28 +106,10 @@ def resampling_quality(
     measured: Sequence[SweepQuality | None] = (),
     n_each: int = 6,
 ) -> ResamplingQuality:
-    """What the last chosen sweep of each cell loses at 1, 2, 4 and 8 kHz, and its spectrum.
+    """What the last chosen sweep of each cell loses at 1, 2, 4 and 8 kHz, its spectrum, and an example spike.
 
-    Parameters
-    ----------
-    recordings : sequence of Recording
-        Cells of known class.
-    settings : SweepSettings
-        Which sweep of each cell is taken.
-    measured : sequence of SweepQuality or None, optional
-        Qualities that are known already, one a cell; where there are any, nothing is measured.
-    n_each : int
-        Cells of each class that are measured otherwise.
-
-    Returns
-    -------
-    ResamplingQuality
-        The example spike is of the first Pvalb cell (their spikes are narrowest), else of the first cell.
-
-    Raises
-    ------
-    StsError
-        A sweep cannot be read, or a cell has no such sweep.
+    `measured` holds the qualities that are known already, one a cell or None: where there are any, nothing is measured;
+    otherwise `n_each` cells of each class are.
 
     Examples
     --------
@@ -137,10 +117,10 @@ def resampling_quality(
     >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
     >>> t = np.arange(75_000) / 50_000
-    >>> v_mv = 3 * np.sin(2 * np.pi * 100 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
-    >>> cell = Recording("a", "Clamp", "real", (Sweep(0, 50.0, 0.2, 1.0, 50_000.0, lambda: (v_mv, t), 1),), "Sst")
-    >>> quality = sweeps.resampling_quality([cell], sweeps.SweepSettings(n_sweeps=1))
-    >>> quality.errors["relative"].round(2).tolist()  # at 1, 2, 4 and 8 kHz
+    >>> tones = 3 * np.sin(2 * np.pi * 100 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
+    >>> sweep = Sweep(0, 50.0, 0.2, 1.0, 50_000.0, lambda: (tones, t), 1)
+    >>> one = sweeps.resampling_quality([Recording("a", "", "real", (sweep,), "Sst")], sweeps.SweepSettings(n_sweeps=1))
+    >>> one.errors["relative"].round(2).tolist()  # at 1, 2, 4 and 8 kHz
     [0.16, 0.16, 0.16, 0.0]
     """
     known = [quality for quality in measured if quality is not None]

@@ -1,4 +1,4 @@
-"""How the sweeps of a cell are chosen and prepared: one settings object that extraction, model cards and notebooks share."""
+"""How the sweeps of a cell are chosen and prepared: one settings object for extraction, model cards and notebooks."""
 
 from __future__ import annotations
 
@@ -22,28 +22,13 @@ class SweepSettings:
 
     Parameters
     ----------
-    offset_pa, tolerance_pa : float
-        Current of the second sweep above the rheobase, and how far it may be from that, in pA.
-    repeats : str
-        Where a current was given more than once: `"first"` takes the first sweep (of those that spike, at the rheobase),
-        `"average"` their mean voltage.
-    rate_hz : float
-        Sampling rate after resampling, in Hz; a sweep must have at least that.
-    before_s, after_s : float
-        Time kept before and after the step, in s.
-    baseline : str
-        `"subtract"` takes away the mean voltage of the time before the step, `"keep"` leaves it. (A resting potential is a
-        constant; its jump to zero at the ends of a sweep rings through the lowest rows of a scalogram.)
-    n_sweeps : int
-        1: the rheobase sweep alone; 2: with its partner, as in the paper; 3: with one another `offset_pa` higher.
-    step_s : float
-        Length of the step that is kept, in s; a sweep must have at least that. With 0 s the cell's sweeps are single action
-        potentials, cut out around their peak.
-
-    Raises
-    ------
-    ParameterError
-        A value that makes no sense.
+    offset_pa, tolerance_pa : current of the second sweep above the rheobase, and how far it may be from that, in pA
+    repeats : of a repeated current `"first"` takes the first sweep (that spikes), `"average"` their mean voltage
+    rate_hz : sampling rate after resampling, in Hz; a sweep must have at least that
+    before_s, after_s : time kept before and after the step, in s
+    baseline : `"subtract"` takes away the mean voltage before the step, `"keep"` leaves it
+    n_sweeps : 1: the rheobase sweep; 2: with its partner, as in the paper; 3: with another `offset_pa` higher
+    step_s : length of the step, in s; a sweep must have at least that; 0 for single action potentials (onset: the peak)
 
     Examples
     --------

@@ -14,9 +14,8 @@ from stslib.sweeps.settings import SweepSettings
 
 
 def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectral density of sweeps `(..., n_samples)`: mean subtracted, one Hann window over the whole sweep.
-
-    Returns the frequencies `(n_bins,)` in Hz and the densities `(..., n_bins)` in mV^2/Hz.
+    """Power spectral density of sweeps `(..., n_samples)` in mV^2/Hz, mean subtracted, one Hann window: `(n_bins,)`,
+    `(..., n_bins)`.
     """
     frequencies_hz, density = periodogram(np.asarray(v_mv, float), rate_hz, window="hann", detrend="constant")
     return frequencies_hz, density
@@ -40,33 +39,22 @@ def band_power(
     rate_hz: float = 4000.0,
     floors_hz: Sequence[float] = (0.0, 5.0, 20.0),
 ) -> pd.DataFrame:
-    """How much of the power of each kind of cells lies in `[low_hz, high_hz)`.
+    """Share of the power of each kind of cells that lies in `[low_hz, high_hz)`: its median and quartiles.
 
-    Parameters
-    ----------
-    cells : mapping
-        By kind (`"simulated"`, `"real"`, ...): prepared sweeps of shape `(n, n_samples)` in mV at `rate_hz`, or recordings,
-        whose last sweep is prepared.
-    low_hz, high_hz : float
-        The band.
-    rate_hz : float
-        Rate of the sweeps.
-    floors_hz : sequence of float
-        Power is counted from each of these frequencies up: the step itself is slow, and below some floor it is all there is.
+    `cells` holds by kind (`"simulated"`, ...) sweeps `(n, n_samples)` in mV at `rate_hz`, or recordings, whose last
+    sweep counts. Power counts from each of `floors_hz` up: the step is slow, and below some floor it is all there is.
 
     Returns
     -------
-    DataFrame
-        data (the kind), n_sweeps, above_hz, median, low and high (quartiles) of the share; empty without cells.
+    DataFrame : data (the kind), n_sweeps, above_hz, median, low and high; empty without cells
 
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import sweeps
-    >>> t = np.arange(4800) / 4000
-    >>> tones = np.sin(2 * np.pi * 10 * t) + np.sin(2 * np.pi * 100 * t)
-    >>> sweeps.band_power({"two tones": tones[None]}, 20, 200)[["above_hz", "median"]].round(2).values.tolist()
-    [[0.0, 0.5], [5.0, 0.5], [20.0, 1.0]]
+    >>> tones = np.sin(2 * np.pi * np.arange(4800) / 4000 * np.array([[10], [100]])).sum(axis=0)
+    >>> sweeps.band_power({"two tones": tones[None]}, 20, 200)["median"].round(2).tolist()  # above 0, 5, 20 Hz
+    [0.5, 0.5, 1.0]
     """
     rows = []
     for kind, sweeps in cells.items():

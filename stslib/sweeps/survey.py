@@ -25,22 +25,14 @@ _PAIR = ["cell_id", "label", "rheobase_pa", "partner_pa", "rheobase_spikes", "pa
 
 @dataclass(frozen=True)
 class Survey:
-    """The long squares of a cohort.
-
-    Attributes
-    ----------
-    pairs : DataFrame
-        One row a cell that has both sweeps: cell_id, label, rheobase_pa, partner_pa, rheobase_spikes, partner_spikes.
-    reasons, details : dict
-        Of each cell that lacks them: one of `stslib.sweeps.REASONS`, and a line that says more.
-    long_squares : DataFrame
-        One row a sweep that can be used: cell_id, number, stimulus_pa, n_spikes.
+    """The long squares of a cohort: its pairs of sweeps, why other cells have none, and every sweep that can be
+    used.
     """
 
-    pairs: pd.DataFrame
-    reasons: dict[str, str]
-    details: dict[str, str]
-    long_squares: pd.DataFrame
+    pairs: pd.DataFrame  # a row a cell that has both sweeps, with the columns `_PAIR`
+    reasons: dict[str, str]  # of each cell that lacks them, one of `stslib.sweeps.REASONS` ...
+    details: dict[str, str]  # ... and a line that says more
+    long_squares: pd.DataFrame  # a row a sweep that can be used: cell_id, number, stimulus_pa, n_spikes
 
     def pairs_of(self, cells: pd.DataFrame) -> pd.DataFrame:
         """`pairs` of the cells of a table, with the labels of that table."""
@@ -60,34 +52,18 @@ def survey(
     scheduler: str = "",
     total: int | None = None,
 ) -> Survey:
-    """Count the spikes of every long square and choose each cell's two sweeps.
+    """Count the spikes of every long square and choose each cell's two sweeps; other cells get a reason.
 
-    Parameters
-    ----------
-    recordings : iterable of Recording
-        The cells.
-    settings : SweepSettings
-        Which sweeps are chosen.
-    n_jobs, scheduler
-        Where the traces are read (see `stslib.support.parallel.run`); the result does not depend on it.
-    total : int, optional
-        Number of cells, for the progress bar.
-
-    Returns
-    -------
-    Survey
-        Tables of the cells that have both sweeps and of all long squares; the reason of each other cell.
+    `n_jobs` and `scheduler` say where the traces are read (`stslib.support.parallel.run`); the result does not depend
+    on it. `total` is the number of cells, for the progress bar.
 
     Examples
     --------
     A cell with steps of 50 and 90 pA, and one that was given the smaller step only:
 
-    >>> import numpy as np
     >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(6000, -70.0)
-    >>> v_mv[2000] = 30.0  # an action potential
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv * 0)) for k, pa in enumerate((50.0, 90.0)))
+    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, None, 1) for k, pa in enumerate((50.0, 90.0)))
     >>> found = sweeps.survey(Recording(name, "Clamp", "real", steps[:n]) for name, n in (("a", 2), ("b", 1)))
     >>> found.pairs[["cell_id", "rheobase_pa", "partner_pa", "partner_spikes"]].values.tolist(), found.reasons
     ([['a', 50.0, 90.0, 1]], {'b': 'no_partner_sweep'})
@@ -150,8 +126,16 @@ def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> 
 def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tolerance_pa: float = 5.0) -> pd.DataFrame:
     """How many cells have a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
 
-    Takes the `long_squares` of a survey and the currents; returns offset_pa, n_cells (with a rheobase and a partner within
-    `tolerance_pa`), n_rheobase (with a rheobase) and share.
+    Takes `long_squares` of a survey; returns offset_pa, n_cells (with such a partner), n_rheobase (with a rheobase),
+    share.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from stslib import sweeps
+    >>> squares = pd.DataFrame({"cell_id": "a", "stimulus_pa": [50.0, 90.0], "n_spikes": [1, 6]})
+    >>> sweeps.count_partners(squares, (20.0, 40.0))["n_cells"].tolist()
+    [0, 1]
     """
     if not len(offsets_pa) or min(offsets_pa) <= tolerance_pa:
         raise ParameterError(
