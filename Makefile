@@ -17,7 +17,7 @@ test: $(READY) lint  ## set up, then lint, type check and all tests
 	$(BIN)/python -m pytest tests
 
 lint: $(READY)  ## ruff (lint and format), the floors' import contracts, and mypy
-	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy stslib
+	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy stslib
 
 smoke: $(READY)  ## the six notebooks on a few cells, in minutes
 	$(BIN)/sts run --profile smoke

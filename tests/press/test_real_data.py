@@ -26,19 +26,13 @@ def sts(results, *arguments):
 @pytest.fixture(scope="module")
 def published(mirror, tmp_path_factory):
     results = tmp_path_factory.mktemp("published")
-    few = {
-        "04_baseline.n_trials": TRIALS,
-        "04_baseline.n_bootstrap": 500,
-        "07_audit.n_folds": 2,
-        "07_audit.n_shuffles": 1,
-    }
-    few["07_audit.n_bootstrap"] = 200
+    few = {"04_baseline.n_trials": TRIALS, "04_baseline.n_bootstrap": 300, "04_baseline.n_shuffles": 1}
     sts(results, "--profile", "published", *(word for name, value in few.items() for word in ("-p", f"{name}={value}")))
     return results / "published"
 
 
-def test_the_baseline_on_the_authors_tables_reaches_the_asked_score(published):
-    """Asked: a weighted F1 of at least 0.890 on the 1,118 test cells with the paper's 15 features (paper: 0.8900)."""
+def test_the_baseline_on_the_authors_tables_reaches_the_papers_score(published):
+    """The paper: a weighted F1 of 0.8900 on the 1,118 test cells with its 15 features."""
     records = pd.DataFrame(json.loads((published / "metrics.json").read_text()))
     assert set(records.data) == {"published"}
     found = records.query("split == 'holdout' and metric == 'weighted_f1'").iloc[0]
