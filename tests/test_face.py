@@ -21,15 +21,18 @@ def test_notebooks_call_few_names_and_add_few_each():
 
 
 @pytest.mark.parametrize("name", FACE, ids=lambda n: n.name)
-def test_the_example_of_a_name_runs(name, tmp_path, monkeypatch):
+def test_the_example_of_a_name_runs(name, tmp_path, tmp_path_factory, monkeypatch):
     assert name.example, f"{name.name} has no Examples"
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STS_RESULTS", str(tmp_path_factory.mktemp("results")))
     matplotlib.use("Agg")
     thing = getattr(importlib.import_module(f"stslib.{name.room}"), name.name.rpartition(".")[2])
     finder = doctest.DocTestFinder(recurse=False)
     runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE)
     report = []
-    for test in finder.find(thing, name.name, globs={}):
+    # As in the module that it stands in: its other names and libraries are at hand.
+    around = vars(importlib.import_module(thing.__module__))
+    for test in finder.find(thing, name.name, globs=dict(around)):
         runner.run(test, out=report.append)
     assert runner.tries > 0
     assert not runner.failures, "".join(report)

@@ -90,7 +90,14 @@ def account(
 
 
 def kept(cells: pd.DataFrame) -> pd.DataFrame:
-    """The included cells of an accounted table (see `account`), in the same order, with a fresh index 0..n-1."""
+    """The included cells of an accounted table (see `account`), in the same order, with a fresh index 0..n-1.
+
+    Examples
+    --------
+    >>> cells = pd.DataFrame({"cell_id": ["1", "2"], "status": ["excluded", "kept"]})
+    >>> kept(cells)["cell_id"].tolist()
+    ['2']
+    """
     if "status" not in cells.columns:
         raise StsError("the cell table has no column 'status'; call cohort.account on it first")
     return cells[cells["status"] == "kept"].reset_index(drop=True)

@@ -224,6 +224,12 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     the one that calls this on, has run without error: by `sts run`, by papermill alone, and cell by cell in Jupyter.
 
     A wrong parameter is a `ParameterError`, a notebook that has to finish before this one a `MissingInput`.
+
+    Examples
+    --------
+    >>> stage = begin("01_data", {"run": "example", "n_cells": 24})
+    >>> stage.parameters["n_cells"], stage.path.name
+    (24, '01_data')
     """
     notebook = project_root() / "notebooks" / f"{name}.ipynb"
     schema = read_parameters(notebook)
