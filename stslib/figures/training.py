@@ -16,22 +16,14 @@ from stslib.support.errors import StsError
 
 @style.in_house_style
 def losses(history: pd.DataFrame, kind: str) -> Figure:
-    """Mean training and validation loss over the folds, one panel a network, the same axes in all (paper Fig. 3).
+    """Mean training and validation loss over the folds with bands of one SD, a panel a network (paper Fig. 3).
 
-    Solid: training. Dashed: validation. Bands: one SD over the folds. A mean is drawn as far as every fold went: behind
-    that, it would be one of other folds.
+    A mean is drawn as far as every fold went; without an epoch it is an `StsError`.
 
     Parameters
     ----------
-    history : DataFrame
-        From `stslib.training.history_table`: model, fold, epoch, train_loss, valid_loss.
-    kind : str
-        Which data they are about: `simulated`, `hybrid` or `real`.
-
-    Raises
-    ------
-    StsError
-        No epoch at all.
+    history : DataFrame from `stslib.training.history_table`: model, fold, epoch, train_loss, valid_loss
+    kind : str, which data they are about: `simulated`, `hybrid` or `real`
 
     Examples
     --------
@@ -39,8 +31,7 @@ def losses(history: pd.DataFrame, kind: str) -> Figure:
     >>> from stslib import figures
     >>> epochs = {"model": "resnet18", "fold": [0, 0, 1, 1], "epoch": [1, 2, 1, 2]}
     >>> loss = {"train_loss": [1.2, 0.8, 1.1, 0.9], "valid_loss": [1.3, 1.0, 1.2, 1.1]}
-    >>> figure = figures.losses(pd.DataFrame({**epochs, **loss}), "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.losses(pd.DataFrame({**epochs, **loss}), "simulated").axes)
     1
     """
     if history.empty:
@@ -89,23 +80,15 @@ def ablations(table: pd.DataFrame, kind: str) -> Figure:
 
     Parameters
     ----------
-    table : DataFrame
-        From `stslib.training.compare_variants`: group, name, mean, sd.
-    kind : str
-        Which data they are about.
-
-    Raises
-    ------
-    StsError
-        No variant at all.
+    table : DataFrame from `stslib.training.compare_variants`: group, name, mean, sd; an empty one is an `StsError`
+    kind : str, which data they are about
 
     Examples
     --------
     >>> import pandas as pd
     >>> from stslib import figures
     >>> table = pd.DataFrame({"group": "sweeps", "name": ["both", "first"], "mean": [0.8, 0.7], "sd": [0.02, 0.03]})
-    >>> figure = figures.ablations(table, "simulated")
-    >>> len(figure.axes)
+    >>> len(figures.ablations(table, "simulated").axes)
     1
     """
     if table.empty:

@@ -21,25 +21,11 @@ _PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 @dataclass(frozen=True)
 class ScoredNetworks:
-    """The networks of one search, each scored in cross-validation and once on the test cells.
+    """The networks of one search, each scored in cross-validation and once on the test cells."""
 
-    Attributes
-    ----------
-    cells : DataFrame
-        `cell_id`, `label` and `split` of all cells.
-    outcomes : mapping of name to training.Outcome
-        What the search found.
-    proba : mapping of name to (n_cells, 4) array
-        Probabilities of a training cell while a fold held it out, of a test cell by the refitted network.
-    records : list of dict
-        Metric records of all networks.
-    cards : mapping of name to dict
-        Their model cards.
-    """
-
-    cells: pd.DataFrame
+    cells: pd.DataFrame  # `cell_id`, `label` and `split` of all cells
     outcomes: Mapping[str, training.Outcome]
-    proba: Mapping[str, np.ndarray]
+    proba: Mapping[str, np.ndarray]  # (n_cells, 4): of a training cell from the fold that held it out
     records: list[dict[str, Any]]
     cards: Mapping[str, dict[str, Any]]
 
@@ -97,11 +83,7 @@ class ScoredNetworks:
         return {when: evaluation.calibration(self.test_labels, proba) for when, proba in both.items()}
 
     def compare(self, predictions: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, Any]:
-        """The best network and another model, from that one's predictions, on the same test cells.
-
-        Gives `network` (its name), `only_network` and `only_baseline` (test cells that only one of them has right),
-        `p_exact` (McNemar), `difference` in balanced accuracy with `low` and `high`, and `n`.
-        """
+        """The best network and another model, from its predictions, on the same test cells; `p_exact` is McNemar's."""
         theirs = predictions[predictions["split"] == "test"].set_index("cell_id").loc[self.cells["cell_id"][self.test]]
         other = evaluation.predicted(theirs[_PROBABILITIES].to_numpy())
         labels, own = self.test_labels, self.predicted(self.best)
@@ -129,20 +111,10 @@ def score_networks(
 
     Parameters
     ----------
-    outcomes : mapping of name to training.Outcome
-        From `training.search_networks`; the card of each must name its `data`.
-    cells : DataFrame
-        `cell_id`, `label` and `split` ("train" or "test") of all cells.
-    images : (n_cells, c, h, w) array
-        Their scalograms.
-    described : DataFrame
-        `models.describe_cells` of them, from which the training range follows.
-    n_bootstrap, seed : int
-        Of the intervals on the test cells.
-
-    Returns
-    -------
-    ScoredNetworks
+    outcomes : mapping of name to training.Outcome, from `training.search_networks`; the card of each names its `data`
+    cells, images : DataFrame with `cell_id`, `label` and `split` of all cells, and their (n_cells, c, h, w) scalograms
+    described : DataFrame, `models.describe_cells` of them, from which the training range follows
+    n_bootstrap, seed : int, of the intervals on the test cells
 
     Examples
     --------
@@ -151,15 +123,15 @@ def score_networks(
     >>> import pandas as pd
     >>> from stslib import models, training
     >>> images = np.random.default_rng(0).standard_normal((12, 2, 32, 32))
-    >>> cells = pd.DataFrame({"cell_id": range(12), "label": ["Sst", "Pvalb"] * 6, "split": ["train"] * 8 + ["test"] * 4})
+    >>> labels, split = ["Sst", "Pvalb"] * 6, ["train"] * 8 + ["test"] * 4
+    >>> cells = pd.DataFrame({"cell_id": range(12), "label": labels, "split": split})
     >>> known = training.TrainingSet(images, cells["label"], np.arange(8))
-    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
-    >>> settings = training.SearchSettings(n_trials=1, n_folds=2)
+    >>> recipes = {"compact": training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)}
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     outcomes = training.search_networks(known, {"compact": recipe}, settings, folder, {"data": "made_up"})
-    >>> scored = models.score_networks(outcomes, cells, images, models.describe_cells(images), n_bootstrap=100)
-    >>> scored.best, len(scored.predictions())
-    ('compact', 12)
+    ...     settings = training.SearchSettings(n_trials=1, n_folds=2)
+    ...     outcomes = training.search_networks(known, recipes, settings, folder, {"data": "made_up"})
+    >>> models.score_networks(outcomes, cells, images, models.describe_cells(images), n_bootstrap=100).best
+    'compact'
     """
     cells = cells[["cell_id", "label", "split"]].reset_index(drop=True)
     labels = cells["label"].to_numpy()
@@ -180,24 +152,14 @@ def score_networks(
 
 
 def networks_conclusion(records: Sequence[Record], comparison: Mapping[str, Any], name: str) -> str:
-    """What networks on a holdout show, as Markdown.
-
-    Parameters
-    ----------
-    records : list of dict
-        Metric records of the networks.
-    comparison : mapping
-        From `ScoredNetworks.compare`.
-    name : str
-        Name of the compared network for the text.
+    """What networks on a holdout show, as Markdown: `comparison` is `ScoredNetworks.compare` of the one called `name`.
 
     Examples
     --------
     >>> from stslib import models
     >>> record = {"model": "compact", "split": "holdout", "metric": "balanced_accuracy", "data": "simulated"}
-    >>> comparison = {"difference": 0.02, "low": -0.05, "high": 0.08, "n": 60}
-    >>> text = models.networks_conclusion([{**record, "value": 0.8, "low": 0.7, "high": 0.9}], comparison, "Compact")
-    >>> "Compact and the baseline cannot be told apart" in text
+    >>> records, gap = [{**record, "value": 0.8, "low": 0.7, "high": 0.9}], {"low": -0.05, "high": 0.08, "n": 60}
+    >>> "Compact and the baseline cannot be told apart" in models.networks_conclusion(records, gap, "Compact")
     True
     """
     holdout = [r for r in records if _is(r, "holdout")]

@@ -1,7 +1,4 @@
-"""torchvision's architectures with a four-class head, and the weights that they start from.
-
-Paper section III.B.b and c: the network's last layer becomes dropout and a linear layer of four outputs, one a class.
-"""
+"""torchvision's architectures with dropout and a four-class head (paper section III.B.b and c), and their weights."""
 
 from __future__ import annotations
 
@@ -23,11 +20,7 @@ from stslib.support.errors import ParameterError, one_of
 
 
 def _import_torchvision() -> None:
-    """Import torchvision, also beside a CPU-only torch from another index, where its two box operators are missing.
-
-    torchvision only describes `nms` and `qnms` for the compiler at import and needs them to be known; no image classifier
-    calls them. They are declared here only when the import failed for want of them.
-    """
+    """Import torchvision, also beside a CPU-only torch of another index, which lacks two box operators."""
     try:
         import torchvision
     except RuntimeError as error:
@@ -48,22 +41,15 @@ from torchvision import models  # noqa: E402
 
 @dataclass(frozen=True)
 class Architecture:
-    """What is fixed about a network.
+    """What is fixed about a network; `mean` and `std` normalise images from 0 to 1 for its pre-trained weights."""
 
-    `minimum_px` is the smallest image side that its layers allow (below it a feature map would be empty), `native_px` that
-    of its ImageNet training; `mean` and `std` normalise images in 0 to 1 for its pre-trained weights (InceptionV3's were
-    trained with 0.5 and 0.5, which is what torchvision's own `transform_input` works out). `head` is the attribute path of
-    the layer that is replaced, `gmacs` billions of multiplications for one image of its native size (torchvision's table),
-    to start long fits first, and `paper` says whether it is one of the paper's four (section III.B.b).
-    """
-
-    minimum_px: int
-    native_px: int
+    minimum_px: int  # smallest image side: below it a feature map would be empty
+    native_px: int  # image side of its ImageNet training
     mean: tuple[float, float, float]
     std: tuple[float, float, float]
-    head: str
-    gmacs: float
-    paper: bool = True
+    head: str  # attribute path of the layer that is replaced
+    gmacs: float  # billions of multiplications for an image of its native size, to start long fits first
+    paper: bool = True  # whether it is one of the paper's four (section III.B.b)
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -73,6 +59,7 @@ ARCHITECTURES = {
     "mobilenet_v2": Architecture(32, 224, _MEAN, _STD, "classifier.1", 0.3),
     "resnet18": Architecture(32, 224, _MEAN, _STD, "fc", 1.81),
     "densenet121": Architecture(32, 224, _MEAN, _STD, "classifier", 2.83),
+    # Its weights were trained with 0.5 and 0.5: torchvision's own `transform_input` works that out.
     "inception_v3": Architecture(75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc", 5.71),
     "compact": Architecture(32, 64, _MEAN, _STD, "fc", 0.02, paper=False),
 }
@@ -92,14 +79,12 @@ def check_size(architecture: str, height: int, width: int) -> None:
 
 
 def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none", freeze: bool = False) -> nn.Module:
-    """A network with dropout and a linear layer of four classes at its end.
+    """A network that takes `(n, 3, H, W)` float32 and gives scores `(n, 4)` in the order of `cohort.CLASSES`.
 
-    MobileNetV2 and InceptionV3 keep their own dropout before the new head, and InceptionV3 has no auxiliary head, as in
-    the paper's code. `weights` is "none" (random), "imagenet" (torchvision downloads them), or the path of a .safetensors
-    or .npz file with a state dict of torchvision's network or of one saved here; what is not there, cannot be read or does
-    not fit is an `StsError`. With `freeze` only the new layer is trained; batch normalisation then also keeps its
-    statistics (see `training.fit`). The network takes `(n, 3, H, W)` float32 and gives scores `(n, 4)` in the order of
-    `cohort.CLASSES`.
+    `weights` is "none" (random), "imagenet" (downloaded), or a .safetensors or .npz file with a state dict of
+    torchvision's network or of one saved here; what cannot be read or does not fit is an `StsError`. `freeze` trains
+    the new layer only. As in the paper's code MobileNetV2 and InceptionV3 keep their own dropout, and InceptionV3 has
+    no auxiliary head.
     """
     one_of("architecture", architecture, ARCHITECTURES)
     if not 0 <= dropout < 1:

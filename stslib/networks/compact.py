@@ -17,9 +17,9 @@ GRID = (4, 4)
 class Compact(nn.Module):
     """Five convolutions in three stages, an average over a 4 x 4 grid, and a linear layer of `n_outputs`.
 
-    The paper's networks end in an average over the whole map: what is seen counts, wherever it is. In a scalogram the row is
-    a frequency and the column a time, and both mean something. So this one averages over a coarse grid of four bands by four
-    stretches of time, and is small enough to be trained many times on a processor.
+    The paper's networks average over the whole map; in a scalogram the row is a frequency and the column a time, so
+    this one averages over four bands by four stretches of time. It is small enough to be trained many times on a
+    processor.
     """
 
     def __init__(self, n_outputs: int = 1000) -> None:

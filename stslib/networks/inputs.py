@@ -27,18 +27,12 @@ SEEN = {1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 1, 2)}
 
 @dataclass(frozen=True)
 class InputTransform:
-    """What happens to stored scalograms `(n, c, h, w)` before a network sees them as `(n, 3, height, width)`.
+    """What makes stored scalograms `(n, c, h, w)`, c from 1 to 3, a network's input `(n, 3, height, width)`.
 
-    The paper stores two channels, its two sweeps; one to three are taken.
-
-    1. `shrink`: per channel `f(x / scale)`, where f is asinh (it tames the few very large coefficients and keeps signs) or
-       the identity; then a bilinear resize if the size differs, which averages over what a pixel covers (`antialias`) or
-       reads single points. Averaging after asinh keeps the envelope of a fast spike train, which single points lose.
-    2. `finish`: per channel `(z - mean) / std`; the first channel again for those that are missing of three (`SEEN`); then
-       `z * gain + offset`, which is what a pre-trained network asks for, or nothing (1 and 0).
-
-    `height` and `width` are pixels, `compress` is "asinh" or "none"; `scale`, `mean` and `std` are numbers of the c stored
-    channels, `gain` and `offset` of the three that the network sees.
+    `shrink`: `f(x / scale)` with asinh (it tames the few very large coefficients and keeps signs) or the identity, then
+    a bilinear resize that averages what a pixel covers (`antialias`; it keeps a fast train's envelope) or reads single
+    points. `finish`: `(z - mean) / std`, the channels of `SEEN`, then `z * gain + offset`, which a pre-trained network
+    asks for.
     """
 
     height: int
@@ -62,16 +56,11 @@ class InputTransform:
         antialias: bool = True,
         normalise: str = "own",
     ) -> InputTransform:
-        """Measure the numbers on the cells `indices` of the stored scalograms `x` `(n_cells, c, h, w)`: training cells.
+        """Measure the numbers on at most 512 of the cells `indices` of `x` `(n_cells, c, h, w)`: training cells.
 
-        At most 512 of them, evenly chosen, are read. `size` is height and width in pixels, 0 as stored; `antialias` says
-        whether the resize averages. `compress` "asinh" takes the 90th percentile of a channel's magnitudes as its scale,
-        "none" takes 1. `normalise` "own" gives mean 0 and standard deviation 1 over the training cells; "pretrained" makes
-        three standard deviations to either side of that an image from 0 to 1, normalised as the pre-trained network asks;
-        "none" leaves the values as they are, as in the paper's code.
-
-        An unknown choice or a size below the architecture's minimum is a `ParameterError`; a channel that is constant or
-        holds values that are not numbers is an `StsError`.
+        `size` is (height, width) in pixels, 0 as stored. `compress` "asinh" scales by the 90th percentile of the
+        magnitudes. `normalise` "own" gives mean 0 and SD 1; "pretrained" makes three SDs to either side of that an
+        image from 0 to 1, normalised as the pre-trained network asks; "none" changes nothing, as in the paper's code.
         """
         one_of("compress", compress, COMPRESSIONS)
         one_of("normalise", normalise, NORMALISATIONS)

@@ -24,10 +24,9 @@ MAX_MEMBERS = 100
 
 
 def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: Mapping[str, Any]) -> None:
-    """Write `model.safetensors` (the tensors) and `model.json` (everything else) into `folder`.
+    """Write `model.safetensors` (tensors) and `model.json` (the rest) into `folder`.
 
-    `model` is one from `build` or an `Ensemble` of such, whose members all go into the one file. `card` must hold its
-    `architecture`; the rest (cohort, metrics, versions, ...) is stored as it is, and must be JSON.
+    `model` is from `build`, or an `Ensemble` of such; `card` is JSON and names its `architecture`.
     """
     one_of("architecture", card.get("architecture"), ARCHITECTURES)
     folder = Path(folder)
@@ -49,10 +48,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
 
 
 def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]:
-    """Read what `save` wrote: the network in evaluation mode, its input transform, and the card.
-
-    What is missing is a `MissingInput`; what was cut, altered, or made for other classes is a `DamagedFile`.
-    """
+    """Read what `save` wrote: the network in evaluation mode, its input transform, and the card."""
     folder = Path(folder)
     tensors, description = folder / "model.safetensors", folder / "model.json"
     for path in (tensors, description):

@@ -79,12 +79,11 @@ def has_folded_batch_norm(model: nn.Module) -> bool:
 
 @torch.no_grad()
 def recalibrate_batch_norm(model: nn.Module, x: Tensor | Iterable[Tensor]) -> None:
-    """Give each batch-normalisation layer the statistics of its input, and keep what the network computes.
+    """Give each batch-normalisation layer the statistics of its input, and keep what the network computes; in place.
 
-    Weights with folded statistics (mean 0, variance 1) compute the right thing, but training replaces the layers' stored
-    statistics by those of the batch and so breaks the network at its first step. Here each layer gets the mean and variance
-    of its input over `x`, transformed training images `(n, 3, H, W)` or batches of such, and its weight and bias change so
-    that its output in evaluation stays the same. `model` is changed in place and keeps its mode.
+    Folded weights (mean 0, variance 1) compute the right thing, but training replaces the statistics by those of the
+    batch and so breaks the network at its first step. `x` holds transformed training images `(n, 3, H, W)`, or is an
+    iterable of such.
     """
     layers = batch_norms(model)
     counts = [0.0] * len(layers)

@@ -1,8 +1,4 @@
-"""What each choice is worth: the same network with one choice changed at a time, on the same folds of the training cells.
-
-The groups: which sweeps it sees; the wavelet; the frequency band; signed coefficients or magnitudes; the image size; random
-or pre-trained weights; and the corrections of the published code's quirks, one by one. The test cells take no part.
-"""
+"""What each choice is worth: a network with one choice changed at a time, on the same folds, without the test cells."""
 
 from __future__ import annotations
 
@@ -51,33 +47,19 @@ def ablation_variants(
 
     Parameters
     ----------
-    groups : sequence of str
-        Of "sweeps", "wavelet", "band", "sign", "size", "weights", "corrections".
-    cells : TrainingSet
-        The run's own scalograms.
-    sweeps_mv : (n, 2, n_samples) array
-        Prepared sweeps in mV, from which scalograms of another wavelet or band are made.
-    preprocessing : Preprocessing
-        How the run made its scalograms.
-    base : Recipe
-        The run's own recipe.
-    pretrained : str
-        Weights for the group "weights" (see `networks.build`).
-
-    Raises
-    ------
-    ParameterError
-        An unknown group, or "weights" without any.
+    groups : sequence of str, of "sweeps", "wavelet", "band", "sign", "size", "weights" and "corrections"
+    cells, base : TrainingSet and Recipe of the run
+    sweeps_mv : (n, 2, n_samples) array, mV, from which scalograms of another wavelet or band are made
+    preprocessing : Preprocessing, how the run made its scalograms
+    pretrained : str, weights for the group "weights", which needs some (see `networks.build`)
 
     Examples
     --------
     >>> import numpy as np
-    >>> from stslib import training
-    >>> from stslib.scalograms import Bank, ImageSettings, Preprocessing
-    >>> from stslib.sweeps import SweepSettings
+    >>> from stslib import scalograms, sweeps, training
     >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
-    >>> made = Preprocessing(SweepSettings(), Bank(), ImageSettings(32, 32))
-    >>> variants = training.ablation_variants(["sweeps"], cells, np.zeros((8, 2, 4800)), made, training.recipe("compact"))
+    >>> made = scalograms.Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(32, 32))
+    >>> variants = training.ablation_variants(["sweeps"], cells, cells.images, made, training.recipe("compact"))
     >>> [variant.name for variant in variants]
     ['both', 'rheobase only', '+40 pA only']
     """
@@ -144,28 +126,21 @@ def compare_variants(
     data: str,
     n_jobs: int = 1,
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
-    """Cross-validate each variant on the same folds with the same seeds.
+    """Cross-validate each variant on the same folds of the training cells, with the same seeds.
 
     Parameters
     ----------
-    variants : sequence of Variant
-        From `ablation_variants`; each has its own images of the cells.
-    cells : TrainingSet
-        The training cells; no other is read.
-    settings : SearchSettings
-        Folds, and the seed of the folds, the weights and the order.
-    folder : path
-        For finished folds.
-    data, n_jobs : str, int
-        What the records say the cells are, and variants at a time.
+    variants, cells : from `ablation_variants`, and the TrainingSet that it was given
+    settings : SearchSettings, the folds and the seed of folds, weights and order
+    folder : path for finished folds, from which a killed run goes on
+    data, n_jobs : what the records say the cells are, and variants at a time
 
     Returns
     -------
     table : DataFrame
-        `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, `difference` to the group's first variant
-        (mean over folds, paired) and `difference_sd`.
-    records : list of dict
-        Metric records; the model is `<architecture>:<group>=<name>`.
+        `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, paired `difference` to the group's first
+        variant, `difference_sd`.
+    records : list of metric records of models `<architecture>:<group>=<name>`
 
     Examples
     --------
@@ -173,15 +148,13 @@ def compare_variants(
     >>> import numpy as np
     >>> from stslib import training
     >>> from stslib.training.ablations import Variant
-    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
-    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
-    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
-    >>> variants = [Variant("sweeps", "both", images, recipe), Variant("sweeps", "first", images[:, :1], recipe)]
-    >>> settings = training.SearchSettings(n_folds=2)
+    >>> cells = training.TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> small = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
+    >>> variants = [Variant("sweeps", name, cells.images, small) for name in ("both", "again")]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table, records = training.compare_variants(variants, cells, settings, folder, "made_up")
-    >>> table["name"].tolist(), records[0]["model"]
-    (['both', 'first'], 'compact:sweeps=both')
+    ...     table, _ = training.compare_variants(variants, cells, training.SearchSettings(n_folds=2), folder, "made_up")
+    >>> table["difference"].tolist()
+    [0.0, 0.0]
     """
     labels = cells.labels[cells.train]
     parts = cohort.folds(labels, settings.n_folds, settings.seed)

@@ -24,21 +24,15 @@ class TrainingSet:
 
     Parameters
     ----------
-    images : array (n_cells, c, h, w)
-        Stored scalograms of all cells, for example a float16 memory map. Only the cells asked for are read.
-    labels : (n_cells,) of str
-        Class of each cell.
-    train : int array, optional
-        Positions of the cells to learn from; all cells by default.
-    valid : int array, optional
-        Positions of the cells to validate on; none by default.
+    images : (n_cells, c, h, w) array of stored scalograms, for example a memory map; only the cells asked for are read
+    labels : (n_cells,) of str, the classes
+    train, valid : int arrays, positions of the cells to learn from (default all) and to validate on (default none)
 
     Examples
     --------
     >>> import numpy as np
     >>> from stslib import training
-    >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4, np.arange(6))
-    >>> cells.counts()
+    >>> training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4, np.arange(6)).counts()
     {'Pvalb': 3, 'Sst': 3}
     """
 
@@ -106,10 +100,7 @@ def augment(z: Tensor, config: FitConfig, rng: np.random.Generator) -> Tensor:
 
 
 def mix(z: Tensor, config: FitConfig, rng: np.random.Generator) -> tuple[Tensor, np.ndarray, float]:
-    """Blend each image with another of its batch (mixup, see `FitConfig`): `(blended, partners, share of its own)`.
-
-    With `mixup` 0 nothing is drawn and nothing changes: the share is 1.
-    """
+    """Blend each image with another of its batch (mixup): `(blended, partners, share of its own)`."""
     if not config.mixup:
         return z, np.arange(len(z)), 1.0
     share, partners = float(rng.beta(config.mixup, config.mixup)), rng.permutation(len(z))

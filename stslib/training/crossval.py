@@ -1,9 +1,4 @@
-"""Folds and the refit (paper section III.C): what is finished stays in a folder, from which a killed run goes on.
-
-The order of the paper: every trial of the search is scored on 3 stratified folds; in each fold a fifth of the fitted part
-is set aside for validation; the winner is fitted once more on all training cells for the mean number of epochs of its
-folds.
-"""
+"""Folds and the refit (paper section III.C); what is finished stays in a folder, from which a killed run goes on."""
 
 from __future__ import annotations
 
@@ -50,11 +45,10 @@ class FoldFit:
 
 
 def train(recipe: Recipe, cells: TrainingSet, seed: int, label: str = "", n_jobs: int = 1) -> Fitted:
-    """Build a network by its recipe and fit it; see `loop.fit` for the errors.
+    """Build a network by its recipe and fit it, `n_jobs` of its `n_seeds` at a time; errors are those of `fit`.
 
-    Weights whose batch normalisation was folded into them are recalibrated on training cells first. With `n_seeds` above 1
-    the model is a `networks.Ensemble`, with the history of its first member, which is fitted as a single network would be.
-    `n_jobs` are fitted at a time, each in a process of its own; with `threads` set the result does not depend on it.
+    Weights with folded batch normalisation are recalibrated on training cells first. Several seeds make a
+    `networks.Ensemble` with the history of its first member, which is fitted as a single network would be.
     """
     seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(recipe.n_seeds - 1))]
     jobs = (delayed(_train_one)(recipe, cells, own, label) for own in seeds)
@@ -89,12 +83,11 @@ def cross_validate(
     folder: str | Path,
     n_jobs: int = 1,
 ) -> tuple[np.ndarray, list[FoldFit]]:
-    """Fit a network on each fold and predict the cells that the fold holds out.
+    """Fit a network on each fold, `n_jobs` at a time, and predict the cells that the fold holds out.
 
-    `folds` are pairs `(fit_idx, held_out_idx)` of positions in `cells.images`; fold k is seeded by `(seed, k)` alone. A
-    fold that `folder` holds, made with the same recipe, cells and seed, is not fitted again. `n_jobs` folds are fitted at a
-    time, each in a process of its own. Gives the probabilities `(n_cells, 4)` of each cell while it was held out (NaN for
-    one that no fold holds out), and the folds.
+    `folds` are pairs `(fit_idx, held_out_idx)` of positions in `cells.images`. A fold that `folder` holds, made with
+    the same recipe, cells and seed, is not fitted again. Gives the probabilities `(n_cells, 4)`, NaN for a cell that is
+    never held out.
     """
     folder = Path(folder)
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
@@ -173,10 +166,9 @@ def refit(
     card: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> Fitted:
-    """Fit the winner on all training cells for `n_epochs`, without validation, and save it in `folder` (`networks.save`).
+    """Fit the winner on all training cells for `n_epochs`, without validation, and save it with `card` in `folder`.
 
-    A model that is there, made with the same recipe, cells, epochs and seed, is loaded instead. `card` (JSON types) is added
-    to its model card, which comes back as `Fitted.card`. A training that diverges is an `StsError`.
+    A model that is there, made with the same recipe, cells, epochs and seed, is loaded. Diverging is an `StsError`.
     """
     settings = recipe.with_changes({"max_epochs": n_epochs, "patience": 0, "keep": "last"})
     cells = cells.only(cells.train)

@@ -1,7 +1,4 @@
-"""The training loop, to be read from top to bottom: batches, loss, one step of Adam, validation, when to stop.
-
-Paper section III.C: Adam, cross-entropy, a decaying learning rate, early stopping. No framework: plain PyTorch.
-"""
+"""The training loop, to be read from top to bottom: batches, loss, one step of Adam, validation, when to stop."""
 
 from __future__ import annotations
 
@@ -25,19 +22,13 @@ from stslib.training.recipes import FitConfig
 
 @dataclass
 class History:
-    """What happened in a fit, one entry an epoch.
+    """What happened in a fit, one entry an epoch; without validation cells those of validation stay empty."""
 
-    `train_loss` is the mean cross-entropy over the epoch's batches, while the weights were changing (dropout and
-    augmentation on); `valid_loss` and `valid_accuracy` are those of the validation cells after the epoch, empty without
-    any; `learning_rate` is that of the epoch's last step. `stopped` says why it ended: "max_epochs", "patience" or
-    "diverged" (the loss was no number any more).
-    """
-
-    train_loss: list[float] = field(default_factory=list)
+    train_loss: list[float] = field(default_factory=list)  # mean over the batches, with dropout and augmentation on
     valid_loss: list[float] = field(default_factory=list)
     valid_accuracy: list[float] = field(default_factory=list)
-    learning_rate: list[float] = field(default_factory=list)
-    stopped: str = "max_epochs"
+    learning_rate: list[float] = field(default_factory=list)  # of the epoch's last step
+    stopped: str = "max_epochs"  # or "patience", or "diverged": the loss was no number any more
 
     @property
     def n_epochs(self) -> int:
@@ -71,16 +62,9 @@ def fit(
 ) -> History:
     """Train `model` (from `networks.build`), in place, on the training cells of `cells`, watching its validation cells.
 
-    Without validation cells nothing stops early and the last weights stay. Layers that `freeze` holds fast also keep their
-    batch-norm statistics. `transform` was fitted on these training cells; `seed` fixes the order of the cells, dropout and
-    augmentation; `label` is that of a progress bar over the epochs, if one is wanted.
-
-    Raises
-    ------
-    ParameterError
-        A batch larger than the number of cells.
-    StsError
-        A single class, no cells, an unknown label, or too little memory.
+    Without validation cells nothing stops early and the last weights stay. `transform` was fitted on the training
+    cells; `seed` fixes their order, dropout and augmentation; `label` is that of a progress bar. A batch above the
+    number of cells is a `ParameterError`, a single class or too little memory an `StsError`.
     """
     targets = torch.from_numpy(class_index(cells.labels))
     _check(targets, cells, config)
@@ -156,10 +140,7 @@ def fit(
 def predict_proba(
     model: nn.Module, transform: InputTransform, images: np.ndarray, indices: np.ndarray | None = None
 ) -> np.ndarray:
-    """Class probabilities `(n, 4)` float64 of stored scalograms, columns in the order of `cohort.CLASSES`.
-
-    `indices` says which cells, in this order; all by default.
-    """
+    """Class probabilities `(n, 4)` float64 of stored scalograms, of the cells `indices` in this order (default all)."""
     chosen = np.arange(len(images)) if indices is None else np.asarray(indices)
     with memory_errors():
         scores = _scores(model, transform, shrink(transform, images, chosen))

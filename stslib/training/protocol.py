@@ -1,8 +1,4 @@
-"""A network through the paper's protocol (section III.C): search, cross-validation of the winner, refit.
-
-`search_networks` does all of it for several networks; `run_search` is the search alone, for any number of workers on one
-storage. Who names the same storage takes over the trials of the workers.
-"""
+"""A network through the paper's protocol (section III.C): search, by any number of workers, cross-validation, refit."""
 
 from __future__ import annotations
 
@@ -41,21 +37,15 @@ from stslib.training.study import SearchSettings, fold_scores, run_study, slot_o
 
 @dataclass(frozen=True)
 class Outcome:
-    """A network after its search and refit.
+    """A network after its search and refit; it has seen no test cell."""
 
-    `trials` has a row a trial (`trial_table`), `params` are the winner's, `n_epochs` those of the refit, `history` has the
-    losses of the winner's folds. `cv_proba` `(n_train, 4)` are the probabilities of each training cell from the fold that
-    held it out; `folds` are positions within the training cells. `fitted` is the network fitted on all training cells, with
-    its model card; it has seen no test cell.
-    """
-
-    trials: pd.DataFrame
-    params: dict[str, Any]
-    n_epochs: int
-    history: pd.DataFrame
-    cv_proba: np.ndarray
-    folds: list[tuple[np.ndarray, np.ndarray]]
-    fitted: Fitted
+    trials: pd.DataFrame  # a row a trial (`trial_table`)
+    params: dict[str, Any]  # the winner's
+    n_epochs: int  # of the refit
+    history: pd.DataFrame  # losses of the winner's folds
+    cv_proba: np.ndarray  # (n_train, 4), of each training cell from the fold that held it out
+    folds: list[tuple[np.ndarray, np.ndarray]]  # positions within the training cells
+    fitted: Fitted  # on all training cells, with its model card
 
 
 def search_networks(
@@ -70,41 +60,25 @@ def search_networks(
 
     Parameters
     ----------
-    cells : TrainingSet
-        The training cells; no other cell is read.
-    recipes : mapping of name to Recipe
-        What the trials vary.
-    settings : SearchSettings
-        Trials, folds, seed, storage.
-    folder : path
-        For the journals, the finished folds and the refitted networks, so that a killed run goes on.
-    card : mapping, optional
-        More for the model cards.
-    n_jobs : int
-        Networks at a time. Processes of one thread each use two cores better than one process of two threads, and the
-        result does not depend on how many there are.
+    cells : TrainingSet; only its training cells are read
+    recipes : mapping of name to Recipe, which the trials vary
+    settings : SearchSettings; a storage with a password in its address is refused, for parameters are written down
+    folder : path for journals, finished folds and refitted networks, from which a killed run goes on
+    card, n_jobs : more for the model cards, and networks at a time (the result does not depend on it)
 
     Returns
     -------
     dict of name to Outcome
-        In the order of `recipes`.
-
-    Raises
-    ------
-    ParameterError
-        A storage whose address carries a password: a notebook's parameters are written into its manifest and the book.
 
     Examples
     --------
     >>> import tempfile
     >>> import numpy as np
     >>> from stslib import training
-    >>> images = np.random.default_rng(0).standard_normal((8, 2, 32, 32))
-    >>> cells = training.TrainingSet(images, ["Sst", "Pvalb"] * 4)
-    >>> recipe = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
-    >>> settings = training.SearchSettings(n_trials=1, n_folds=2)
+    >>> cells = training.TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> recipes = {"compact": training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)}
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     outcomes = training.search_networks(cells, {"compact": recipe}, settings, folder)
+    ...     outcomes = training.search_networks(cells, recipes, training.SearchSettings(n_trials=1, n_folds=2), folder)
     >>> outcomes["compact"].cv_proba.shape
     (8, 4)
     """
@@ -146,8 +120,7 @@ def search_and_refit(
 def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name: str, folder: Path) -> optuna.Study:
     """Work on the search `name` around `base` until all its trials are finished, alone or beside other workers.
 
-    `folder` holds this machine's finished folds. Every worker, on whichever machine, must have the same
-    protocol, recipe and cells; threads and device may differ.
+    `folder` holds this machine's finished folds. All workers need the same recipe and cells, not threads and device.
     """
     codes = cohort.class_index(cells.labels)
 
@@ -189,17 +162,12 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 
 
 def trial_table(study: optuna.Study) -> pd.DataFrame:
-    """Finished trials of a search, one row a slot.
-
-    Parameters
-    ----------
-    study : optuna.Study
-        From `run_study`.
+    """Finished trials of a search (an `optuna.Study` from `run_study`), one row a slot.
 
     Returns
     -------
     DataFrame
-        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` (over folds, divisor n; missing for a pruned trial),
+        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` over folds (divisor n; missing for a pruned trial),
         `fold:0`..., the parameters.
 
     Examples

@@ -24,8 +24,6 @@ PROTOCOLS = ("small", "published", "corrected", "signals")
 SCHEDULES = ("step", "one_cycle")
 KEEPS = ("best", "last")
 AMPS = ("none", "bf16", "fp16")
-#: Share of a fold's fitted part that is set aside for validation (protocol of the paper's code).
-VALID_FRACTION = 0.2
 
 #: Smallest allowed number of some fields of `FitConfig`.
 _AT_LEAST = {
@@ -47,66 +45,30 @@ def replaced(settings: Settings, changes: Mapping[str, Any], what: str) -> Setti
 
 @dataclass(frozen=True)
 class FitConfig:
-    """How one network is fitted. The defaults follow the paper's code where it fixes a value.
+    """How one network is fitted; the defaults follow the paper's code where it fixes a value."""
 
-    Attributes
-    ----------
-    learning_rate, batch_size, max_epochs
-        Of Adam at the start ("step") or at its peak ("one_cycle"); cells a step and passes over them, at most. An epoch is
-        cut into even batches, so that none is left with a single cell.
-    schedule, decay_factor, decay_every
-        "step": the learning rate is multiplied by the factor (0: never) after so many epochs (the paper's decay).
-        "one_cycle": it rises over the first 30 % of all steps and falls to nearly 0 at the last [1]_; for random weights.
-    patience, min_improvement
-        Stop after so many epochs in a row without a validation loss at least this fraction below the lowest one before;
-        patience 0 means never.
-    keep : str
-        Weights at the end: "best", those of the lowest validation loss, or "last", as in the paper's code.
-    weight_decay, label_smoothing, class_weights
-        Decoupled weight decay (AdamW; 0 is plain Adam), share of the target that is spread over all classes, and whether
-        the loss of a class is weighed by the inverse of its share.
-    jitter_columns, gain_sd
-        Light augmentation of training images: a shift in time by up to so many pixel columns (both sweeps alike), and a
-        factor of this standard deviation.
-    mixup : float
-        Parameter of a symmetric beta distribution that draws how far the images of a batch and their targets are blended
-        with those of another order of the batch [2]_; 0 is off, 1 any blend alike.
-    aux_weight : float
-        Weight of the loss of InceptionV3's second head, which takes part while the network learns. 0 is none, as in the
-        paper's code; torchvision's own training used 0.4. Images of 299 px are needed.
-    amp, compile
-        Automatic mixed precision: "none" (float32), "bf16" (pays on a GPU or a processor with `avx512_bf16` or `amx_bf16`)
-        or "fp16" (needs a GPU). Whether torch.compile fuses the network's steps, for a GPU; it takes a minute or more and
-        needs a C++ compiler.
-    threads, device
-        Threads of torch while this fits (0 leaves them; results are identical for the same number only); "cpu" or "cuda".
-
-    References
-    ----------
-    .. [1] Smith & Topin 2019, Super-convergence, Proc. SPIE 11006.
-    .. [2] Zhang et al. 2018, mixup: Beyond Empirical Risk Minimization, ICLR.
-    """
-
-    learning_rate: float = 1e-3
-    batch_size: int = 32
+    learning_rate: float = 1e-3  # of Adam, at the start ("step") or at the peak ("one_cycle")
+    batch_size: int = 32  # at most: an epoch is cut into even batches, so that none is left with a single cell
     max_epochs: int = 1000
+    # "step" multiplies the rate by `decay_factor` (0: never) every `decay_every` epochs, as in the paper. "one_cycle" lets it
+    # rise over 30 % of all steps and fall to nearly 0 (Smith & Topin 2019, Proc. SPIE 11006); for random weights.
     schedule: str = "step"
     decay_factor: float = 0.1
     decay_every: int = 10
-    patience: int = 15
+    patience: int = 15  # epochs in a row without a loss `min_improvement` (a fraction) below the lowest; 0 never stops
     min_improvement: float = 0.05
-    keep: str = "best"
-    weight_decay: float = 0.0
-    label_smoothing: float = 0.0
-    class_weights: bool = False
-    jitter_columns: int = 0
-    gain_sd: float = 0.0
-    mixup: float = 0.0
-    aux_weight: float = 0.0
-    amp: str = "none"
-    compile: bool = False
-    threads: int = 0
-    device: str = "cpu"
+    keep: str = "best"  # weights of the lowest validation loss, or the "last", as in the paper's code
+    weight_decay: float = 0.0  # decoupled (AdamW); 0 is plain Adam
+    label_smoothing: float = 0.0  # share of the target that is spread over all classes
+    class_weights: bool = False  # weigh the loss of a class by the inverse of its share
+    jitter_columns: int = 0  # shift of training images in time by up to so many columns, both sweeps alike
+    gain_sd: float = 0.0  # SD of a factor on training images
+    mixup: float = 0.0  # blend by a share from Beta(mixup, mixup), 1 any alike; 0 is off (Zhang et al. 2018, ICLR)
+    aux_weight: float = 0.0  # of InceptionV3's second head; 0 none (the paper's code), torchvision's own training 0.4
+    amp: str = "none"  # mixed precision: "bf16" pays on a GPU or with avx512_bf16 or amx_bf16, "fp16" needs a GPU
+    compile: bool = False  # torch.compile, for a GPU: takes a minute or more and needs a C++ compiler
+    threads: int = 0  # of torch; 0 leaves them. Results are identical for the same number only
+    device: str = "cpu"  # or "cuda"
 
     def __post_init__(self) -> None:
         for name, known in (("schedule", SCHEDULES), ("keep", KEEPS), ("amp", AMPS), ("device", ("cpu", "cuda"))):
@@ -127,27 +89,20 @@ class FitConfig:
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that decides how one network is made and fitted.
+    """Everything that decides how one network is made and fitted."""
 
-    `architecture`, `weights`, `dropout` and `freeze` are those of `networks.build`; `protocol` is one of `PROTOCOLS` and
-    decides what the search varies; `height` and `width` (pixels, 0 as stored), `compress`, `antialias` and `normalise` are
-    those of `networks.InputTransform.fit`. `n_seeds` networks are fitted from different seeds and answer together
-    (`networks.Ensemble`). `valid_fraction` of a fold's fitted part is set aside to watch the loss; 0 leaves all of it to be
-    learnt from. `fit` holds the training loop's settings.
-    """
-
-    architecture: str
+    architecture: str  # this and the next three: see `networks.build`
     weights: str = "none"
     dropout: float = 0.0
     freeze: bool = False
-    protocol: str = "small"
-    height: int = 0
+    protocol: str = "small"  # decides what the search varies
+    height: int = 0  # pixels, 0 as stored; these five: see `networks.InputTransform.fit`
     width: int = 0
     compress: str = "asinh"
     antialias: bool = True
     normalise: str = "own"
-    n_seeds: int = 1
-    valid_fraction: float = VALID_FRACTION
+    n_seeds: int = 1  # networks fitted from different seeds that answer together (`networks.Ensemble`)
+    valid_fraction: float = 0.2  # of a fold's fitted part, set aside to watch the loss (protocol of the paper's code)
     fit: FitConfig = field(default_factory=FitConfig)
 
     def with_changes(self, changes: Mapping[str, Any]) -> Recipe:
@@ -212,22 +167,15 @@ _OWN_IF_ZERO = ("height", "width", "max_epochs", "batch_size", "learning_rate", 
 
 
 def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Recipe:
-    """The recipe of a network in one of the `PROTOCOLS`, with other values where `changes` gives them.
+    """The recipe of a network in one of the protocols, with other values where `changes` gives them.
 
     Parameters
     ----------
-    architecture : str
-        A key of `networks.ARCHITECTURES`.
-    protocol : str
-        One of `PROTOCOLS`.
-    **changes
-        Fields of `Recipe` and `FitConfig`. A 0 for `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or
-        `n_seeds` means the protocol's own. `aux_weight` counts for InceptionV3 only, which alone has a second head.
-
-    Raises
-    ------
-    ParameterError
-        An unknown architecture, protocol or field, or a value out of range.
+    architecture : str, a key of `networks.ARCHITECTURES`
+    protocol : str, "small", "published", "corrected" or "signals"
+    **changes : fields of `Recipe` and `FitConfig`
+        A 0 for `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or `n_seeds` means the protocol's own;
+        `aux_weight` counts for InceptionV3 only. What is unknown or out of range is a `ParameterError`.
 
     Examples
     --------
@@ -257,12 +205,7 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
 
 
 def search_space(trial: optuna.Trial, base: Recipe) -> Recipe:
-    """The recipe of one trial of the search around `base`.
-
-    The space of the paper's code for the protocols "published" and "corrected": batch size, learning rate (log-uniform),
-    its decay factor and interval, patience of early stopping, dropout. For "small" and "signals" a narrow one: learning
-    rate and dropout.
-    """
+    """The recipe of one trial around `base`: in the paper's space, or in ours of learning rate and dropout."""
     if base.protocol in ("small", "signals"):
         rate = base.fit.learning_rate
         own_rate = trial.suggest_float("learning_rate", rate / 3, rate * 3, log=True)

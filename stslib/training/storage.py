@@ -1,9 +1,8 @@
 """Where a search is stored: a journal file for one disk, PostgreSQL for many machines.
 
-Both give the workers the same three things: Optuna's storage, one claim lock that a single worker holds at a time, and a
-sign of life of each worker that vanishes with it, however it dies. With a journal these are the kernel's file locks; with
-PostgreSQL they are advisory locks of a database session, which the server drops when the connection ends. So a worker that
-was killed is noticed at once, and one whose machine vanished after about a minute, by the server's keep-alive packets.
+Both give the workers Optuna's storage, one claim lock that a single worker holds at a time, and a sign of life of each
+worker that vanishes with it: the kernel's file locks, or advisory locks of a database session, which the server drops
+with the connection (of a machine that vanished after about a minute, by keep-alive packets).
 """
 
 from __future__ import annotations
@@ -132,11 +131,7 @@ class _AppendLock:
 
 
 class _Postgres:
-    """A PostgreSQL database, with advisory locks of the worker's own database session.
-
-    The session must be the worker's own: behind a pooler that shares sessions (PgBouncer's transaction mode) such locks
-    hold nothing. The methods are those of `_Journal`.
-    """
+    """`_Journal`'s methods with advisory locks; the session must be the worker's own, not one that a pooler shares."""
 
     def __init__(self, address: str, name: str) -> None:
         self._url, self._name, self._token = _read_url(address), name, ""

@@ -1,9 +1,8 @@
 """A search for hyperparameters (paper section III.C): numbered slots that any number of workers fill, fold by fold.
 
-A search of `n_trials` trials fills slots 0..n_trials-1. Two things make a resumed search equal to one that was never
-interrupted: the sampler of slot k is seeded with `(seed, k)` alone, and sees the finished slots only; and a trial whose
-worker died is marked as failed and its slot is filled again, keeping the folds that were already scored. Optuna samples
-and stores; it can neither count finished trials exactly over several workers nor resume a trial in its middle.
+A resumed search equals an uninterrupted one: the sampler of slot k is seeded with `(seed, k)` and sees finished slots
+only, and the slot of a dead worker is filled again with the folds that it had scored. Optuna samples and stores; it can
+neither count finished trials exactly over several workers nor resume a trial in its middle.
 """
 
 from __future__ import annotations
@@ -40,18 +39,12 @@ class SearchSettings:
 
     Parameters
     ----------
-    n_trials : int
-        Finished trials at the end, over all workers; a pruned one counts.
-    n_folds : int
-        Folds of the cross-validation that scores a trial.
-    seed : int
-        Seed of the folds and of the search.
-    storage : str or Path
-        Where the trials are stored, for any number of workers: the path of a `.journal` file or a folder for one,
-        `postgresql://user@host/database`, or "" for a journal in the folder of the search.
+    n_trials : int, finished trials at the end, over all workers; a pruned one counts
+    n_folds, seed : int, of the cross-validation that scores a trial, and of the search
+    storage : a `.journal` file or a folder for one, `postgresql://user@host/database`, or "" for the search's folder
     prune : bool
-        Give a trial up after a fold when it is hopeless: even if each fold to come reached the highest score of a complete
-        trial on it, its mean would stay below the best one. Starts after 5 complete trials.
+        Give a trial up after a fold if even the highest scores of complete trials on the folds to come would leave its
+        mean below the best one. Starts after 5 complete trials.
 
     Examples
     --------
@@ -83,34 +76,15 @@ def run_study(
     first_params: Mapping[str, Any] | None = None,
     setup: Mapping[str, Any] | None = None,
 ) -> optuna.Study:
-    """Fill the slots of a search, from where it was left; return it when all trials are finished.
+    """Fill the slots of a search, from where it was left; return the `optuna.Study` when all trials are finished.
 
     Parameters
     ----------
-    objective : callable `(trial, fold) -> score`
-        Called for fold 0..n_folds-1; suggests its parameters from `trial` (the same ones in every fold) and returns a
-        score to maximise. Its own randomness must follow from `slot_of(trial)`: `trial.number` changes with a kill.
-    settings : SearchSettings
-        Trials, folds, seed and storage (which must be named here).
-    name : str
-        Name of the search in its storage; workers that name the same storage and search share it.
-    first_params : mapping, optional
-        Parameters to try in slot 0.
-    setup : mapping of plain values, optional
-        What else the search depends on. One made under another setup, seed or number of folds is refused.
-
-    Returns
-    -------
-    optuna.Study
-        Value of a trial: mean of its fold scores. User attributes of a trial: `slot`, and `fold:0`, ... (the scores).
-
-    Raises
-    ------
-    ParameterError
-        A search of another setup, or one that holds more trials.
-    StsError
-        A storage that is damaged or cannot be reached, or a score that is not a finite number. What the objective itself
-        raises is passed on; its slot stays open.
+    objective : callable (trial, fold) -> score to maximise, whose randomness follows from `slot_of(trial)` alone
+    settings : SearchSettings, with a storage
+    name : str, of the search in its storage; workers that name the same ones share it
+    first_params : mapping, to try in slot 0
+    setup : mapping of plain values that the search depends on; a search of another setup is a `ParameterError`
 
     Notes
     -----
@@ -120,12 +94,11 @@ def run_study(
     --------
     >>> import tempfile
     >>> from stslib import training
-    >>> def score(trial, fold):
-    ...     return 1 - (trial.suggest_float("x", 0, 1) - 0.3) ** 2
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     study = training.run_study(score, training.SearchSettings(3, 2, seed=1, storage=folder), "example")
-    ...     training.trial_table(study)[["slot", "state"]].to_numpy().tolist()
-    [[0, 'complete'], [1, 'complete'], [2, 'complete']]
+    ...     settings = training.SearchSettings(2, 2, seed=1, storage=folder)
+    ...     study = training.run_study(lambda trial, fold: trial.suggest_float("x", 0, 1), settings, "example")
+    ...     training.trial_table(study)["state"].tolist()
+    ['complete', 'complete']
     """
     with _quiet_optuna(), _Worker(settings, name, dict(first_params or {}), dict(setup or {})) as worker:
         for _ in progress(worker.fill(objective), f"search {name}", total=settings.n_trials):
