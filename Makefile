@@ -7,17 +7,23 @@ CONSTRAINTS ?= constraints.txt
 BIN := .venv/bin
 READY := .venv/.ready
 
-.PHONY: book test lint smoke published bench clean help
+.PHONY: book test lint lab smoke published bench clean help
 
 book: $(READY)  ## set up, run the six notebooks on simulated cells, build the book
 	$(BIN)/sts run --profile default
 	$(BIN)/sts book --run default
 
+# A file of tests stays on one process, so that what its tests share is made once; each process takes up to 3 GB.
+JOBS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN); echo $$((n < 4 ? n : 4)))
+
 test: $(READY) lint  ## set up, then lint, type check and all tests
-	$(BIN)/python -m pytest tests
+	$(BIN)/python -m pytest tests -n $(JOBS) --dist loadfile
 
 lint: $(READY)  ## ruff (lint and format), the floors' import contracts, and mypy
 	$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/lint-imports && $(BIN)/mypy stslib
+
+lab: $(READY)  ## the notebooks in JupyterLab
+	$(BIN)/jupyter lab notebooks
 
 smoke: $(READY)  ## the six notebooks on a few cells, in minutes
 	$(BIN)/sts run --profile smoke
