@@ -1,8 +1,5 @@
 """Training of the networks (paper, section III.C): recipes, the loop, cross-validation, the search and the refit."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from stslib.training.ablations import ablation_variants, compare_variants
 from stslib.training.cells import TrainingSet
 from stslib.training.crossval import Fitted, FoldFit, cross_validate, history_table, refit, refit_epochs, train
@@ -10,6 +7,7 @@ from stslib.training.loop import History, fit, predict_proba
 from stslib.training.protocol import (
     Outcome,
     best_trial,
+    check_parameters,
     run_search,
     search_and_refit,
     search_networks,
@@ -17,15 +15,6 @@ from stslib.training.protocol import (
 )
 from stslib.training.recipes import PROTOCOLS, REGULARISATIONS, FitConfig, Recipe, first_params, recipe, search_space
 from stslib.training.study import SearchSettings, fold_scores, run_study, slot_of
-
-
-def check_parameters(parameters: Mapping[str, Any], _: Mapping[str, Any]) -> None:
-    """Refuse parameters of notebook 05 that make no sense, before anything runs; unknown names in its dicts among them."""
-    changes = {"height": parameters["image_px"], "width": parameters["image_px"], **parameters["settings"]}
-    for name in parameters["architectures"]:
-        recipe(name, parameters["protocol"], weights=parameters["weights"], **changes)
-    SearchSettings().with_changes(parameters["search"])
-
 
 __all__ = [
     "PROTOCOLS", "REGULARISATIONS", "FitConfig", "Fitted", "FoldFit", "History", "Outcome", "Recipe", "SearchSettings",

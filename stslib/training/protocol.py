@@ -30,7 +30,7 @@ from stslib.training.crossval import (
     refit,
     refit_epochs,
 )
-from stslib.training.recipes import Recipe, first_params, search_space
+from stslib.training.recipes import Recipe, first_params, recipe, search_space
 from stslib.training.storage import address_with_password
 from stslib.training.study import SearchSettings, fold_scores, run_study, slot_of
 
@@ -187,3 +187,11 @@ def trial_table(study: optuna.Study) -> pd.DataFrame:
             rows.append({**row, **{f"fold:{k}": score for k, score in enumerate(scores)}, **trial.params})
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "state", "mean", "sd"])
     return table.sort_values("slot", ignore_index=True)
+
+
+def check_parameters(parameters: Mapping[str, Any], _: Mapping[str, Any]) -> None:
+    """Refuse parameters of notebook 05 that make no sense, before anything runs; unknown names in its dicts among them."""
+    changes = {"height": parameters["image_px"], "width": parameters["image_px"], **parameters["settings"]}
+    for name in parameters["architectures"]:
+        recipe(name, parameters["protocol"], weights=parameters["weights"], **changes)
+    SearchSettings().with_changes(parameters["search"])
