@@ -152,7 +152,7 @@ def test_papermill_alone_runs_a_notebook_with_another_parameter(smoke, tmp_path,
     ("module", "reruns"),
     [
         ("explain/saliency", {"06_explainability"}),
-        ("training/loop", {"05_deep_models", "06_explainability"}),
+        ("training/ablations", {"05_deep_models", "06_explainability"}),
         ("press/stage", set(NOTEBOOKS)),
     ],
 )
