@@ -10,7 +10,7 @@ from sklearn import metrics as sk
 
 from stslib import evaluation, figures
 from stslib.cohort import CLASSES
-from stslib.evaluation import temperature
+from stslib.evaluation import paper, temperature
 from stslib.support.errors import ParameterError, StsError
 
 HOLDOUT = {"Pvalb": 213, "Sst": 386, "Vip/Lamp5": 359, "Excitatory": 160}  # the paper's test split
@@ -56,30 +56,15 @@ def test_a_class_that_the_labels_lack_counts_as_scikit_learn_counts_it():
     assert "f1:Excitatory" not in metrics  # no true Excitatory cell: no F1 to report
 
 
-def test_plain_bootstrap_of_the_accuracy_has_the_binomial_spread():
-    labels, said = made_up(1)
-    p, n = float(np.mean(labels == said)), len(labels)
-    values = evaluation.bootstrap(labels, said, 20000, stratified=False)["accuracy"]
-    assert values.mean() == pytest.approx(p, abs=4 * np.sqrt(p * (1 - p) / n / 20000))
-    assert values.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.03)
-    low, high = evaluation.interval(values)
-    assert low == pytest.approx(stats.binom.ppf(0.025, n, p) / n, abs=1.5 / n)
-    assert high == pytest.approx(stats.binom.ppf(0.975, n, p) / n, abs=1.5 / n)
-
-
-@pytest.mark.parametrize("stratified", [True, False])
-def test_multinomial_draws_are_the_bootstrap_of_the_cells(stratified: bool):
+def test_multinomial_draws_are_the_bootstrap_of_the_cells():
     """The same intervals as resampling the cells themselves, one by one, and scoring by scikit-learn."""
     labels, said = made_up(2, counts={"Pvalb": 20, "Sst": 40, "Vip/Lamp5": 30, "Excitatory": 10})
     rng = np.random.default_rng(0)
     plain: list[float] = []
     for _ in range(1500):
-        if stratified:
-            rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in CLASSES])
-        else:
-            rows = rng.integers(0, len(labels), len(labels))
+        rows = np.concatenate([rng.choice(np.flatnonzero(labels == c), (labels == c).sum()) for c in CLASSES])
         plain.append(sk.f1_score(labels[rows].astype(str), said[rows].astype(str), average="weighted"))
-    ours = evaluation.bootstrap(labels, said, 20000, stratified=stratified)["weighted_f1"]
+    ours = evaluation.bootstrap(labels, said, 20000)["weighted_f1"]
     assert ours.std() == pytest.approx(np.std(plain), rel=0.08)
     assert evaluation.interval(ours) == pytest.approx(evaluation.interval(np.array(plain)), abs=0.012)
 
@@ -198,12 +183,12 @@ def test_the_sentence_compares_real_cells_and_refuses_to_compare_others():
     labels, said = made_up(3)
     about = ((data, "holdout", 200) for data in ("published", "simulated"))
     records = [evaluation.scores(labels, proba_of(said), "lightgbm", *a) for a in about]
-    real, simulated = map(evaluation.paper_sentence, records)
+    real, simulated = map(paper.paper_sentence, records)
     assert "1,118 real test cells" in real
     assert "The paper's 89.00 % lie inside this interval." in real
     assert "cannot be compared" in simulated
-    with pytest.raises(StsError, match="no weighted_f1 of resnet18"):
-        evaluation.paper_sentence([], "resnet18")
+    with pytest.raises(StsError, match="no weighted_f1 of lightgbm"):
+        paper.paper_sentence([])
 
 
 def test_shares_of_the_confusion_matrix_have_binomial_intervals():

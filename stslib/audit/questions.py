@@ -37,12 +37,11 @@ class Audit:
     >>> import numpy as np
     >>> import pandas as pd
     >>> from stslib import audit, cohort, features
-    >>> own = pd.DataFrame(np.random.default_rng(0).normal(size=(400, 45)), columns=features.SHARED).assign(onset_s=1.0)
-    >>> own["cell_id"] = own.index.astype(str)
-    >>> cells = pd.DataFrame({"cell_id": own["cell_id"], "label": np.repeat(cohort.CLASSES, 100), "split": "train"})
-    >>> study = audit.Audit(cells.assign(dataset=["Clamp", "Seq"] * 200), features.FeatureTable(own), n_bootstrap=100)
-    >>> bool(abs(study.rig_accuracy().set_index("features").loc["times", "value"] - 0.5) < 0.15)  # noise
-    True
+    >>> cells = pd.DataFrame({"cell_id": list("abcdefgh"), "label": cohort.CLASSES * 2, "donor": list("pqrsprtu")})
+    >>> cells["split"] = ["train"] * 4 + ["test"] * 4
+    >>> own = pd.DataFrame(np.zeros((8, 45)), columns=features.SHARED).assign(cell_id=cells["cell_id"], onset_s=1.0)
+    >>> audit.Audit(cells, features.FeatureTable(own)).shared_donors()
+    0.5
     """
 
     cells: pd.DataFrame

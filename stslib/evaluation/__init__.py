@@ -1,49 +1,33 @@
 """How good a classifier is: scores with bootstrap intervals, two models compared, calibration, the paper's numbers."""
 
-from stslib.evaluation.intervals import (
+from stslib.evaluation.metrics import (
+    METRIC_NAMES,
+    METRICS,
     Comparison,
     bootstrap,
     by_fold,
+    check_proba,
     compare,
+    confusion,
     confusion_shares,
     cv_scores,
     interval,
+    predicted,
+    score,
     scores,
 )
-from stslib.evaluation.metrics import METRIC_NAMES, METRICS, check_proba, confusion, predicted, score, scores_of
 from stslib.evaluation.paper import (
     COMPARABLE_DATA,
     PAPER_RESULTS,
     baseline_conclusions,
     compare_with_paper,
-    paper_sentence,
     paper_value,
 )
 from stslib.evaluation.predictions import Predictions
 from stslib.evaluation.temperature import calibration
 
 __all__ = [
-    "COMPARABLE_DATA",
-    "METRICS",
-    "METRIC_NAMES",
-    "PAPER_RESULTS",
-    "Comparison",
-    "Predictions",
-    "baseline_conclusions",
-    "bootstrap",
-    "by_fold",
-    "calibration",
-    "check_proba",
-    "compare",
-    "compare_with_paper",
-    "confusion",
-    "confusion_shares",
-    "cv_scores",
-    "interval",
-    "paper_sentence",
-    "paper_value",
-    "predicted",
-    "score",
-    "scores",
-    "scores_of",
-]
+    "COMPARABLE_DATA", "METRICS", "METRIC_NAMES", "PAPER_RESULTS", "Comparison", "Predictions", "baseline_conclusions",
+    "bootstrap", "by_fold", "calibration", "check_proba", "compare", "compare_with_paper", "confusion",
+    "confusion_shares", "cv_scores", "interval", "paper_value", "predicted", "score", "scores",
+]  # fmt: skip

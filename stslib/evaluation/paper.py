@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from stslib.cohort import CLASSES
 from stslib.support.errors import StsError
 
 #: What the paper reports (section IV.A and the abstract), as fractions. `relation` is ">" where it gives a bound only.
@@ -60,21 +61,19 @@ def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def paper_sentence(records: Sequence[Mapping[str, Any]], model: str = "lightgbm", note: str = "") -> str:
-    """A model's weighted F1 on the holdout beside the paper's, or why the two cannot be compared; ends with `note`."""
-    wanted = ("holdout", "weighted_f1", model)
+def paper_sentence(records: Sequence[Mapping[str, Any]], note: str = "") -> str:
+    """The baseline's weighted F1 on the holdout beside the paper's, or why they cannot be compared; ends with `note`."""
+    wanted = ("holdout", "weighted_f1", "lightgbm")
     found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)
     if found is None:
-        raise StsError(f"no weighted_f1 of {model} on the holdout among {len(records)} records")
+        raise StsError(f"no weighted_f1 of lightgbm on the holdout among {len(records)} records")
     real = found["data"] in COMPARABLE_DATA
     cells = f"{found['n']:,} {'real' if real else found['data']} test cells"
     ours = f"Weighted F1 on {cells}: {100 * found['value']:.2f} % ({100 * found['low']:.2f} to {100 * found['high']:.2f} %)."
-    known = paper_value(model.split(":")[0], "holdout", "weighted_f1")
-    if known is None:
-        return f"{ours} The paper has no such number."
-    theirs = f"The paper's {100 * known[0]:.2f} %"
+    known = float(PAPER_RESULTS.query("model == 'lightgbm' and metric == 'weighted_f1'")["value"].item())
+    theirs = f"The paper's {100 * known:.2f} %"
     if real:
-        side = "inside" if found["low"] <= known[0] <= found["high"] else "outside"
+        side = "inside" if found["low"] <= known <= found["high"] else "outside"
         return f"{ours} {theirs} lie {side} this interval. {note}".strip()
     return (
         f"{ours} {theirs} were measured on 1,118 real cells. {str(found['data']).capitalize()} cells are not those cells, "
@@ -103,14 +102,12 @@ def baseline_conclusions(
     >>> print(evaluation.baseline_conclusions(records, "published", 0.01).splitlines()[1])
     - Balanced accuracy: 100.0 % on the holdout (100.0 to 100.0 %), 100.0 % in cross-validation.
     """
-    note = (
-        "" if feature_set == "published" else f"The features are not the paper's: this run uses the set {feature_set}."
-    )
-    first = paper_sentence(records, note=note)
+    other = f"The features are not the paper's: this run uses the set {feature_set}."
+    first = paper_sentence(records, "" if feature_set == "published" else other)
     by_score = {(r["model"], r["split"], r["metric"]): r for r in records}
     cv, held = (by_score["lightgbm", split, "balanced_accuracy"] for split in ("cv", "holdout"))
-    f1 = {m[3:]: r["value"] for (model, split, m), r in by_score.items()
-          if (model, split, m[:3]) == ("lightgbm", "holdout", "f1:")}  # fmt: skip
+    of_classes = {c: by_score.get(("lightgbm", "holdout", f"f1:{c}")) for c in CLASSES}
+    f1 = {c: r["value"] for c, r in of_classes.items() if r}
     best, hardest = max(f1, key=lambda c: f1[c]), min(f1, key=lambda c: f1[c])
     lines = [
         first,

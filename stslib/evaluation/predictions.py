@@ -10,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
-from stslib.evaluation.intervals import compare, cv_scores, scores
-from stslib.evaluation.metrics import METRICS, predicted
+from stslib.evaluation.metrics import METRICS, compare, cv_scores, predicted, scores
 from stslib.evaluation.paper import compare_with_paper
 from stslib.evaluation.temperature import calibration
 

@@ -4,13 +4,4 @@ from stslib.features.measurement import extract, extract_one
 from stslib.features.names import MEASURED, SHARED
 from stslib.features.tables import FEATURE_SETS, FeatureTable, describe, of_cells
 
-__all__ = [
-    "FEATURE_SETS",
-    "MEASURED",
-    "SHARED",
-    "FeatureTable",
-    "describe",
-    "extract",
-    "extract_one",
-    "of_cells",
-]
+__all__ = ["FEATURE_SETS", "MEASURED", "SHARED", "FeatureTable", "describe", "extract", "extract_one", "of_cells"]

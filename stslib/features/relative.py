@@ -6,6 +6,7 @@ What depends on the rig (an offset of the amplifier, a start of the step) cancel
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import combinations
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,6 @@ from stslib.features.names import STIMULI
 _IMPLAUSIBLE_MV = 200.0  # no membrane goes there; one published peak_v_ramp is 4e10 mV
 _SHORTEST_S = 1e-5  # half a sample at 50 kHz, so that a slope stays finite
 _TROUGHS = {"fast_trough": "fast trough", "trough": "deepest trough", "slow_trough": "slow trough"}
-_UNDER = {"long_square": "rheobase sweep", "ramp": "ramp", "short_square": "short square"}
 _COMPARED = {
     "threshold_v": ("mV", "voltage of the threshold"),
     "peak_v": ("mV", "voltage of the peak"),
@@ -57,21 +57,19 @@ def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
         (f"fall_rate_{s}", "V/s", "mean slope from peak to fast trough", 1e-3 * fall / down_s),
         (f"current_share_{s}", "1", "current at threshold over the one that Ohm's law asks for", ohmic),
     ]
-    yield from ((name, unit, f"{words}, {_UNDER[s]}", values) for name, unit, words, values in found)
+    yield from ((name, unit, f"{words}, {STIMULI[s]}", values) for name, unit, words, values in found)
 
 
 def _between_stimuli(t: pd.DataFrame) -> Iterator[Column]:
-    for a, b in (("long_square", "ramp"), ("long_square", "short_square"), ("ramp", "short_square")):
+    for a, b in combinations(STIMULI, 2):
         for column, (unit, words) in _COMPARED.items():
             values = t[f"{column}_{a}"] - t[f"{column}_{b}"]
-            yield f"{column}_{a}_minus_{b}", unit, f"{words}, {_UNDER[a]} minus {_UNDER[b]}", values
+            yield f"{column}_{a}_minus_{b}", unit, f"{words}, {STIMULI[a]} minus {STIMULI[b]}", values
 
 
 def _of_the_cell(t: pd.DataFrame) -> list[Column]:
     """Currents, trains and the passive membrane against one another."""
-    rheobase_pa, tau_ms, isi_ms, slope = (
-        t[c] for c in ("threshold_i_long_square", "tau", "avg_isi", "f_i_curve_slope")
-    )
+    rheobase_pa, tau_ms, isi_ms, slope = t["threshold_i_long_square"], t["tau"], t["avg_isi"], t["f_i_curve_slope"]
     first_ms = 1e3 * (t["threshold_t_long_square"] - t["onset_s"])
     trough_ms = 1e3 * (t["trough_t_long_square"] - t["threshold_t_long_square"])
     drop_mv, latency_ms = t["vm_for_sag"] - t["vrest"], 1e3 * t["latency"]
@@ -94,10 +92,8 @@ def _of_the_cell(t: pd.DataFrame) -> list[Column]:
 
 
 def _columns(table: pd.DataFrame) -> Iterator[Column]:
-    clean = table.copy()
-    for name in clean.columns:
-        if "_v_" in name:
-            clean[name] = clean[name].where(clean[name].abs() < _IMPLAUSIBLE_MV)
+    voltages = table.filter(like="_v_")
+    clean = table.assign(**voltages.where(voltages.abs() < _IMPLAUSIBLE_MV))
     for stimulus in STIMULI:
         yield from _of_one_stimulus(clean, stimulus)
     yield from _between_stimuli(clean)

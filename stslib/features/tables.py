@@ -19,29 +19,30 @@ from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
 from stslib.features.relative import meanings, relative
 from stslib.support.errors import ParameterError, StsError, one_of
 
+#: Each absolute time, its name once it is aligned, and the column that it is then counted from.
+_ALIGNED = {
+    f"{p}_t_{s}": (f"{p}_t_from_{start}_{s}", "onset_s" if p == "threshold" else f"threshold_t_{s}")
+    for s in STIMULI
+    for p, start in zip(POINTS, ("onset", *["threshold"] * 4), strict=True)
+}
 
-def aligned_name(column: str) -> str:
-    """Name of a column once its time counts from the onset or the threshold; other columns keep theirs."""
-    for stimulus in STIMULI:
-        for point in POINTS:
-            if column == f"{point}_t_{stimulus}":
-                since = "onset" if point == "threshold" else "threshold"
-                return f"{point}_t_from_{since}_{stimulus}"
-    return column
+
+def _align(columns: Iterable[str]) -> tuple[str, ...]:
+    """Names of columns, in order, once their times are aligned."""
+    return tuple(sorted(_ALIGNED[c][0] if c in _ALIGNED else c for c in columns))
 
 
 _RELATIVE = meanings(["onset_s", *SHARED])
 
-#: The sets of columns, in their order. `"published"`: what the authors' code uses in effect; `"intended"`: what its
-#: text names; `"stimulus_aligned"`: the same, with times from the onset of the stimulus (of the threshold) or from the
-#: threshold (of the rest), so that they do not carry the rig's onset; `"all"`: every shared feature, aligned;
-#: `"relative"`: these and what `stslib.features.relative` works out from them.
+#: The sets of columns. `published`: what the authors' code uses; `intended`: what their text names; `stimulus_aligned`: the
+#: same, with times from the onset of the stimulus (threshold) or from the threshold (others), so that they do not carry the
+#: rig's onset; `all`: every shared feature, aligned; `relative`: these and those of `stslib.features.relative`.
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "published": PUBLISHED,
     "intended": INTENDED,
-    "stimulus_aligned": tuple(sorted(aligned_name(c) for c in INTENDED)),
-    "all": (_ALL := tuple(sorted(aligned_name(c) for c in SHARED))),
-    "relative": (*_ALL, *_RELATIVE),
+    "stimulus_aligned": _align(INTENDED),
+    "all": _align(SHARED),
+    "relative": (*_align(SHARED), *_RELATIVE),
 }
 
 #: The published columns that a set with aligned times is worked out from.
@@ -67,7 +68,6 @@ _POINT_WORDS = {
     "trough": "its deepest trough",
     "slow_trough": "its slow trough, where there is one",
 }
-_UNDER = {"": "", "long_square": ", rheobase sweep", "ramp": ", ramp", "short_square": ", short square"}
 
 
 def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
@@ -97,15 +97,15 @@ def _describe(column: str) -> tuple[str, str, str]:
     if column in _RELATIVE:
         return column, *_RELATIVE[column]
     stimulus = next((s for s in STIMULI if column.endswith(f"_{s}")), "")
-    base = column.removesuffix(f"_{stimulus}") if stimulus else column
+    base, under = column.removesuffix(f"_{stimulus}"), f", {STIMULI[stimulus]}" if stimulus else ""
     if base in _MEANINGS:
         unit, words = _MEANINGS[base]
-        return column, unit, words + _UNDER[stimulus]
+        return column, unit, words + under
     point, what = base.split("_t_from_") if "_t_from_" in base else (base[:-2], base[-1])
     clock = {"t": "s from the start of the sweep", "onset": "s from the onset of the step"}
     unit = "mV" if what == "v" else clock.get(what, "s from the threshold")
     quantity = "voltage" if what == "v" else "time"
-    return column, unit, f"{quantity} of {_POINT_WORDS[point]}{_UNDER[stimulus]}"
+    return column, unit, f"{quantity} of {_POINT_WORDS[point]}{under}"
 
 
 @dataclass(frozen=True)
@@ -127,8 +127,9 @@ class FeatureTable:
         self._check((*needed, "onset_s") if aligned else needed)
         out = self.table.set_index("cell_id")
         if aligned:
-            parts = [_align(out), relative(out)] if feature_set == "relative" else [_align(out)]
-            out = pd.concat(parts, axis=1)
+            times = {new: out[old] - out[start] for old, (new, start) in _ALIGNED.items() if {old, start} <= set(out)}
+            more = [relative(out)] if feature_set == "relative" else []
+            out = pd.concat([out.assign(**times), *more], axis=1)
         return out[list(FEATURE_SETS[feature_set])].astype(float)
 
     def origin(self) -> str:
@@ -156,20 +157,6 @@ class FeatureTable:
                 raise StsError(f"column {column} holds infinite values; leave them empty")
             if not self.allow_empty and values.isna().all():
                 raise StsError(f"column {column} has no value in any of {len(table)} cells; use another feature set")
-
-
-def _align(table: pd.DataFrame) -> pd.DataFrame:
-    """Times of the threshold from the onset of the stimulus, all others from the threshold; renamed accordingly."""
-    out = table.copy()
-    for stimulus in STIMULI:
-        threshold = f"threshold_t_{stimulus}"
-        if threshold not in table.columns:
-            continue
-        out[aligned_name(threshold)] = table[threshold] - table["onset_s"]
-        for column in (f"{point}_t_{stimulus}" for point in POINTS[1:]):
-            if column in table.columns:
-                out[aligned_name(column)] = table[column] - table[threshold]
-    return out
 
 
 def of_cells(
