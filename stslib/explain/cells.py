@@ -1,9 +1,4 @@
-"""What the baseline rests on, by SHAP; which cells to show; and what the maps and SHAP values say (paper sections III.E, IV.B).
-
-References
-----------
-.. [1] Lundberg & Lee 2017, A unified approach to interpreting model predictions, NeurIPS.
-"""
+"""What the baseline rests on, by SHAP; which cells to show; and what maps and SHAP values say (paper sections III.E, IV.B)."""
 
 from __future__ import annotations
 
@@ -47,7 +42,7 @@ class Shap:
     features: pd.DataFrame
 
     def top(self, label: str, n: int = 5) -> pd.DataFrame:
-        """The `n` features of the largest mean |SHAP| for a class: class, feature, mean_abs_shap (log-odds), rank (from 1)."""
+        """A class's `n` features of the largest mean |SHAP|: class, feature, mean_abs_shap (log-odds), rank (from 1)."""
         size = np.abs(self.values[:, :, CLASSES.index(label)]).mean(axis=0)
         order = np.argsort(-size, kind="stable")[:n]
         names = [str(self.features.columns[k]) for k in order]
@@ -60,33 +55,19 @@ class Shap:
 
 
 def shap_values(model: baseline.Model | str | Path, x: pd.DataFrame, threads: int = 1) -> Shap:
-    """What each feature adds to each class's score in the baseline, in log-odds before the softmax [1]_.
+    """What each feature adds to each class's score in the baseline, in log-odds before the softmax (Lundberg & Lee 2017).
 
     Parameters
     ----------
-    model : baseline.Model or path
-        The fitted baseline, or the folder that it was saved in.
-    x : (n_cells, n_features) DataFrame
-        Features of the cells; columns in any order.
-    threads : int
-        Threads of LightGBM.
-
-    Returns
-    -------
-    Shap
-        Values of shape `(n_cells, n_features, 4)`, classes in the order of `cohort.CLASSES`.
-
-    Raises
-    ------
-    StsError
-        A column is missing, or the values do not add up to the model's scores.
+    model : the fitted baseline, or the folder that it was saved in
+    x : (n_cells, n_features) DataFrame, columns in any order; a missing one is a `StsError`
+    threads : of LightGBM
 
     Examples
     --------
     >>> from stslib import baseline
-    >>> rng = np.random.default_rng(0)
     >>> labels = np.repeat(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"], 30)
-    >>> x = pd.DataFrame({"width": rng.normal(size=120) + 5 * (labels == "Pvalb"), "noise": rng.normal(size=120)})
+    >>> x = pd.DataFrame({"noise": np.arange(120) % 7, "width": 1.0 * (labels == "Pvalb")})
     >>> found = shap_values(baseline.Learner(params={"n_estimators": 10}).fit(x, labels), x)
     >>> found.values.shape, found.top("Pvalb")["feature"][0]
     ((120, 2, 4), 'width')
@@ -117,23 +98,15 @@ def shap_values(model: baseline.Model | str | Path, x: pd.DataFrame, threads: in
 def representative_cells(
     labels: Sequence[str] | np.ndarray, proba: np.ndarray, cell_ids: Sequence[str] | np.ndarray
 ) -> pd.DataFrame:
-    """One test cell a class to look at, chosen without looking at its map.
+    """One test cell a class to look at, chosen without looking at its map; a class without test cells has no row.
 
-    The paper's own cell where it is among the test cells, right or wrong. Else the correctly classified cell of median
-    confidence (the lower one of two; ties by cell id); where none is correct, that of all test cells of the class.
+    The paper's own cell where it is a test cell, right or wrong. Else the correctly classified one of median confidence
+    (the lower of two; ties by cell id), or where none is correct, that of all of the class.
 
     Parameters
     ----------
-    labels, cell_ids : (n,) of str
-        Class and id of each test cell.
-    proba : (n, 4) array
-        Probabilities in the order of `cohort.CLASSES`.
-
-    Returns
-    -------
-    DataFrame
-        class, cell_id, position (in the arrays), predicted, probability (of its own class), correct, chosen_as ("the
-        paper's cell" or "median confidence"). A class without test cells has no row.
+    labels, cell_ids : (n,) of str, of the test cells
+    proba : (n, 4) array, probabilities in the order of `cohort.CLASSES`
 
     Examples
     --------
@@ -170,28 +143,17 @@ def conclusion(
 
     Parameters
     ----------
-    network : Network
-        The network that the maps are of.
-    check : DataFrame
-        `Maps.randomisation`.
-    statements : DataFrame
-        `Measured.statements`.
-    shap : Shap
-        From `shap_values`.
-    n_bootstrap, seed : int
-        Resamples behind the interval, and their seed.
-
-    Returns
-    -------
-    str
+    network : Network, that the maps are of
+    check, statements : DataFrame, `Maps.randomisation` and `Measured.statements`
+    shap : Shap, from `shap_values`
+    n_bootstrap, seed : resamples behind the interval, and their seed
 
     Examples
     --------
     >>> check = pd.DataFrame({"reinitialised": [0.2, 0.3], "two_random": [0.3, 0.3], "another_cell": [0.4, 0.5]})
     >>> found = pd.DataFrame({"statement": ["Pvalb: an example"], "n": [2], "verdict": ["undecided"]})
     >>> shap = Shap(np.ones((2, 1, 4)), pd.DataFrame({"adaptation": [0.0, 1.0]}))
-    >>> text = conclusion(Network("resnet18", None, None, "simulated"), check, found, shap, 100)
-    >>> print(text.splitlines()[1])
+    >>> print(conclusion(Network("resnet18", None, None, "simulated"), check, found, shap, 100).splitlines()[1])
       - Pvalb: an example (n = 2): **undecided**.
     """
     middle = check.median()

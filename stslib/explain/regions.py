@@ -1,6 +1,6 @@
 """Where saliency lies, as numbers over many cells: in time, in frequency, around spikes (paper section IV.B).
 
-The paper reads its statements off two single maps. `measure` puts numbers to them, with intervals over cells.
+The paper reads its statements off two single maps; here they are tested on many cells.
 """
 
 from __future__ import annotations
@@ -74,11 +74,10 @@ def axes_of(preprocessing: Preprocessing) -> ImageAxes:
 
 
 def spike_marks(traces_mv: np.ndarray, sweep: str, rate_hz: float, before_s: float) -> pd.DataFrame:
-    """First spike and end of the train of each cell, from prepared sweeps `(n, 2, n_samples)` in mV.
+    """First spike and end of the train of each cell from step onset, `first_s`, `last_s`, of sweeps `(n, 2, n_samples)` in mV.
 
-    Returns `first_s`, `last_s` from step onset; NaN without a spike or, for the end, with fewer than three (no train).
-    For `sweep` "max" the first spike is the partner's; the end is the partner's if its train ends early, else the
-    rheobase sweep's.
+    NaN without a spike, or for the end of fewer than three. For "max" the first spike is the partner's; the end is the
+    partner's if its train ends early, else the rheobase sweep's.
     """
     fired = [firing(np.asarray(traces_mv[:, k]), rate_hz, before_s) for k in (0, 1)]
     ends = [table["last_s"].where(table["n_spikes"] >= 3) for table in fired]
@@ -117,9 +116,8 @@ def enrichment(maps: np.ndarray, times_s: np.ndarray, centre_s: np.ndarray) -> n
 def measures(maps: np.ndarray, axes: ImageAxes, marks: pd.DataFrame) -> pd.DataFrame:
     """What the paper reads off its maps (section IV.B), as numbers, one row a cell; `marks` as of `spike_marks`.
 
-    The `shares`; `first_spike` and `burst_end` (`enrichment` around the first spike; around the last one, where the train
-    ends at least 0.1 s before the step does, else NaN); `breadth`, the share of the time that the saliency fills (exp of
-    its entropy over time, 1 if even); `centre_hz`, its mean frequency.
+    The `shares`; `enrichment` around the `first_spike`, and around the last where the train ends early (`burst_end`);
+    `breadth`, the share of the time that is filled (exp of the entropy, 1 if even); `centre_hz`, the mean frequency.
     """
     table, whole = shares(maps, axes.times_s), normalised(maps)
     by_time = whole.sum(axis=1)
@@ -171,12 +169,9 @@ class Measured:
     def statements(self, n_bootstrap: int, seed: int) -> pd.DataFrame:
         """The paper's statements on saliency, each tested on cells, and against networks that have learnt nothing.
 
-        An untrained network's maps are not even either: strides, borders and the scalogram itself leave their mark.
-
-        Returns statement, measure, value, low, high (95 % bootstrap), even (the value without preference), gain, gain_low,
-        gain_high (value minus that of the untrained networks), n, verdict: "holds" if the intervals of value and gain lie
-        above `even` and 0; "not shown to be learnt" if only that of the value does; "does not hold" if the value's lies
-        below `even`; else "undecided". "too few cells" with fewer than five.
+        `value`, `low`, `high` with `even`, the value without preference; `gain`, `gain_low`, `gain_high` over the untrained
+        networks; n; verdict: "holds" if the intervals of value and gain lie above `even` and 0; "not shown to be learnt" if
+        only the value's does; "does not hold" if it lies below; else "undecided"; "too few cells" with fewer than five.
         """
         rows = []
         for words, label, other, measure_, even in STATEMENTS:
@@ -204,7 +199,7 @@ class Measured:
 
     @staticmethod
     def in_words(statements: pd.DataFrame) -> pd.DataFrame:
-        """The table of `Measured.statements` for a reader: values and gains with their intervals, and the verdicts."""
+        """The table of `statements` for a reader: values and gains with their intervals, and the verdicts."""
         values = [f"{r.value:.2f} ({r.low:.2f} to {r.high:.2f})" for r in statements.itertuples()]
         gains = [f"{r.gain:+.2f} ({r.gain_low:+.2f} to {r.gain_high:+.2f})" for r in statements.itertuples()]
         table = statements.assign(**{"value (95 %)": values, "gain (95 %)": gains})
@@ -218,42 +213,24 @@ def measure(
     labels: Sequence[str] | np.ndarray,
     sweep: str = "max",
 ) -> Measured:
-    """Numbers of where each cell's saliency lies: in time, in frequency, around its spikes.
+    """Numbers of where each cell's saliency lies: in time, in frequency, around its spikes (paper section IV.B).
 
     Parameters
     ----------
-    maps : Maps
-        From `saliency_maps`.
-    preprocessing : Preprocessing
-        How the cells' scalograms were preprocessing.
-    traces_mv : (n, 2, n_samples) array
-        Their prepared sweeps, in mV.
-    labels : (n,) of str
-        Their classes.
-    sweep : {"max", "rheobase", "partner"}
-        As the maps were preprocessing.
-
-    Returns
-    -------
-    Measured
-        `by_class` and `statements` sum it up.
-
-    References
-    ----------
-    The statements are those of the paper's section IV.B; the check against untrained networks follows Adebayo et al. 2018.
+    maps : Maps, from `saliency_maps` with the same `sweep` ("max", "rheobase" or "partner")
+    preprocessing : Preprocessing, how the cells' scalograms were made
+    traces_mv : (n, 2, n_samples) array, their prepared sweeps in mV
+    labels : (n,) of str, their classes
 
     Examples
     --------
-    >>> from stslib.scalograms import Bank, ImageSettings, Preprocessing
+    >>> from stslib.scalograms import ImageSettings
     >>> from stslib.sweeps import SweepSettings
+    >>> even, labels = np.ones((8, 6, 60)), np.repeat(["Excitatory", "Pvalb"], 4)
     >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
-    >>> even = np.ones((8, 6, 60))
-    >>> labels = np.repeat(["Excitatory", "Pvalb"], 4)
     >>> measured = measure(Maps(even, np.stack([even, even])), preprocessing, np.zeros((8, 2, 4800)), labels)
-    >>> measured.trained["band:low"].round(2).tolist()[:2]
-    [0.33, 0.33]
-    >>> measured.statements(100, 0)["verdict"].unique().tolist()
-    ['too few cells']
+    >>> measured.trained["band:low"].round(2).tolist()[:2], measured.statements(100, 0)["verdict"][0]
+    ([0.33, 0.33], 'too few cells')
     """
     axes = axes_of(preprocessing)
     marks = spike_marks(traces_mv, sweep, preprocessing.sweeps.rate_hz, preprocessing.sweeps.before_s)

@@ -1,12 +1,7 @@
 """Where a network's score is sensitive: gradient saliency, and the check that it shows what was learnt (paper section III.E).
 
-A saliency map is the gradient of the winning class's score with respect to the scalogram [1]_. It looks convincing even
-where it shows little, so it is compared with that of networks that have learnt nothing [2]_.
-
-References
-----------
-.. [1] Simonyan, Vedaldi & Zisserman 2013, Deep inside convolutional networks, arXiv:1312.6034.
-.. [2] Adebayo et al. 2018, Sanity checks for saliency maps, NeurIPS.
+A map is the gradient of the winning class's score with respect to the scalogram (Simonyan et al. 2013). It looks convincing
+even where it shows little, so it is compared with maps of networks that have learnt nothing (Adebayo et al. 2018).
 """
 
 from __future__ import annotations
@@ -45,25 +40,9 @@ def load_network(folder: str | Path, records: Sequence[Mapping[str, Any]], archi
 
     Parameters
     ----------
-    folder : path
-        Holds a folder a network, as notebook 05 saves them.
-    records : sequence of mapping
-        Metric records of notebook 05. Those of the holdout are not read, so that the test cells choose nothing.
-    architecture : str
-        "best" or an architecture.
-
-    Returns
-    -------
-    Network
-
-    Raises
-    ------
-    ParameterError
-        The network is not among the records.
-    StsError
-        No network was cross-validated.
-    MissingInput, DamagedFile
-        Its files are not there, or damaged.
+    folder : path, with a folder a network, as notebook 05 saves them
+    records : metric records of notebook 05; those of the holdout are not read, so that the test cells choose nothing
+    architecture : "best" or one of the records' networks, else `ParameterError`
 
     Examples
     --------
@@ -123,10 +102,8 @@ def gradients(
 
 @dataclass(frozen=True)
 class Maps:
-    """Saliency of cells on the axes of their stored scalograms, never negative.
-
-    `trained` `(n, h, w)` is of the network, `untrained` `(n_random, n, h, w)` of networks with new random weights, for the
-    same classes.
+    """Saliency of cells on the axes of their stored scalograms, never negative: `trained` `(n, h, w)` of the network,
+    `untrained` `(n_random, n, h, w)` of networks with new random weights, for the same classes.
     """
 
     trained: np.ndarray
@@ -139,11 +116,9 @@ class Maps:
         return scaled.astype(np.float16)
 
     def randomisation(self) -> pd.DataFrame:
-        """Does the saliency depend on what was learnt (Adebayo et al. 2018)? Spearman correlations, one row a cell.
+        """Does the saliency depend on what was learnt (Adebayo et al. 2018)? Spearman correlations of maps, one row a cell.
 
-        `reinitialised`: the cell's map and those of untrained networks (mean); high where the map shows the scalogram or
-        the architecture. `two_random`: two untrained networks, how high it is without any learning. `another_cell`: the
-        trained network's map of another cell, how little of a map is the cell's own.
+        With those of untrained networks (`reinitialised`), of two untrained ones (`two_random`), with `another_cell`'s map.
         """
         if len(self.untrained) < 2:
             raise ParameterError(f"n_random is {len(self.untrained)}; use at least 2, so that two can be compared")
@@ -169,41 +144,19 @@ def saliency_maps(
 
     Parameters
     ----------
-    network : Network
-        From `load_network`.
-    x : array (n, 2, h, w)
-        Stored scalograms, channels rheobase and partner.
-    sweep : {"max", "rheobase", "partner"}
-        The larger saliency of the two sweeps in each pixel, or that of one of them.
-    respect_to : {"stored", "input"}
-        Change of the score for each mV of coefficient, or for each unit of the network's input.
-    n_random : int
-        Networks of the same architecture with new random weights, to compare with.
-    seed : int
-        Their seeds follow from it.
-
-    Returns
-    -------
-    Maps
-
-    Raises
-    ------
-    ParameterError
-        An unknown `sweep` or `respect_to`.
-    StsError
-        Scalograms of another shape, or a gradient that is not finite.
+    network : Network, from `load_network`
+    x : (n, 2, h, w) array, stored scalograms, channels rheobase and partner
+    sweep : "max", "rheobase" or "partner"; max is the larger saliency of the two in each pixel
+    respect_to : "stored" (score for each mV of coefficient) or "input" (for each unit of the network's input)
+    n_random, seed : number of networks with new random weights, and what their weights follow from
 
     Examples
     --------
-    >>> from stslib import networks
     >>> x = np.random.default_rng(0).normal(size=(4, 2, 32, 32)).astype(np.float32)
-    >>> transform = networks.InputTransform.fit(x, np.arange(4), "compact", (32, 32))
-    >>> network = Network("compact", networks.build("compact").eval(), transform, "simulated")
-    >>> maps = saliency_maps(network, x, n_random=2)
+    >>> transform = InputTransform.fit(x, np.arange(4), "compact", (32, 32))
+    >>> maps = saliency_maps(Network("compact", networks.build("compact"), transform, "simulated"), x, n_random=2)
     >>> maps.trained.shape, maps.untrained.shape
     ((4, 32, 32), (2, 4, 32, 32))
-    >>> list(maps.randomisation())
-    ['reinitialised', 'two_random', 'another_cell']
     """
     one_of("sweep", sweep, ("max", *SWEEPS[: network.transform.channels]))
     winners = training.predict_proba(network.model, network.transform, x).argmax(axis=1)

@@ -48,41 +48,20 @@ def explanation(
 
     Parameters
     ----------
-    cells : DataFrame
-        Rows of `explain.representative_cells`; `position` counts in the arrays below.
-    traces_mv : (n, 2, n_samples) array
-        Prepared sweeps of the test cells, in mV; the rheobase sweep is drawn for `sweep="rheobase"`, else the partner.
-    maps : Maps
-        Their saliency (`explain.saliency_maps`).
-    shap : Shap
-        SHAP values of all test cells (`explain.shap_values`).
-    preprocessing : Preprocessing
-        How the scalograms were preprocessing.
-    kind : str
-        What the cells are (`stslib.figures.style.KIND_WORDS`).
-    sweep : {"max", "rheobase", "partner"}
-        As the maps were preprocessing.
-
-    Returns
-    -------
-    Figure
-
-    Raises
-    ------
-    StsError
-        No cell to draw.
+    cells : DataFrame, rows of `explain.representative_cells`; `position` counts in the arrays of all test cells:
+    traces_mv : (n, 2, n_samples) array, mV; drawn is the rheobase sweep for `sweep="rheobase"`, else the partner
+    maps, shap : their saliency (`explain.saliency_maps`) and SHAP values (`explain.shap_values`)
+    preprocessing, kind : how the scalograms were made, and what the cells are
 
     Examples
     --------
     >>> from stslib.scalograms import Bank, ImageSettings
     >>> from stslib.sweeps import SweepSettings
-    >>> rng = np.random.default_rng(0)
     >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
-    >>> cells = pd.DataFrame({"class": ["Sst"], "cell_id": ["7"], "predicted": ["Sst"], "probability": [0.9], "position": [0]})
-    >>> maps = Maps(rng.random((2, 6, 60)), rng.random((2, 2, 6, 60)))
-    >>> shap = Shap(rng.normal(size=(2, 1, 4)), pd.DataFrame({"width": [0.3, 0.4]}))
-    >>> figure = explanation(cells, rng.normal(size=(2, 2, 4800)), maps, shap, preprocessing, "simulated")
-    >>> len(figure.subfigs)
+    >>> cells = pd.DataFrame({"class": ["Sst"], "cell_id": 7, "predicted": "Sst", "probability": 0.9, "position": 0})
+    >>> shap = Shap(np.ones((2, 1, 4)), pd.DataFrame({"width": [0.3, 0.4]}))
+    >>> maps = Maps(np.ones((2, 6, 60)), np.ones((2, 2, 6, 60)))
+    >>> len(explanation(cells, np.ones((2, 2, 4800)), maps, shap, preprocessing, "simulated").subfigs)
     1
     """
     if cells.empty:
@@ -176,28 +155,17 @@ def saliency_profiles(
 
     Parameters
     ----------
-    maps : Maps
-        Saliency (`explain.saliency_maps`); the mean of the untrained networks is drawn dashed.
-    labels : (n,) of str
-        Classes of the cells.
-    preprocessing : Preprocessing
-        How the scalograms were preprocessing.
-    kind : str
-        What the cells are (`stslib.figures.style.KIND_WORDS`).
-    n_bootstrap, seed : int
-        Resamples behind the bands, and their seed.
-
-    Returns
-    -------
-    Figure
+    maps : Maps, from `explain.saliency_maps`; the mean of the untrained networks is drawn dashed
+    labels : (n,) of str, classes of the cells
+    preprocessing, kind : how the scalograms were made, and what the cells are
+    n_bootstrap, seed : resamples behind the bands, and their seed
 
     Examples
     --------
     >>> from stslib.scalograms import Bank, ImageSettings
     >>> from stslib.sweeps import SweepSettings
-    >>> rng = np.random.default_rng(0)
     >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
-    >>> maps = Maps(rng.random((4, 6, 60)), rng.random((2, 4, 6, 60)))
+    >>> maps = Maps(np.ones((4, 6, 60)), np.ones((2, 4, 6, 60)))
     >>> figure = saliency_profiles(maps, ["Sst", "Sst", "Pvalb", "Pvalb"], preprocessing, "simulated", 100)
     >>> [ax.get_xlabel() for ax in figure.axes]
     ['Time from step onset (s)', 'Pseudo-frequency (Hz)']
@@ -233,22 +201,13 @@ def randomisation(check: pd.DataFrame, labels: Sequence[str] | np.ndarray, kind:
 
     Parameters
     ----------
-    check : DataFrame
-        From `Maps.randomisation`.
-    labels : (n,) of str
-        Classes of its rows.
-    kind : str
-        What the cells are (`stslib.figures.style.KIND_WORDS`).
-
-    Returns
-    -------
-    Figure
+    check : DataFrame, from `Maps.randomisation`
+    labels, kind : (n,) of str, classes of its rows; what the cells are
 
     Examples
     --------
     >>> check = pd.DataFrame({"reinitialised": [0.2, 0.3], "two_random": [0.3, 0.3], "another_cell": [0.4, 0.5]})
-    >>> figure = randomisation(check, ["Pvalb", "Sst"], "simulated")
-    >>> len(figure.axes)
+    >>> len(randomisation(check, ["Pvalb", "Sst"], "simulated").axes)
     1
     """
     figure = new_figure(7.6, 3.8)

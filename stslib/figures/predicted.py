@@ -36,15 +36,12 @@ from stslib.support.progress import progress
 
 @dataclass(frozen=True)
 class View:
-    """What a column of panels shows of each sweep: all of it, or a close-up of its first spike.
+    """What a column of panels shows of each sweep: all of it, or a close-up of its first spike."""
 
-    Voltage `(c, n_samples)` in mV, saliency of the predicted class `(c, h, w)`, wavelets, time before the step or the peak.
-    """
-
-    traces: np.ndarray
-    saliency: np.ndarray
+    traces: np.ndarray  # (c, n_samples), mV
+    saliency: np.ndarray  # (c, h, w), of the predicted class
     bank: Bank
-    before_s: float
+    before_s: float  # the step, or the peak
     output: str
     padding: str
     whole: bool = True

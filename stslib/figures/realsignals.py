@@ -17,19 +17,13 @@ from stslib.sweeps import typical_cells
 
 @house_style
 def signal_examples(cells: Signals) -> Figure:
-    """One cell of each class: the signal of its last channel, and that channel's scalogram as a network reads it.
+    """Of each class the cell whose highest voltage is the median: its last sweep, and the scalogram that a network reads.
 
-    The cell of each class is the one whose highest voltage is the class's median. Close-ups stand below, with the voltage
-    that they show.
+    Close-ups stand below, with the voltage that they show.
 
     Parameters
     ----------
-    cells : Signals
-        From `models.prepare_signals`.
-
-    Returns
-    -------
-    Figure
+    cells : Signals, from `models.prepare_signals`
 
     Examples
     --------

@@ -1,6 +1,6 @@
 """The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it.
 
-`finish` writes it in notebook 05, `Model` reads it for `sts predict`, and the book shows it as a page.
+`finish` makes it in notebooks 05 and 08, `Model` reads it for `sts predict`, and the book shows it as a page.
 """
 
 from __future__ import annotations
@@ -32,25 +32,18 @@ JOINT_FORMAT = 1
 
 @dataclass(frozen=True)
 class HeldOut:
-    """What a network's calibration and training range follow from.
+    """What a network's calibration and training range follow from."""
 
-    Class `(n,)` and probabilities `(n, 4)` of each cell, of a training cell while a fold held it out; positions of training
-    and test cells, the latter maybe none; folds within the training cells; the cells' `training_range.describe`.
-    """
-
-    labels: np.ndarray
-    proba: np.ndarray
+    labels: np.ndarray  # (n,) class of each cell
+    proba: np.ndarray  # (n, 4), of a training cell while a fold held it out
     train_idx: np.ndarray
-    test_idx: np.ndarray
-    folds: Sequence[tuple[np.ndarray, np.ndarray]]
-    described: pd.DataFrame
+    test_idx: np.ndarray  # maybe none
+    folds: Sequence[tuple[np.ndarray, np.ndarray]]  # positions within the training cells
+    described: pd.DataFrame  # the cells' `training_range.describe`
 
 
 def finish(card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], cells: HeldOut) -> dict[str, Any]:
-    """The whole card of a network that was cross-validated, refitted and tested.
-
-    `card` is that of the refit (`training.refit`), `records` are its metric records.
-    """
+    """The whole card of a network that was cross-validated, refitted (`card` is that of `training.refit`) and tested."""
     labels, proba, train, test = cells.labels, cells.proba, cells.train_idx, cells.test_idx
     scaling = temperature.summary(labels[train], proba[train], cells.folds)
     ranges = training_range.fit(cells.described.iloc[train])
@@ -79,16 +72,13 @@ def finish(card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], cells:
 
 @dataclass(frozen=True)
 class Model:
-    """A model that a lab can use: one network, or several of which the mean probability counts.
-
-    `card` is that of the joint model, else of the first; `ranges` are those of its training cells (`training_range.fit`).
-    """
+    """A model that a lab can use: one network, or several of which the mean probability counts."""
 
     members: list[tuple[nn.Module, InputTransform]]
-    card: dict[str, Any]
+    card: dict[str, Any]  # of the joint model, else of the first
     preprocessing: Preprocessing
     temperature: float
-    ranges: dict[str, Any]
+    ranges: dict[str, Any]  # of its training cells (`training_range.fit`)
 
     def proba(self, images: np.ndarray) -> np.ndarray:
         """Calibrated probabilities of stored scalograms `(n, c, h, w)`: `(n, 4)`."""
@@ -101,9 +91,9 @@ def save_joint(
     members: Mapping[str, tuple[nn.Module, InputTransform, Mapping[str, Any]]],
     card: Mapping[str, Any],
 ) -> None:
-    """Write networks of one preprocessing that answer together: each as `networks.save` does, in a folder of its name.
+    """Write networks that answer together, each in a folder of its name, and `card`, that of their mean probability.
 
-    `card` is that of their mean probability, from `finish`. The folder is whole by itself, to be handed on.
+    The folder is whole by itself, to be handed on.
     """
     folder = Path(folder)
     for name, (network, transform, own) in members.items():
@@ -139,7 +129,7 @@ def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
 def load(folder: str | Path) -> Model:
     """A model's folder, a joint model's, or a folder of several that were trained alike with other seeds.
 
-    Raises `MissingInput` or `DamagedFile` where there is none, or its card does not hold what new cells need.
+    `MissingInput` or `DamagedFile` where there is none, or its card does not hold what new cells need.
     """
     folder = Path(folder).expanduser()
     joint: dict[str, Any] = {}

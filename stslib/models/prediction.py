@@ -1,7 +1,4 @@
-"""Classify cells with a trained model: the training's own preprocessing, cell by cell; every cell is accounted for.
-
-The model's card holds every number of its preprocessing, so that new cells are treated as the training cells were.
-"""
+"""Classify cells with a trained model, by the preprocessing that its card holds; every cell is accounted for."""
 
 from __future__ import annotations
 
@@ -36,27 +33,13 @@ COLUMNS = {
 
 @dataclass(frozen=True)
 class Predicted:
-    """Cells that a model has classified.
+    """Cells that a model has classified."""
 
-    Attributes
-    ----------
-    table : DataFrame
-        One row a cell, in order; see `COLUMNS`.
-    traces : (n_classified, c, n_samples) array
-        Prepared sweeps of the classified cells, in mV from rest.
-    images : (n_classified, c, h, w) array
-        Their scalograms as the model takes them.
-    model : Model
-        The model.
-    kind : str
-        What the cells are (`stslib.recordings.KINDS`).
-    """
-
-    table: pd.DataFrame
-    traces: np.ndarray
-    images: np.ndarray
+    table: pd.DataFrame  # one row a cell, in order; see `COLUMNS`
+    traces: np.ndarray  # (n_classified, c, n_samples), prepared sweeps in mV
+    images: np.ndarray  # (n_classified, c, h, w), as the model takes them
     model: Model
-    kind: str = "real"
+    kind: str = "real"  # what the cells are (`stslib.recordings.KINDS`)
 
     @property
     def classified(self) -> pd.DataFrame:
@@ -73,13 +56,8 @@ def predict(
 ) -> Predicted:
     """Calibrated probabilities of the four classes for each cell, and whether it lies in the range of the training cells.
 
-    Each recording needs the sweeps that the model was trained with. `model` is a folder that notebook 05 or 08 saved, or
-    of several such folders, one a seed; `n_jobs` processes read and prepare sweeps, `total` cells are to come.
-
-    Raises
-    ------
-    MissingInput, DamagedFile
-        The model is not there, damaged, of another version, or its card does not hold what new cells need.
+    `model` is one, or its folder (see `card.load`). Each recording needs the sweeps that the model was trained with;
+    `n_jobs` processes read and prepare sweeps, `total` cells are to come.
     """
     if not isinstance(model, Model):
         model = load(model)

@@ -58,10 +58,7 @@ class CrossValidated:
         return np.asarray(evaluation.predicted(self.proba[name]))
 
     def with_classical(self, features: pd.DataFrame | None = None) -> CrossValidated:
-        """Add LightGBM, with its settings as they come, on a table of features; without one, an SVM on the raw traces.
-
-        The SVM gives no probabilities: 1 for the class that it predicts, else 0.
-        """
+        """Add LightGBM on a table of features; without one, an SVM on the raw traces, whose probabilities are 0 or 1."""
         if features is not None:
             from stslib import baseline
 
@@ -111,34 +108,21 @@ def cross_validate_signals(
 ) -> CrossValidated:
     """Networks in stratified cross-validation on the cells of a file, and the mean of their probabilities.
 
-    Whatever is measured on cells (the scale of an image, its mean) is measured on the fitting part of a fold. The number
-    of epochs is fixed, so no held-out cell chooses anything.
+    What is measured on cells (the scale of an image) is measured on the fitting part of a fold. The number of epochs is
+    fixed, so no held-out cell chooses anything. Finished folds stay in `folder`, so that a stopped run goes on.
 
     Parameters
     ----------
-    cells : Signals
-        From `prepare_signals`.
-    recipes : mapping of name to Recipe
-        From `Signals.recipes`.
-    folder : path
-        Where finished folds are kept, so that a run that was stopped goes on.
-    n_folds, seed : int
-        Folds, and the seed of folds and networks.
-    n_jobs : int
-        Folds at a time, each in its own process.
-
-    Returns
-    -------
-    CrossValidated
+    cells, recipes : from `prepare_signals` and `Signals.recipes`
+    n_folds, seed : folds, and the seed of folds and networks
+    n_jobs : folds at a time, each in its own process
 
     Examples
     --------
-    >>> from stslib.models import signals
-    >>> cells = signals.example()
-    >>> recipes = cells.recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
     >>> import tempfile
-    >>> scored = cross_validate_signals(cells, recipes, tempfile.mkdtemp(), n_folds=2)
-    >>> scored.with_classical().summary(100)["model"].unique().tolist()
+    >>> from stslib.models.signals import example
+    >>> recipes = example().recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
+    >>> list(cross_validate_signals(example(), recipes, tempfile.mkdtemp(), n_folds=2).with_classical().proba)
     ['compact', 'svm']
     """
     training_set = training.TrainingSet(cells.images[cells.inside], cells.labels[cells.inside])
@@ -154,40 +138,24 @@ def cross_validate_signals(
 def fit_signals(
     scored: CrossValidated, about: Mapping[str, Any], folder: str | Path, scratch: str | Path, n_jobs: int = 1
 ) -> list[dict[str, Any]]:
-    """Fit each network on all cells and save it for `sts predict`; several of them together as `mean`.
+    """Fit each network on all cells and save it in `folder` for `sts predict`, several together as `mean`: metric records.
 
-    Where cells took no part in the cross-validation, networks that were fitted on the others predict them first, once: that
-    is the holdout.
+    The holdout, cells without part in the cross-validation, is predicted first, once, by networks fitted on the others.
 
     Parameters
     ----------
-    scored : CrossValidated
-        From `cross_validate_signals`; its folds give the calibration.
-    about : mapping
-        What all model cards say: `run`, ...
-    folder : path
-        Gets a folder a model.
-    scratch : path
-        Where finished fits are kept, so that a run that was stopped goes on.
-    n_jobs : int
-        Seeds at a time, each in its own process.
-
-    Returns
-    -------
-    list of dict
-        Metric records, those of the cross-validation and of the holdout.
+    scored : CrossValidated, whose folds give the calibration
+    about : what all model cards say: `run`, ...
+    scratch : path, where finished fits stay, so that a stopped run goes on; n_jobs seeds at a time, each its own process
 
     Examples
     --------
     >>> import tempfile
-    >>> from stslib.models import signals
-    >>> cells = signals.example()
-    >>> recipes = cells.recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
-    >>> scored = cross_validate_signals(cells, recipes, tempfile.mkdtemp(), n_folds=2)
-    >>> models = Path(tempfile.mkdtemp())
-    >>> records = fit_signals(scored, {"run": "example"}, models, tempfile.mkdtemp())
-    >>> sorted(path.name for path in (models / "compact").iterdir())
-    ['model.json', 'model.safetensors']
+    >>> from stslib.models.signals import example
+    >>> recipes = example().recipes(["compact"], "none", "light", max_epochs=1, n_seeds=1, batch_size=4)
+    >>> scored = cross_validate_signals(example(), recipes, tempfile.mkdtemp(), n_folds=2)
+    >>> len(fit_signals(scored, {"run": "example"}, tempfile.mkdtemp(), tempfile.mkdtemp())) == len(scored.records)
+    True
     """
     cells, records, fitted, unseen = scored.cells, list(scored.records), {}, {}
     common = {"data": cells.data, "seed": scored.seed, "test_cells": len(cells.outside), **about}
@@ -224,14 +192,7 @@ def signals_conclusion(scored: CrossValidated, comparison: Mapping[str, Any]) ->
 
     Parameters
     ----------
-    scored : CrossValidated
-        The models.
-    comparison : mapping
-        `CrossValidated.comparison`.
-
-    Returns
-    -------
-    str
+    scored, comparison : the models, and their `CrossValidated.comparison`
 
     Examples
     --------

@@ -1,7 +1,6 @@
 """Signals of one file of cells, long squares or single action potentials, as images for a network.
 
-Notebooks 02 and 03 take the paper's two sweeps at 4 kHz and 20 to 200 Hz. Here the kind of signal decides what is read, so that
-single action potentials at 200 kHz are treated as long squares at 10 kHz are.
+Notebooks 02 and 03 take the paper's two sweeps at 4 kHz and 20 to 200 Hz; here the kind of signal decides what is read.
 """
 
 from __future__ import annotations
@@ -59,22 +58,17 @@ def preprocessing_of(signal: str, settings: Mapping[str, Any]) -> Preprocessing:
 
 @dataclass(frozen=True)
 class Signals:
-    """The cells of a file that have a class and the wanted sweeps, prepared.
+    """The cells of a file that have a class and the wanted sweeps, prepared."""
 
-    `cells` and `table` have one row a cell, as the file and as `sweeps.extract` describe it; `excluded` names the others with
-    the reason. `traces` `(n, c, n_samples)` are in mV, `images` `(n, c, height, width)` hold the close-ups to the right.
-    `inside` are the positions to cross-validate, `outside` the others: the holdout. `data` is the word for metric records.
-    """
-
-    cells: pd.DataFrame
-    table: pd.DataFrame
-    excluded: pd.DataFrame
-    traces: np.ndarray
-    images: np.ndarray
+    cells: pd.DataFrame  # one row a cell, as the file describes it
+    table: pd.DataFrame  # the same cells, as `sweeps.extract` describes them
+    excluded: pd.DataFrame  # the others, with the reason
+    traces: np.ndarray  # (n, c, n_samples), mV
+    images: np.ndarray  # (n, c, height, width), close-ups to the right
     preprocessing: Preprocessing
-    inside: np.ndarray
-    outside: np.ndarray
-    data: str
+    inside: np.ndarray  # positions to cross-validate
+    outside: np.ndarray  # positions of the holdout
+    data: str  # the word for metric records
     kind: str
 
     @property
@@ -103,8 +97,8 @@ class Signals:
     ) -> dict[str, training.Recipe]:
         """The recipe of each network of a list such as `["compact", "mobilenet_v2:imagenet"]`.
 
-        `:imagenet` starts from `weights` (as for `networks.build`, or `mirror:NAME`), the others from random ones.
-        `regularisation` is a name of `training.REGULARISATIONS`; `changes` are those of `training.recipe`.
+        `:imagenet` starts from `weights`, the others from random ones; `regularisation` is one of
+        `training.REGULARISATIONS`, `changes` are those of `training.recipe`.
         """
         found, factor = {}, 2 if self.preprocessing.image.close_up else 1  # a close-up makes the images twice as wide
         for name in models:
@@ -159,43 +153,23 @@ def prepare_signals(
     cv_split: str = "",
     n_jobs: int = 1,
 ) -> Signals:
-    """Sweeps and scalograms of all cells of a file that have a class.
+    """Sweeps and scalograms of all cells of a file that have a class; `StsError` where no cell can be used.
 
     Parameters
     ----------
-    cells : DataFrame
-        One row a cell: cell_id, label, published_split (the attribute `split` of the file), ...
-    recordings : iterable of Recording
-        Of these cells.
-    signal : {"sweeps", "action_potentials"}
-        What each recording holds: long squares, or one action potential. It decides sweeps, band and image (`SIGNALS`).
-    settings : mapping, optional
-        Single numbers of these that differ: fields of `SweepSettings`, `Bank` and `ImageSettings`.
-    cv_split : str
-        Only cells of this split are cross-validated, the others are the holdout; "" takes all cells.
-    n_jobs : int
-        Processes that read and prepare sweeps.
-
-    Returns
-    -------
-    Signals
-
-    Raises
-    ------
-    ParameterError
-        An unknown setting, a value out of its range, or no cell of that split.
-    StsError
-        No cell can be used.
+    cells : DataFrame, one row a cell: cell_id, label, published_split (the attribute `split` of the file), ...
+    recordings : iterable of Recording, of these cells; `n_jobs` processes read and prepare them
+    signal : "sweeps" or "action_potentials", what each holds; it decides sweeps, band and image (`SIGNALS`)
+    settings : single numbers of these that differ: fields of `SweepSettings`, `Bank` and `ImageSettings`
+    cv_split : only cells of this split are cross-validated, the others are the holdout; "" takes all cells
 
     Examples
     --------
-    >>> from stslib.recordings import Sweep
-    >>> spike_mv = 80 * np.exp(-(((np.arange(600) - 200) / 40) ** 2)) - 60  # 3 ms at 200 kHz, the peak at 1 ms
-    >>> sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (spike_mv, np.full(600, np.nan)), 1)
+    >>> sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (np.hanning(600), np.full(600, np.nan)), 1)
     >>> cells = pd.DataFrame({"cell_id": ["a"], "label": "Pvalb", "dataset": "Clamp", "donor": "", "split": ""})
-    >>> recordings = [Recording("a", "Clamp", "real", (sweep,))]
-    >>> prepare_signals(cells, recordings, "action_potentials", {"width": 24, "frequency_min_hz": 2000.0}).images.shape
-    (1, 1, 48, 24)
+    >>> prepared = prepare_signals(cells, [Recording("a", "Clamp", "real", (sweep,))], "action_potentials")
+    >>> prepared.images.shape
+    (1, 1, 48, 48)
     """
     preprocessing = preprocessing_of(signal, settings or {})
     accounted = cohort.account(cells, {})

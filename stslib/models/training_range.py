@@ -1,8 +1,7 @@
 """Is a cell like those that a model was trained on? Simple numbers of its sweeps, against their range in the training cells.
 
-A network names a class for anything: a sweep that was recorded with the wrong gain, or noise. So a model card holds, for
-each of a few numbers that an electrophysiologist knows, the range of the training cells; a cell outside of one is marked,
-with the number and the range. A cell inside of all may still be unlike the training cells in ways that these numbers miss.
+A network names a class for anything, noise or a wrong gain too. So a cell outside of the range of one of a few numbers that
+an electrophysiologist knows is marked. A cell inside of all may still be unlike the training cells in other ways.
 """
 
 from __future__ import annotations
@@ -33,21 +32,13 @@ SWEEPS = ("first sweep", "second sweep", "third sweep")
 def describe(
     images: np.ndarray, sweeps_mv: np.ndarray | None = None, table: pd.DataFrame | None = None
 ) -> pd.DataFrame:
-    """Simple numbers of each cell, one row a cell, for the training range of a model.
+    """Simple numbers of each cell, named in words with units, one row a cell, for the training range of a model.
 
     Parameters
     ----------
-    images : (n, c, h, w) array
-        Stored scalograms, rows from the lowest frequency to the highest.
-    sweeps_mv : (n, c, n_samples) array, optional
-        The prepared sweeps, in mV.
-    table : DataFrame, optional
-        A row a cell, as of `sweeps.extract`: current, spikes and potential before the step, where they are known.
-
-    Returns
-    -------
-    DataFrame
-        The columns are named in words, with units.
+    images : (n, c, h, w) array, stored scalograms, rows from the lowest frequency to the highest
+    sweeps_mv : (n, c, n_samples) array, the prepared sweeps in mV, if there are any
+    table : DataFrame, as of `sweeps.extract`: current, spikes and potential before the step, where they are known
 
     Examples
     --------
@@ -87,10 +78,7 @@ def fit(described: pd.DataFrame) -> dict[str, list[float]]:
 
 
 def outside(described: pd.DataFrame, ranges: Mapping[str, Any]) -> list[str]:
-    """Why each cell lies outside of the training range: one line a cell, "" inside of it; `DamagedFile` for other ranges.
-
-    A number that is missing (NaN) does not count.
-    """
+    """Why each cell lies outside of the range: one line a cell, "" inside of it; a missing number (NaN) does not count."""
     try:
         limits = {name: (float(low), float(high)) for name, (low, high) in ranges.items()}
     except (TypeError, ValueError, AttributeError) as error:
