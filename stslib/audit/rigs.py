@@ -67,10 +67,7 @@ def two_data_sets(rigs: np.ndarray) -> list[str]:
 
 
 def shap_sizes(model: baseline.Model, x: pd.DataFrame) -> pd.DataFrame:
-    """Mean |SHAP| of each feature (rows) for each class (columns), in log-odds, by LightGBM's own exact TreeSHAP.
-
-    Lundberg et al. 2020, Nat. Mach. Intell. 2:56.
-    """
+    """Mean |SHAP| by feature and class, in log-odds (exact TreeSHAP, Lundberg et al. 2020, Nat. Mach. Intell. 2:56)."""
     values = np.asarray(model.booster.predict(x[list(model.features)].to_numpy(dtype=float), pred_contrib=True))
     each = values.reshape(len(x), len(CLASSES), len(model.features) + 1)[:, :, :-1]  # the last is the mean score
     return pd.DataFrame(np.abs(each).mean(axis=0).T, index=list(model.features), columns=list(CLASSES))
@@ -88,10 +85,7 @@ def alone(feature: pd.Series, positive: np.ndarray) -> float:
 def class_or_rig(
     sizes: pd.DataFrame, x: pd.DataFrame, labels: Any, datasets: Any, label: str, n: int = 6
 ) -> pd.DataFrame:
-    """The `n` strongest features of a class (`shap_sizes`), the others that the paper names, and what each predicts alone.
-
-    `class_auc`: area under the ROC curve, this class against the others; `rig_auc`: of the data set, within this class.
-    """
+    """The `n` strongest features of a class, the others that the paper names, and the ROC area of each alone."""
     one_of("class", label, CLASSES)
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     size = sizes[label].sort_values(ascending=False)

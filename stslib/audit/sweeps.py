@@ -29,10 +29,7 @@ WHY = {
 
 
 def compare_sweeps(recordings: Iterable[Recording], published: pd.DataFrame) -> pd.DataFrame:
-    """Every feature of recordings of one spiking long square each, beside the published row of the same cell.
-
-    `above_rheobase_pa`: the sweep's current minus the published one; `why`: what a difference comes from.
-    """
+    """Every feature of recordings of one spiking long square each, beside the published row of the same cell."""
     rows = published.set_index("cell_id")
     found = []
     for recording in recordings:

@@ -67,25 +67,17 @@ def _proba(model: LinearDiscriminantAnalysis, values: np.ndarray) -> np.ndarray:
     return proba
 
 
-def discriminant(x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame) -> np.ndarray:
-    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, classes equally likely.
-
-    Its rank-normal features have the ranks of `x` and `unlabelled` together, so that both data sets are on one scale.
-    """
-    return adapted(x, y, unlabelled, unseen, rounds=0)
-
-
 def adapted(
     x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """The discriminant, adapted to another data set by self-training on `unlabelled` cells (0 `rounds`: not adapted).
+    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, self-trained on `unlabelled` (`rounds` 0: not).
 
     In each round the cells of which the model is surest join its training cells under the predicted label, 30 % of each
     class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
     """
     if rounds < 0:
         raise ParameterError(f"rounds is {rounds}; it must be 0 or more")
-    standard = Standard.of(pd.concat([x, unlabelled]))
+    standard = Standard.of(pd.concat([x, unlabelled]))  # one scale of ranks for both data sets
     n = len(standard.features)  # which values are missing predicts the rig, so the marks of gaps stay out
     known, other, wanted = (standard(part)[:, :n] for part in (x, unlabelled, unseen))
     numbers = class_index(y)

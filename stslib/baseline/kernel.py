@@ -6,9 +6,9 @@ linear system also gives what each training cell would get from a fit without it
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -95,26 +95,21 @@ class KernelModel:
             save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, about)
 
 
-def fit_kernel(
-    x: pd.DataFrame, y: Sequence[str] | np.ndarray | pd.Series, gamma: float = GAMMA, penalty: float = PENALTY
-) -> KernelModel:
+def fit_kernel(x: pd.DataFrame, y: Any) -> KernelModel:
     """Fit the kernel classifier; cells of a rare class weigh more, by the root of its inverse share."""
     numbers = numbered(x, y)
     standard = Standard.of(x)
     centres = standard(x)
     targets = np.eye(len(CLASSES))[numbers] - 1 / len(CLASSES)
     weight = np.bincount(numbers, minlength=len(CLASSES))[numbers] ** -0.5
-    system = rbf_kernel(centres, gamma=gamma)
-    system[np.diag_indices_from(system)] += penalty * weight.mean() / weight
+    system = rbf_kernel(centres, gamma=GAMMA)
+    system[np.diag_indices_from(system)] += PENALTY * weight.mean() / weight
     weights, without = solve(system, targets)
-    return KernelModel(standard, centres, weights, gamma, _sharpness(without, numbers))
+    return KernelModel(standard, centres, weights, GAMMA, _sharpness(without, numbers))
 
 
 def solve(system: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights of the training cells `(n, 4)`, and the scores `(n, 4)` that each would get from a fit without it.
-
-    `system`: kernel of the cells `(n, n)` with the penalty on its diagonal; it is overwritten.
-    """
+    """Weights `(n, 4)` of the cells, and their scores by a fit without them; `system` is overwritten."""
     inverse = linalg.inv(system, overwrite_a=True, check_finite=False)
     weights = inverse @ targets
     return weights, targets - weights / np.diag(inverse)[:, None]

@@ -147,28 +147,22 @@ class Learner:
     def compare_columns(
         self, sets: Mapping[str, pd.DataFrame], y: Any, folds: Folds, pair: tuple[str, str], n_bootstrap: int = 2000
     ) -> tuple[pd.DataFrame, evaluation.Comparison]:
-        """Cross-validation on several `sets` of columns of the same cells, and a `pair` of them compared cell by cell.
-
-        The table: `columns`, `features` (how many), `balanced accuracy`, `low`, `high`, and the recall of each class.
-        """
+        """Cross-validated scores of `sets` of columns of the same cells, and a `pair` of them compared cell by cell."""
         labels = np.asarray(y, dtype=object)
         classes = {name: evaluation.predicted(self.held_out(x, labels, folds)) for name, x in sets.items()}
         rows = []
         for name, predicted in classes.items():
-            drawn = evaluation.bootstrap(labels, predicted, n_bootstrap, self.seed)["balanced_accuracy"]
+            value = evaluation.with_interval(labels, predicted, n_bootstrap, self.seed)
             recall = evaluation.confusion_shares(labels, predicted, 1)[0].diagonal()
-            value = evaluation.score("balanced_accuracy", labels, predicted)
-            rows.append((name, sets[name].shape[1], value, *evaluation.interval(drawn), *recall))
+            rows.append((name, sets[name].shape[1], *value, *recall))
         table = pd.DataFrame(rows, columns=["columns", "features", "balanced accuracy", "low", "high", *CLASSES])
         first, second = (classes[name] for name in pair)
         return table, evaluation.compare(labels, first, second, n_bootstrap=n_bootstrap, seed=self.seed)
 
 
 def search_space(trial: optuna.Trial) -> dict[str, Any]:
-    """Parameters of a trial, from the authors' search space (protocol, Baseline).
-
-    LightGBM ignores their `subsample` as long as `subsample_freq` is 0, its default; it is kept for a faithful search.
-    """
+    """Parameters of a trial, from the authors' search space (protocol, Baseline)."""
+    # LightGBM ignores their `subsample` while `subsample_freq` is 0, its default; it is kept for a faithful search.
     whole, real = trial.suggest_int, trial.suggest_float
     return {
         "num_leaves": whole("num_leaves", 10, 100), "max_depth": whole("max_depth", 3, 12),

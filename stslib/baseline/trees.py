@@ -30,11 +30,6 @@ DEFAULTS: dict[str, Any] = {
     "subsample": 1.0, "colsample_bytree": 1.0, "reg_alpha": 0.0, "reg_lambda": 0.0, "class_weight": "",
 }  # fmt: skip
 
-_LIGHTGBM_NAMES = {
-    "num_leaves": "num_leaves", "max_depth": "max_depth", "learning_rate": "learning_rate",
-    "min_child_samples": "min_data_in_leaf", "subsample": "bagging_fraction", "subsample_freq": "bagging_freq",
-    "colsample_bytree": "feature_fraction", "reg_alpha": "lambda_l1", "reg_lambda": "lambda_l2",
-}  # fmt: skip
 _FIXED = {
     "objective": "multiclass", "num_class": len(CLASSES), "deterministic": True, "force_row_wise": True, "verbosity": -1,
 }  # fmt: skip
@@ -65,20 +60,14 @@ class Model:
                 path.write_text(content, encoding="utf-8")
 
 
-def fit(
-    x: pd.DataFrame,
-    y: Sequence[str] | np.ndarray | pd.Series,
-    params: Mapping[str, Any] | None = None,
-    seed: int = 2026,
-    threads: int = 1,
-) -> Model:
+def fit(x: pd.DataFrame, y: Any, params: Mapping[str, Any] | None = None, seed: int = 2026, threads: int = 1) -> Model:
     """Fit boosted trees to features `(n_cells, n_features)`, missing values allowed, and classes `(n_cells,)`.
 
     `params`: keys of `DEFAULTS` or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of
     its class. Parameters that LightGBM refuses, and data that do not fit together, are one line.
     """
     settings = {**DEFAULTS, **dict(params or {})}
-    unknown = [k for k in settings if k not in DEFAULTS and k not in _LIGHTGBM_NAMES]
+    unknown = [k for k in settings if k not in (*DEFAULTS, "subsample_freq")]
     if unknown:
         raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
     if settings["class_weight"] not in ("", "balanced"):
@@ -90,7 +79,7 @@ def fit(
         raise StsError(f"only class {only!r} among {len(numbers)} cells; a classifier needs at least two")
     balanced = settings["class_weight"] == "balanced"
     weight = len(numbers) / (np.count_nonzero(counts) * counts[numbers]) if balanced else None
-    options = {lightgbms: settings[ours] for ours, lightgbms in _LIGHTGBM_NAMES.items() if ours in settings}
+    options = {k: v for k, v in settings.items() if k not in ("class_weight", "n_estimators")}
     options |= {**_FIXED, "seed": seed, "num_threads": threads}
     try:
         data = lightgbm.Dataset(matrix(x), numbers, weight=weight, feature_name=list(x.columns))
@@ -100,7 +89,7 @@ def fit(
     return Model(booster, tuple(map(str, x.columns)), settings, seed)
 
 
-def numbered(x: pd.DataFrame, y: Sequence[str] | np.ndarray | pd.Series) -> np.ndarray:
+def numbered(x: pd.DataFrame, y: Any) -> np.ndarray:
     """Index of each label in `CLASSES`, `(n_cells,)`, one for each row of `x`."""
     if len(y) != len(x):
         raise StsError(f"{len(y)} labels for {len(x)} rows of features; give one a cell")

@@ -15,6 +15,7 @@ from stslib.evaluation.metrics import (
     predicted,
     score,
     scores,
+    with_interval,
 )
 from stslib.evaluation.paper import (
     COMPARABLE_DATA,
@@ -29,5 +30,5 @@ from stslib.evaluation.temperature import calibration
 __all__ = [
     "COMPARABLE_DATA", "METRICS", "METRIC_NAMES", "PAPER_RESULTS", "Comparison", "Predictions", "baseline_conclusions",
     "bootstrap", "by_fold", "calibration", "check_proba", "compare", "compare_with_paper", "confusion",
-    "confusion_shares", "cv_scores", "interval", "paper_value", "predicted", "score", "scores",
+    "confusion_shares", "cv_scores", "interval", "paper_value", "predicted", "score", "scores", "with_interval",
 ]  # fmt: skip

@@ -94,7 +94,7 @@ def score(metric: str, labels: Any, predictions: Any) -> float:
 
 
 def bootstrap(labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026) -> dict[str, np.ndarray]:
-    """Each of `METRICS` in `n_bootstrap` resamples within each class, `(n_bootstrap,)`: the paper's holdout is stratified."""
+    """Each of `METRICS` in resamples within each class, `(n_bootstrap,)`: the paper's holdout is stratified."""
     return scores_of(_resample(confusion(labels, predictions), n_bootstrap, seed))
 
 
@@ -117,13 +117,18 @@ def interval(values: np.ndarray, axis: int | None = None) -> Any:
     return (float(low), float(high)) if axis is None else (low, high)
 
 
+def with_interval(
+    labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026, metric: str = "balanced_accuracy"
+) -> tuple[float, float, float]:
+    """A metric of predicted classes `(n,)`, and the ends of its 95 % bootstrap interval."""
+    drawn = bootstrap(labels, predictions, n_bootstrap, seed)[metric]
+    return score(metric, labels, predictions), *interval(drawn)
+
+
 def scores(
     labels: Any, proba: np.ndarray, model: str, data: str, split: str, n_bootstrap: int = 2000, seed: int = 2026
 ) -> list[dict[str, Any]]:
-    """Metric records of a model on labelled cells: model, data, split, metric, value, low, high, n (95 % intervals).
-
-    Classes `(n,)`, probabilities `(n, 4)` in the order of `CLASSES`. A class that the labels lack has no F1.
-    """
+    """One record a metric, with its 95 % interval, of classes `(n,)` and probabilities `(n, 4)`; see `_RECORD`."""
     y, p = check_proba(labels, proba)
     names, classes = _NAMES[y], predicted(p)
     values = scores_of(confusion(names, classes))
@@ -202,10 +207,7 @@ class Comparison:
 def compare(
     labels: Any, first: Any, second: Any, metric: str = "balanced_accuracy", n_bootstrap: int = 2000, seed: int = 2026
 ) -> Comparison:
-    """Compare the predicted classes `(n,)` of two classifiers on the same cells; both are scored on the same resamples.
-
-    McNemar 1947, Psychometrika 12:153; Dietterich 1998, Neural Computation 10:1895.
-    """
+    """Compare predicted classes `(n,)` of the same cells, on the same resamples (Dietterich 1998, Neural Comput. 10)."""
     one_of("metric", metric, METRICS)
     y, a, b = _label_pairs(labels, first, second)
     k = len(CLASSES)

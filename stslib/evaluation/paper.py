@@ -44,10 +44,7 @@ def paper_value(model: str, split: str, metric: str) -> tuple[float, str] | None
 
 
 def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Metric records with `paper`, `relation`, `comparable`, `difference` (ours minus the paper's), `paper_in_interval`.
-
-    For data that are not the paper's cells (simulated, hybrid) `comparable` is False and the last two are empty.
-    """
+    """Metric records beside the paper's; the last two columns are empty for data that are not its cells."""
     rows = []
     for record in records:
         base = str(record["model"]).split(":")[0]
@@ -62,7 +59,7 @@ def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def paper_sentence(records: Sequence[Mapping[str, Any]], note: str = "") -> str:
-    """The baseline's weighted F1 on the holdout beside the paper's, or why they cannot be compared; ends with `note`."""
+    """The baseline's weighted F1 on the holdout beside the paper's, or why they cannot be compared."""
     wanted = ("holdout", "weighted_f1", "lightgbm")
     found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)
     if found is None:

@@ -14,31 +14,30 @@ import pandas as pd
 from scipy.optimize import minimize_scalar
 
 from stslib.evaluation.metrics import check_proba
-from stslib.support.errors import ParameterError, StsError
+from stslib.support.errors import StsError
 
 #: Range of the temperature. Beyond its ends a model is either perfect on its folds or has learnt nothing.
 LIMITS = (0.1, 20.0)
+N_BINS = 10  # of the winning probability
 _SMALLEST = 1e-12
 
 
-def bins(confidence: np.ndarray, n_bins: int) -> np.ndarray:
-    """Bin of each probability `(n,)`: bins of equal width on [0, 1], each with its upper edge."""
-    return np.clip(np.ceil(confidence * n_bins - 1e-9).astype(int) - 1, 0, n_bins - 1)
+def bins(confidence: np.ndarray) -> np.ndarray:
+    """Bin of each probability `(n,)`: `N_BINS` of equal width on [0, 1], each with its upper edge."""
+    return np.clip(np.ceil(confidence * N_BINS - 1e-9).astype(int) - 1, 0, N_BINS - 1)
 
 
-def calibration(labels: Any, proba: np.ndarray, n_bins: int = 10) -> tuple[pd.DataFrame, float]:
+def calibration(labels: Any, proba: np.ndarray) -> tuple[pd.DataFrame, float]:
     """Reliability of the winning probability by bins of equal width on [0, 1], and the expected calibration error.
 
     Columns, one row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`. The error is
     the mean of |accuracy - confidence| over cells.
     """
-    if n_bins < 1:
-        raise ParameterError(f"n_bins is {n_bins}; it must be at least 1")
     y, p = check_proba(labels, proba)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
-    at = bins(confidence, n_bins)
+    at = bins(confidence)
     rows = [
-        (k / n_bins, (k + 1) / n_bins, confidence[at == k].mean(), right[at == k].mean(), int((at == k).sum()))
+        (k / N_BINS, (k + 1) / N_BINS, confidence[at == k].mean(), right[at == k].mean(), int((at == k).sum()))
         for k in np.unique(at)
     ]
     table = pd.DataFrame(rows, columns=["low", "high", "confidence", "accuracy", "n"])
@@ -76,10 +75,7 @@ def fit(labels: Any, proba: np.ndarray) -> float:
 def summary(
     labels: Sequence[str] | np.ndarray, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]]
 ) -> dict[str, Any]:
-    """Calibration of a model for its card, from its training cells' classes and held-out probabilities `(n, 4)`.
-
-    The temperature is fitted on all of them; the numbers after are, for each fold, of one fitted on the other folds.
-    """
+    """Calibration for a model's card; numbers after are, for each fold, of a temperature from the others."""
     names = np.asarray(labels)
     after = np.array(proba, dtype=float)
     for _, held in folds:

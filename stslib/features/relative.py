@@ -101,10 +101,7 @@ def _columns(table: pd.DataFrame) -> Iterator[Column]:
 
 
 def relative(table: pd.DataFrame) -> pd.DataFrame:
-    """Every relative feature, columns in alphabetical order, of a table with index `cell_id`, `onset_s` and `SHARED`.
-
-    What cannot be worked out (a missing point, a division by zero) is NaN.
-    """
+    """Relative features of a table with index `cell_id`, `onset_s` and `SHARED`; NaN where it has none."""
     with np.errstate(all="ignore"):
         found = pd.DataFrame({name: values for name, _, _, values in _columns(table)}, index=table.index)
     return found.replace([np.inf, -np.inf], np.nan)[sorted(found.columns)].astype(float)

@@ -15,14 +15,9 @@ from stslib.support.errors import StsError
 
 @style.in_house_style
 def score_dots(
-    table: pd.DataFrame,
-    kind: str,
-    rows: str,
-    panels: str = "",
-    series: str = "",
-    lines: Mapping[str, float] | None = None,
-    xlabel: str = "balanced accuracy, 95 % interval",
-) -> Figure:
+    table: pd.DataFrame, kind: str, rows: str, panels: str = "", series: str = "",
+    lines: Mapping[str, float] | None = None, xlabel: str = "balanced accuracy, 95 % interval",
+) -> Figure:  # fmt: skip
     """Scores with their intervals, one line a row of names, one panel a group.
 
     Parameters

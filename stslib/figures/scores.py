@@ -17,17 +17,8 @@ from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.stats import binomtest
 
+from stslib import evaluation
 from stslib.cohort import CLASSES
-from stslib.evaluation import (
-    METRIC_NAMES,
-    METRICS,
-    bootstrap,
-    confusion,
-    confusion_shares,
-    interval,
-    paper_value,
-    score,
-)
 from stslib.figures import style
 from stslib.support.errors import StsError, one_of
 
@@ -57,7 +48,7 @@ def balanced_accuracy_bars(
     >>> len(figure.axes)
     1
     """
-    one_of("metric", metric, METRICS)
+    one_of("metric", metric, evaluation.METRICS)
     wanted = {(r["model"], r["split"]): r for r in records if r["metric"] == metric and r["split"] in ("cv", "holdout")}
     if not wanted:
         raise StsError(f"no record of {metric} for cv or holdout among {len(records)} records; nothing to draw")
@@ -76,12 +67,12 @@ def balanced_accuracy_bars(
         ax.errorbar(x, r["value"], yerr=ends, color="black", lw=1.1, capsize=3)
         box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         ax.text(x, 0.05, f"{100 * r['value']:.1f}", ha="center", fontsize=9, bbox=box)
-        if paper and (known := paper_value(model, split, metric)):
+        if paper and (known := evaluation.paper_value(model, split, metric)):
             relations.add(known[1])
             ax.plot(x + 0.11, known[0], marker=_PAPER_MARKS[known[1]][0], **_PAPER)
     ax.axhline(_CHANCE, color="0.5", lw=0.9, ls=":")
     ax.text(-0.83, _CHANCE + 0.01, "chance", va="bottom", fontsize=8, color="0.4")
-    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel=METRIC_NAMES[metric])
+    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel=evaluation.METRIC_NAMES[metric])
     ax.set_xticks(range(len(models)), [style.model_name(m) for m in models])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_yticks(np.arange(0, 1.01, 0.2))
@@ -116,9 +107,9 @@ def confusion_matrix(
     >>> len(figure.axes)
     2
     """
-    counts = confusion(labels, predictions)
-    share, low, high = confusion_shares(labels, predictions, max(n_bootstrap, 1), seed)
-    drawn = bootstrap(labels, predictions, max(n_bootstrap, 1), seed)
+    counts = evaluation.confusion(labels, predictions)
+    share, low, high = evaluation.confusion_shares(labels, predictions, max(n_bootstrap, 1), seed)
+    drawn = evaluation.bootstrap(labels, predictions, max(n_bootstrap, 1), seed)
     true = counts.sum(axis=1)
     texts = np.full(counts.shape, "0", dtype=object)
     for (i, j), n in np.ndenumerate(counts):
@@ -127,9 +118,9 @@ def confusion_matrix(
             texts[i, j] = f"{n}\n{100 * share[i, j]:.1f} %{ends}"
     names = []
     for label in CLASSES:
-        a, b = interval(drawn[f"f1:{label}"])
+        a, b = evaluation.interval(drawn[f"f1:{label}"])
         ends = f"\n[{100 * a:.1f}, {100 * b:.1f}]" if n_bootstrap else ""
-        names.append(f"{label}\nF1 {100 * score(f'f1:{label}', labels, predictions):.1f} %{ends}")
+        names.append(f"{label}\nF1 {100 * evaluation.score(f'f1:{label}', labels, predictions):.1f} %{ends}")
     figure = style.new_figure(6.4, 4.8)
     ax = figure.add_subplot()
     bar = {"shrink": 0.8, "format": PercentFormatter(1, decimals=0), "label": "share of the true class"}
