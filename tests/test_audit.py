@@ -12,7 +12,6 @@ from sklearn import metrics as sk
 
 from stslib import audit, baseline, cohort, evaluation, features, figures, io
 from stslib.audit import checks, rigs, transfer
-from stslib.audit import sweeps as audited_sweeps
 from stslib.baseline import learner, trees
 from stslib.cohort import CLASSES
 from stslib.press import parameters
@@ -287,9 +286,7 @@ def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells():
 @pytest.mark.mirror
 def test_six_real_sweeps_beside_their_published_rows(mirror: Path):
     """Each is above rheobase: the spike's own shape agrees, and what depends on the current differs as it must."""
-    table = audited_sweeps.compare_sweeps(
-        io.mirrored(n_hybrid=0)["real"], io.open_cells({"source": "published"}).features()
-    )
+    table = features.compare_sweeps(io.mirrored(n_hybrid=0)["real"], io.open_cells({"source": "published"}).features())
     assert table["cell_id"].nunique() == 6
     assert table["above_rheobase_pa"].between(40, 100).all()
     difference = table.set_index(["feature", "cell_id"])["difference"].unstack("feature")
@@ -307,4 +304,4 @@ def test_sweeps_that_cannot_be_compared_are_one_line():
     for cell_id, current_pa, spikes, words in (("77", 120, [0.2], "no cell 77"), ("1", 20, [], "no action potential")):
         recording = Recording(cell_id, "Seq", "real", (sweep(1, current_pa, spikes),))
         with pytest.raises(StsError, match=words):
-            audited_sweeps.compare_sweeps([recording], shared_table())
+            features.compare_sweeps([recording], shared_table())

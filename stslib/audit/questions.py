@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from stslib import baseline, cohort, evaluation
-from stslib.audit import checks, rigs, sweeps, transfer
-from stslib.features import FeatureTable, of_cells
+from stslib.audit import checks, rigs, transfer
+from stslib.features import FeatureTable, compare_sweeps, of_cells
 from stslib.recordings import Recording
 from stslib.support.errors import StsError
 
@@ -231,8 +231,8 @@ class Audit:
         return pd.concat(tables, ignore_index=True), share
 
     def compare_sweeps(self, recordings: Iterable[Recording]) -> pd.DataFrame:
-        """Do features measured on recordings of published cells agree with their rows (`sweeps.compare_sweeps`)?"""
-        return sweeps.compare_sweeps(recordings, self.features.table)
+        """Do features measured on recordings of published cells agree with their rows?"""
+        return compare_sweeps(recordings, self.features.table)
 
 
 def conclusions(tables: Mapping[str, pd.DataFrame]) -> str:

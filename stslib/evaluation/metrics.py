@@ -15,15 +15,14 @@ from scipy import stats
 from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import ParameterError, StsError, one_of
 
-METRICS = ("balanced_accuracy", "weighted_f1", "accuracy", *(f"f1:{c}" for c in CLASSES))
-
-#: Words for the metrics, for tables and axes.
+#: The metrics, and words for them in tables and on axes.
 METRIC_NAMES = {
     "balanced_accuracy": "balanced accuracy",
     "weighted_f1": "weighted F1",
     "accuracy": "accuracy",
     **{f"f1:{c}": f"F1 of {c}" for c in CLASSES},
 }
+METRICS = tuple(METRIC_NAMES)
 _RECORD = ("model", "data", "split", "metric", "value", "low", "high", "n")
 _LEVEL = 0.95  # of the intervals
 _NAMES = np.asarray(CLASSES, dtype=object)

@@ -1,4 +1,4 @@
-"""Features measured on a `Recording` by AllenSDK, so that they have the very definitions behind the published values.
+"""Features measured on a `Recording` by AllenSDK, so that they have the definitions behind the published values.
 
 Allen Institute, technical white paper "Cell Types Database: electrophysiology overview"; `allensdk.ephys`.
 """
@@ -6,7 +6,7 @@ Allen Institute, technical white paper "Cell Types Database: electrophysiology o
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sized
+from collections.abc import Iterable
 from typing import Any
 
 import joblib
@@ -23,6 +23,23 @@ _RESISTANCE_PA = (-100.0, 0.0)  # steps that AllenSDK takes for input resistance
 _SAG_TARGET_MV = -100.0  # sag is read where the deflection comes nearest to this
 _MARGIN_S = 0.15  # kept of a sweep before and after the step; AllenSDK's baseline is the last 0.1 s before it
 
+_SHAPE = "the spike's own shape; hardly changes with the current"
+_LEVEL = "set by the cell; changes by a few mV with the approach to threshold"
+_HERO = "published for the sweep 39 to 61 pA above rheobase; "
+#: The columns that are compared: unit, and why a sweep 40 to 100 pA above rheobase may differ from the published value.
+_WHY = {
+    "upstroke_downstroke_ratio_long_square": ("1", _SHAPE),
+    "fast_trough_v_long_square": ("mV", _SHAPE),
+    "threshold_v_long_square": ("mV", _LEVEL),
+    "peak_v_long_square": ("mV", _LEVEL),
+    "trough_v_long_square": ("mV", "shallower under a stronger current, which pulls the membrane up again sooner"),
+    "threshold_i_long_square": ("pA", "the sweep's own current, above the rheobase of the published row"),
+    "first_spike_s": ("s", "from the onset; a stronger current reaches threshold sooner"),
+    "latency": ("s", _HERO + "a stronger current fires sooner"),
+    "avg_isi": ("ms", _HERO + "a stronger current fires faster"),
+    "adaptation": ("1", _HERO + "depends on the number of spikes"),
+}
+
 
 def extract(
     recordings: Iterable[Recording], n_jobs: int = 1, total: int | None = None, passive: bool = True
@@ -33,8 +50,6 @@ def extract(
     train's three a hero sweep. `passive` reads the hyperpolarising sweeps too. `total`: recordings, for the progress bar.
     """
     _allensdk()
-    if isinstance(recordings, Sized):
-        total = len(recordings)
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")
     rows = parallel(joblib.delayed(extract_one)(r, passive) for r in recordings)
     columns = ["cell_id", "dataset", "onset_s", *MEASURED]
@@ -60,7 +75,8 @@ def extract_one(recording: Recording, passive: bool = True) -> dict[str, Any]:
         rates = _Rates(recording)
         if (rheobase := rates.rheobase()) is None:
             return row
-        row |= _first_spike(rates.extractor(rheobase)) | {"f_i_curve_slope": rates.slope()}
+        spike = rates.extractor(rheobase).spikes()[0]
+        row |= {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP} | {"f_i_curve_slope": rates.slope()}
         if (hero := rates.hero(rheobase)) is not None:
             row |= _train(rates.extractor(hero))
         if not passive:
@@ -105,9 +121,7 @@ class _Rates:
     def _n_spikes(self, sweep: Sweep) -> int:
         if sweep.stimulus_pa <= 0:
             return 0
-        if sweep.n_spikes is not None:
-            return sweep.n_spikes
-        return len(self.extractor(sweep).spikes())
+        return len(self.extractor(sweep).spikes()) if sweep.n_spikes is None else sweep.n_spikes
 
     def _spiking(self) -> list[Sweep]:
         return [s for s in self._sweeps if self._n_spikes(s) > 0]
@@ -130,19 +144,8 @@ class _Rates:
         return float(np.polyfit(current, rate, 1)[0])
 
 
-def _first_spike(extractor: Any) -> dict[str, float]:
-    spike: Mapping[str, Any] = extractor.spikes()[0]
-    return {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP}
-
-
-def train(sweep: Sweep) -> dict[str, float]:
-    """`adaptation`, `latency` (s) and `avg_isi` (ms) of one sweep's own spike train."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return _train(_extractor(sweep))
-
-
 def _train(extractor: Any) -> dict[str, float]:
+    """`adaptation`, `latency` (s) and `avg_isi` (ms) of one sweep's spike train."""
     if not len(extractor.spikes()):
         return {}
     found = {k: _number(extractor.sweep_feature(k)) for k in ("adapt", "latency", "mean_isi")}
@@ -175,3 +178,27 @@ def _passive(recording: Recording, baselines: list[float]) -> dict[str, float]:
 def _number(value: Any) -> float:
     number = float("nan") if value is None else float(value)
     return number if np.isfinite(number) else float("nan")
+
+
+def compare_sweeps(recordings: Iterable[Recording], published: pd.DataFrame) -> pd.DataFrame:
+    """Every feature of recordings of one spiking long square each, beside the published row of the same cell."""
+    rows = published.set_index("cell_id")
+    found = []
+    for recording in recordings:
+        if recording.cell_id not in rows.index:
+            raise StsError(f"the published tables have no cell {recording.cell_id}")
+        known = rows.loc[recording.cell_id].copy()
+        one = extract_one(recording, passive=False)
+        if not one["threshold_i_long_square"] > 0:
+            raise StsError(f"the sweep of cell {recording.cell_id} has no action potential")
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            one |= _train(_extractor(recording.sweeps[0]))
+        one["first_spike_s"] = one["threshold_t_long_square"] - one["onset_s"]
+        known["first_spike_s"] = known["threshold_t_long_square"] - known["onset_s"]
+        above = one["threshold_i_long_square"] - known["threshold_i_long_square"]
+        for name, (unit, why) in _WHY.items():
+            measured, stored = float(one[name]), float(known[name])
+            found.append((recording.cell_id, above, name, unit, measured, stored, measured - stored, why))
+    columns = ["cell_id", "above_rheobase_pa", "feature", "unit", "measured", "published", "difference", "why"]
+    return pd.DataFrame(found, columns=columns)

@@ -16,15 +16,14 @@ from stslib.figures import style
 
 
 @style.in_house_style
-def absolute_times(table: pd.DataFrame, labels: Any, kind: str, column: str = "threshold_t_long_square") -> Figure:
+def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
     """The time of the first spike as it is published, and from the onset of the step, by data set and class.
 
     Parameters
     ----------
-    table : DataFrame, one row a cell: `dataset`, `onset_s` and `column`
+    table : DataFrame, one row a cell: `dataset`, `onset_s`, `threshold_t_long_square` (s from the start of the sweep)
     labels : (n_cells,) of str, classes
     kind : str, which data they are about
-    column : str, which time, in s from the start of the sweep
 
     Examples
     --------
@@ -41,7 +40,7 @@ def absolute_times(table: pd.DataFrame, labels: Any, kind: str, column: str = "t
     size = float(np.clip(6000 / max(len(table), 1), 2.5, 14))
     titles = {"as published: from the start of the sweep": 0.0, "from the onset of the step": table["onset_s"]}
     for ax, (title, start_s) in zip(axes, titles.items(), strict=True):
-        time_s = table[column] - start_s
+        time_s = table["threshold_t_long_square"] - start_s
         for at, (dataset, label) in enumerate(rows):
             here = ((table["dataset"] == dataset) & (y == label)).to_numpy()
             jitter, colour = at + rng.uniform(-0.3, 0.3, here.sum()), style.CLASS_COLOURS[label]

@@ -20,7 +20,7 @@ from scipy.stats import binomtest
 from stslib import evaluation
 from stslib.cohort import CLASSES
 from stslib.figures import style
-from stslib.support.errors import StsError, one_of
+from stslib.support.errors import StsError
 
 _CHANCE = 1 / len(CLASSES)
 _PAPER: dict[str, Any] = {"ls": "", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "zorder": 5}
@@ -28,16 +28,13 @@ _PAPER_MARKS = {"=": ("D", "value"), ">": ("^", "more than")}
 
 
 @style.in_house_style
-def balanced_accuracy_bars(
-    records: Sequence[Mapping[str, Any]], kind: str, metric: str = "balanced_accuracy", paper: bool = True
-) -> Figure:
+def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, paper: bool = True) -> Figure:
     """Cross-validation beside holdout, one pair of bars a model (paper Fig. 4).
 
     Parameters
     ----------
     records : metric records of the splits `cv` (bar: one SD over folds), `holdout` (bar: 95 % interval), or one of them
     kind : str, which data they are about: `simulated`, `hybrid`, `real` or `published`
-    metric : str, a name of `METRICS`; without a record of it there is nothing to draw
     paper : bool, mark the paper's values: a diamond for a number, an upward triangle for a lower bound
 
     Examples
@@ -48,7 +45,7 @@ def balanced_accuracy_bars(
     >>> len(figure.axes)
     1
     """
-    one_of("metric", metric, evaluation.METRICS)
+    metric = "balanced_accuracy"
     wanted = {(r["model"], r["split"]): r for r in records if r["metric"] == metric and r["split"] in ("cv", "holdout")}
     if not wanted:
         raise StsError(f"no record of {metric} for cv or holdout among {len(records)} records; nothing to draw")
@@ -72,7 +69,7 @@ def balanced_accuracy_bars(
             ax.plot(x + 0.11, known[0], marker=_PAPER_MARKS[known[1]][0], **_PAPER)
     ax.axhline(_CHANCE, color="0.5", lw=0.9, ls=":")
     ax.text(-0.83, _CHANCE + 0.01, "chance", va="bottom", fontsize=8, color="0.4")
-    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel=evaluation.METRIC_NAMES[metric])
+    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel="balanced accuracy")
     ax.set_xticks(range(len(models)), [style.model_name(m) for m in models])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
     ax.set_yticks(np.arange(0, 1.01, 0.2))
