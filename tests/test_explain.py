@@ -220,7 +220,7 @@ def test_spike_marks_follow_the_sweep_and_only_a_train_can_end():
         for sweep, spikes in enumerate(pair):
             for at in spikes:
                 traces[cell, sweep, round((at + 0.1) * 4000) + np.arange(4)] = [30, 80, 90, 20]
-    marks = {sweep: explain.spike_marks(traces, sweep, 4000.0, 0.1) for sweep in ("max", "rheobase", "partner")}
+    marks = {sweep: regions.spike_marks(traces, sweep, 4000.0, 0.1) for sweep in ("max", "rheobase", "partner")}
     np.testing.assert_allclose(marks["max"].first_s, [0.03, 0.05, 0.5], atol=2e-3)
     np.testing.assert_allclose(marks["max"].last_s, [0.4, 0.3, np.nan], atol=2e-3)
     np.testing.assert_allclose(marks["partner"].last_s, [0.4, 0.95, np.nan], atol=2e-3)

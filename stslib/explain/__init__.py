@@ -1,7 +1,7 @@
 """What the models look at: saliency of a network, SHAP of the baseline, and checks of both (paper sections III.E, IV.B)."""
 
 from stslib.explain.cells import Shap, conclusion, representative_cells, shap_values
-from stslib.explain.regions import Measured, image_axes, measure, spike_marks
+from stslib.explain.regions import Measured, image_axes, measure
 from stslib.explain.saliency import Maps, Network, gradients, load_network, saliency_maps
 
 __all__ = [
@@ -17,5 +17,4 @@ __all__ = [
     "representative_cells",
     "saliency_maps",
     "shap_values",
-    "spike_marks",
 ]

@@ -63,14 +63,8 @@ def axes_of(preprocessing: Preprocessing) -> ImageAxes:
         raise StsError(
             "this run starts from ready-made scalograms, without sweeps to show beside them; run notebooks 1 to 5 only"
         )
-    duration_s = preprocessing.sweeps.n_samples / preprocessing.sweeps.rate_hz
-    return image_axes(
-        preprocessing.bank,
-        preprocessing.image.height,
-        preprocessing.image.width,
-        preprocessing.sweeps.before_s,
-        duration_s,
-    )
+    image, sweeps = preprocessing.image, preprocessing.sweeps
+    return image_axes(preprocessing.bank, image.height, image.width, sweeps.before_s, sweeps.n_samples / sweeps.rate_hz)
 
 
 def spike_marks(traces_mv: np.ndarray, sweep: str, rate_hz: float, before_s: float) -> pd.DataFrame:
@@ -184,9 +178,8 @@ class Measured:
                     low, high = (float(q) for q in np.quantile(means - other_means, [0.025, 0.975]))
                     value -= mean
                 found += [value, low, high]
-            n = min(
-                int(self.trained.loc[self.labels == one, measure_].notna().sum()) for one in (label, other or label)
-            )
+            counts = self.trained[measure_].groupby(self.labels).count()
+            n = int(counts.reindex([label, other or label], fill_value=0).min())
             if n < 5:
                 verdict = "too few cells"
             elif found[1] > even:

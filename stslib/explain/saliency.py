@@ -21,7 +21,6 @@ from stslib import networks, training
 from stslib.networks import InputTransform
 from stslib.support.errors import ParameterError, StsError, one_of
 
-RESPECTS = ("stored", "input")
 SWEEPS = ("rheobase", "partner")
 
 
@@ -80,7 +79,7 @@ def gradients(
     """
     from captum.attr import Saliency
 
-    one_of("respect_to", respect_to, RESPECTS)
+    one_of("respect_to", respect_to, ("stored", "input"))
     if x.ndim != 4 or x.shape[1] != transform.channels:
         raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, {transform.channels}, height, width)")
     model.eval()

@@ -14,14 +14,8 @@ from matplotlib.lines import Line2D
 from stslib.cohort import CLASSES
 from stslib.explain import Maps, Shap
 from stslib.explain.regions import WINDOWS_S, ImageAxes, axes_of, mean_interval, normalised
-from stslib.figures.panels import (
-    FREQUENCY_LABEL,
-    TIME_LABEL,
-    amplitude_label,
-    house_style,
-    scalogram_panel,
-    sweep_panel,
-)
+from stslib.figures import panels
+from stslib.figures.panels import FREQUENCY_LABEL, TIME_LABEL, house_style
 from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.scalograms import Preprocessing
 from stslib.support.errors import StsError
@@ -75,15 +69,15 @@ def explanation(
         top = part.add_subplot(grid[0, 0])
         middle, bottom = (part.add_subplot(grid[k, 0], sharex=top) for k in (1, 2))
         outcome = "classified correctly" if row["predicted"] == label else f"taken for {row['predicted']}"
-        sweep_panel(top, v_mv, preprocessing.bank.rate_hz, before_s, CLASS_COLOURS[label])
+        panels.sweep_panel(top, v_mv, preprocessing.bank.rate_hz, before_s, CLASS_COLOURS[label])
         top.set_title(
             f"{label} cell {row['cell_id']}, {drawn}\n{outcome} (probability of {label}: {row['probability']:.2f})"
         )
         top.set_ylabel("Voltage\nfrom rest (mV)")
-        coefficients = scalogram_panel(middle, v_mv, preprocessing.bank, before_s, preprocessing.image.output)
+        coefficients = panels.scalogram_panel(middle, v_mv, preprocessing.bank, before_s, preprocessing.image.output)
         gradients = saliency_panel(bottom, maps.trained[row["position"]], axes, preprocessing.bank.spacing)
         bottom.set_xlabel(TIME_LABEL)
-        words = (amplitude_label(preprocessing.bank, preprocessing.image.output), "saliency (of its maximum)")
+        words = (panels.amplitude_label(preprocessing.bank, preprocessing.image.output), "saliency (of its maximum)")
         for k, (ax, mesh, word) in enumerate(zip((middle, bottom), (coefficients, gradients), words, strict=True)):
             ax.set_ylabel(FREQUENCY_LABEL, fontsize=9)
             part.colorbar(mesh, cax=part.add_subplot(grid[k + 1, 1])).set_label(word, fontsize=8.5)
@@ -133,13 +127,8 @@ def beeswarm(ax: Axes, shap: Shap, label: str, n_features: int = 5) -> None:
 def _stacked(x: np.ndarray, span: float, n_bins: int = 60, half_height: float = 0.3) -> np.ndarray:
     """Heights that put points of nearly the same `x` beside each other: 0, up, down, up, ..."""
     bins = np.floor((x - x.min()) / (span or 1.0) * n_bins).astype(int)
-    heights = np.zeros(len(x))
-    most = max(np.bincount(bins).max(), 8)
-    for one in np.unique(bins):
-        members = np.flatnonzero(bins == one)
-        k = np.arange(len(members))
-        heights[members] = ((k + 1) // 2) * np.where(k % 2, 1, -1) * 2 * half_height / most
-    return heights
+    k = pd.Series(bins).groupby(bins).cumcount().to_numpy()
+    return ((k + 1) // 2) * np.where(k % 2, 1, -1) * 2 * half_height / max(k.max() + 1, 8)
 
 
 @house_style
@@ -173,25 +162,23 @@ def saliency_profiles(
     axes, names, whole = axes_of(preprocessing), np.asarray(labels), normalised(maps.trained)
     untrained = np.nanmean([normalised(one) for one in maps.untrained], axis=(0, 1))
     figure = new_figure(10.0, 3.8)
-    panels = figure.subplots(1, 2, width_ratios=[1.5, 1])
-    for ax, x, rows in zip(panels, (axes.times_s, axes.frequencies_hz), (1, 2), strict=True):
+    in_time, in_frequency = figure.subplots(1, 2, width_ratios=[1.5, 1])
+    for ax, x, rows in zip((in_time, in_frequency), (axes.times_s, axes.frequencies_hz), (1, 2), strict=True):
         profile, dashed = whole.sum(axis=rows) * len(x), untrained.sum(axis=rows - 1) * len(x)
         # profiles in units of the map's mean: the sum over the other axis, times the number of pixels along this one
         ax.plot(x, dashed, color="0.45", lw=1.5, ls="--", label="untrained networks, all cells")
         for label in CLASSES:
-            part = profile[names == label]
-            if not len(part):
-                continue
-            mean, low, high = np.array([mean_interval(v, n_bootstrap, seed)[:3] for v in part.T]).T
-            ax.fill_between(x, low, high, color=CLASS_COLOURS[label], alpha=0.18, lw=0)
-            ax.plot(x, mean, color=CLASS_COLOURS[label], lw=1.5, label=f"{label} ({len(part)} cells)")
+            if len(part := profile[names == label]):
+                mean, low, high = np.array([mean_interval(v, n_bootstrap, seed)[:3] for v in part.T]).T
+                ax.fill_between(x, low, high, color=CLASS_COLOURS[label], alpha=0.18, lw=0)
+                ax.plot(x, mean, color=CLASS_COLOURS[label], lw=1.5, label=f"{label} ({len(part)} cells)")
         ax.axhline(1, color="0.5", lw=0.8, ls=":")
         ax.set_ylim(bottom=0)
     for start, _ in list(WINDOWS_S.values())[1:]:
-        panels[0].axvline(start, color="0.8", lw=0.8, zorder=0)
-    panels[0].set(xlabel=TIME_LABEL, ylabel="Saliency relative to the map's mean")
-    panels[1].set(xlabel=FREQUENCY_LABEL)
-    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8.5)
+        in_time.axvline(start, color="0.8", lw=0.8, zorder=0)
+    in_time.set(xlabel=TIME_LABEL, ylabel="Saliency relative to the map's mean")
+    in_frequency.set(xlabel=FREQUENCY_LABEL)
+    figure.legend(*in_time.get_legend_handles_labels(), loc="outside upper center", ncols=5, fontsize=8.5)
     return label_data(figure, kind)
 
 

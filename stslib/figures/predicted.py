@@ -11,22 +11,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
-from matplotlib.gridspec import SubplotSpec
 
 from stslib import explain
 from stslib.cohort import CLASSES
+from stslib.figures import panels
 from stslib.figures.explained import saliency_panel
-from stslib.figures.panels import (
-    FREQUENCY_LABEL,
-    STEP_S,
-    TIME_LABEL,
-    amplitude_label,
-    columns_of,
-    house_style,
-    limit_of,
-    scalogram_panel,
-    sweep_panel,
-)
+from stslib.figures.panels import FREQUENCY_LABEL, STEP_S, TIME_LABEL, house_style
 from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.models.prediction import Predicted
 from stslib.scalograms import Bank, cwt
@@ -47,19 +37,13 @@ class View:
     whole: bool = True
     voltage_label: str = "Voltage from rest (mV)"
 
-    @property
-    def duration_s(self) -> float:
-        """Length of what is shown."""
-        return float(self.traces.shape[1] / self.bank.rate_hz)
-
 
 @house_style
 def predicted_cell(done: Predicted, k: int) -> Figure:
     """Sweeps in mV over their scalograms over the saliency of the predicted class, of the `k`-th classified cell."""
     row, preprocessing = done.classified.iloc[k], done.model.preprocessing
     views, proba = _views(done, k), row[[f"p:{name}" for name in CLASSES]].to_numpy(float)
-    traces, n_views = views[0].traces, len(views)
-    n_sweeps = len(traces)
+    traces, n_views, n_sweeps = views[0].traces, len(views), len(views[0].traces)
     figure = new_figure((5.6 if n_views > 1 else 4.1) * n_sweeps + 2.2, 7.2)
     widths = [1.0, 0.4][:n_views] * n_sweeps + [0.42]
     grid = figure.add_gridspec(3, len(widths), width_ratios=widths, height_ratios=[0.85, 1, 1])
@@ -77,11 +61,11 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
                 axes[0].set_title(f"Sweep at {currents[k_sweep]:g} pA")
             else:
                 axes[0].set_title(f"Sweep {k_sweep + 1}" if view.whole else "its first spike")
-    output = preprocessing.image.output
-    figure.colorbar(meshes[0][0], cax=_bar(figure, grid[1, -1]), label=amplitude_label(preprocessing.bank, output))
-    bar = figure.colorbar(meshes[-1][1], cax=_bar(figure, grid[2, -1]), ticks=[])
-    several = len(meshes) > 1
-    bar.set_label(f"saliency of {row['predicted']}\n(all panels on one scale)" if several else "saliency")
+    words = f"saliency of {row['predicted']}\n(all panels on one scale)" if len(meshes) > 1 else "saliency"
+    amplitude = panels.amplitude_label(preprocessing.bank, preprocessing.image.output)
+    for line, mesh, label in ((1, meshes[0][0], amplitude), (2, meshes[-1][1], words)):
+        bar = figure.add_subplot(grid[line, -1].subgridspec(1, 2, width_ratios=[0.1, 1])[0])
+        figure.colorbar(mesh, cax=bar, label=label, ticks=[] if line == 2 else None)
     _probabilities(figure.add_subplot(grid[0, -1]), proba)
     title, size = f"Cell {row['cell_id']}: {row['predicted']}, calibrated probability {proba.max():.2f}", 12.0
     if row["range_reason"]:
@@ -110,12 +94,15 @@ def _views(done: Predicted, k: int) -> list[View]:
 def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float) -> tuple[ScalarMappable, Any]:
     """Trace, scalogram and saliency of sweep `k`, one above the other."""
     above, middle, below = axes
-    step = view.whole and view.duration_s > STEP_S
-    sweep_panel(above, view.traces[k], view.bank.rate_hz, view.before_s, colour, step=step)
-    limit = limit_of(columns_of(cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding)))
-    mesh = scalogram_panel(middle, view.traces[k], view.bank, view.before_s, view.output, view.padding, limit=limit)
+    duration_s = view.traces.shape[1] / view.bank.rate_hz
+    step = view.whole and duration_s > STEP_S
+    panels.sweep_panel(above, view.traces[k], view.bank.rate_hz, view.before_s, colour, step=step)
+    limit = panels.limit_of(
+        panels.columns_of(cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding))
+    )
+    mesh = panels.scalogram_panel(middle, view.traces[k], view.bank, view.before_s, view.output, view.padding, limit)
     height, width = view.saliency.shape[1:]
-    pixels = explain.image_axes(view.bank, height, width, view.before_s, view.duration_s)
+    pixels = explain.image_axes(view.bank, height, width, view.before_s, duration_s)
     gradients = saliency_panel(below, view.saliency[k], pixels, view.bank.spacing)
     gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
     below.set_xlabel(TIME_LABEL if step else "Time from the peak (ms)" if view.whole else "From its peak (ms)")
@@ -125,11 +112,6 @@ def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float)
     if not step:
         below.xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
     return mesh, gradients
-
-
-def _bar(figure: Figure, cell: SubplotSpec) -> Axes:
-    """A narrow axis for a colour bar at the left of a cell of the grid."""
-    return figure.add_subplot(cell.subgridspec(1, 2, width_ratios=[0.1, 1])[0])
 
 
 def _probabilities(ax: Axes, proba: np.ndarray) -> None:

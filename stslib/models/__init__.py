@@ -1,25 +1,19 @@
 """A trained model in use: its card, its training range, predictions for new cells, and networks on files of signals."""
 
-from stslib.models.card import HeldOut, Model, finish, load, save_joint
-from stslib.models.searched import ScoredNetworks, networks_conclusion, score_networks
+from stslib.models.card import load
+from stslib.models.searched import networks_conclusion, score_networks
 from stslib.models.signal_models import CrossValidated, cross_validate_signals, fit_signals, signals_conclusion
-from stslib.models.signals import Signals, prepare_signals
+from stslib.models.signals import prepare_signals
 from stslib.models.training_range import describe as describe_cells
 
 __all__ = [
     "CrossValidated",
-    "HeldOut",
-    "Model",
-    "ScoredNetworks",
-    "Signals",
     "cross_validate_signals",
     "describe_cells",
-    "finish",
     "fit_signals",
     "load",
     "networks_conclusion",
     "prepare_signals",
-    "save_joint",
     "score_networks",
     "signals_conclusion",
 ]

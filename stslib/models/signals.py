@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -127,18 +127,14 @@ def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping
         _split_name(name)
 
 
-def _arrays(*arrays: np.ndarray) -> Any:
-    return arrays
-
-
 def example() -> Signals:
     """Eight made-up action potentials of two classes, prepared: for the examples of this room."""
     times_ms, rng, recordings = np.arange(600) / 200 - 1, np.random.default_rng(0), []
     for k in range(8):
         width_ms = 0.2 if k < 4 else 0.4
         v_mv = 80 * np.exp(-((times_ms / width_ms) ** 2)) - 60 + rng.normal(size=600)
-        reader = partial(_arrays, v_mv, np.full(600, np.nan))
-        sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, reader, 1)
+        arrays = (v_mv, np.full(600, np.nan))
+        sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda arrays=arrays: arrays, 1)
         recordings.append(Recording(str(k), "Clamp", "real", (sweep,)))
     cells = pd.DataFrame({"cell_id": list("01234567"), "label": ["Pvalb"] * 4 + ["Sst"] * 4, "dataset": "Clamp"})
     settings = {"height": 32, "width": 32, "frequency_min_hz": 2000.0}
