@@ -246,15 +246,13 @@ def reopen(data: Finished) -> Cells:
 
     Examples
     --------
-    A stand-in for the finished notebook:
-
     >>> from types import SimpleNamespace
     >>> from stslib import cohort, io, sweeps
     >>> parameters = {"source": "simulated", "n_cells": 4, "seed": 1}
     >>> opened = io.open_cells(parameters)
     >>> found = sweeps.survey(opened.recordings())
     >>> tables = {"cells": cohort.account(opened.cells, found.reasons), "long_squares": found.long_squares}
-    >>> data = SimpleNamespace(parameters=parameters, load_table=lambda name, **read_csv: tables[name])
+    >>> data = SimpleNamespace(parameters=parameters, load_table=lambda name, **_: tables[name])  # as of a notebook
     >>> again = io.reopen(data)
     >>> all(sweep.n_spikes is not None for recording in again.recordings() for sweep in recording.sweeps)
     True

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ast
+import doctest
 import importlib
 import inspect
 import re
@@ -40,11 +42,29 @@ def by_room(notebooks: Sequence[Path]) -> dict[str, list[Name]]:
 
 def _described(room: str, name: str, thing: Any, notebooks: tuple[str, ...]) -> Name:
     text = inspect.getdoc(thing) or ""
-    summary = re.sub(r" ?\[\d+\]_", "", " ".join(text.partition("\n\n")[0].split()))  # without marks of footnotes
-    return Name(room, f"{room}.{name}", summary, example(text), notebooks)
+    summary = " ".join(text.partition("\n\n")[0].split())
+    shown = example(text)
+    imports = [f">>> {line}" for line in _imports(shown, thing.__module__)]
+    return Name(room, f"{room}.{name}", summary, "\n".join([*imports, shown] if shown else []), notebooks)
 
 
 def example(docstring: str) -> str:
     """The code of a docstring's `Examples` section, with its prompts; empty where there is none."""
     section = re.search(r"^Examples\n-+\n(.*?)(?=^\w[\w ]*\n-+\n|\Z)", docstring, flags=re.MULTILINE | re.DOTALL)
     return section.group(1).strip() if section else ""
+
+
+def _imports(shown: str, module: str) -> list[str]:
+    """The imports without which an example from `module` does not run by itself."""
+    code = ast.parse("".join(e.source for e in doctest.DocTestParser().get_examples(shown)))
+    around = vars(importlib.import_module(module))
+    lines = []
+    for name in sorted({node.id for node in ast.walk(code) if isinstance(node, ast.Name)} & around.keys()):
+        if not inspect.ismodule(around[name]):
+            lines.append(f"from {module} import {name}")
+            continue
+        package, _, leaf = around[name].__name__.rpartition(".")
+        lines.append(
+            (f"from {package} " if package else "") + f"import {leaf}" + (f" as {name}" if leaf != name else "")
+        )
+    return lines
