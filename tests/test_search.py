@@ -84,11 +84,6 @@ def ended(*workers: multiprocessing.process.BaseProcess) -> list[int | None]:
     return [worker.exitcode for worker in workers]
 
 
-def tables(folder: Path) -> list[str]:
-    """What the workers that ended well found."""
-    return [path.read_text() for path in sorted(folder.glob("table-*.json"))]
-
-
 def until_the_first_fold(folder: Path) -> None:
     deadline = time.monotonic() + 60
     while not (folder / "calls.txt").exists() and time.monotonic() < deadline:
@@ -210,7 +205,8 @@ def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(
     doomed = start(tmp_path, storage, wait=0.05, die_at="1.1")
     until_the_first_fold(tmp_path)  # it takes slots 0 and 1, and mostly no one else does
     assert ended(*(start(tmp_path, storage, wait=0.05) for _ in range(2))) == [0, 0]
-    assert len(tables(tmp_path)) >= 2 and len(set(tables(tmp_path))) == 1
+    tables = [path.read_text() for path in tmp_path.glob("table-*.json")]  # of the workers that ended well
+    assert len(tables) >= 2 and len(set(tables)) == 1
     study = run(objective, N_TRIALS, storage)
     assert sorted(slot_of(t) for t in study.trials if t.state == TrialState.COMPLETE) == list(range(N_TRIALS))
     assert not list(tmp_path.glob("probe.worker-*"))
@@ -236,9 +232,8 @@ def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
 
 
 def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
-    study = training.run_study(
-        objective, SearchSettings(3, seed=7, storage=tmp_path), "s", first_params={"x": 1.0, "rate": 0.01, "kind": "a"}
-    )
+    settings, first = SearchSettings(3, seed=7, storage=tmp_path), {"x": 1.0, "rate": 0.01, "kind": "a"}
+    study = training.run_study(objective, settings, "s", first)
     x, means = trial_table(study)["x"], trial_table(study)["mean"]
     assert x[0] == 1.0 != x[1] and means[0] == pytest.approx(0.01)
 

@@ -72,12 +72,12 @@ class InputTransform:
         chosen = np.sort(np.asarray(indices))
         chosen = chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE_CELLS, len(chosen))).astype(int)]
         sample = np.asarray(x[chosen])  # as stored: twice as long in float32
-        for channel in range(channels):
-            low, high = torch.from_numpy(sample)[:, channel].aminmax()  # both are NaN where a single value is
-            if not torch.isfinite(high - low):
-                raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
-            if low == high:
-                raise StsError(f"channel {channel} of the training scalograms is constant; there is nothing to learn")
+        low, high = torch.from_numpy(sample).transpose(0, 1).flatten(1).aminmax(dim=1)  # NaN where a single value is
+        if not torch.isfinite(torch.stack([low, high])).all():
+            raise StsError("the training scalograms hold NaN or infinite values; make them again (03_scalograms)")
+        if (low == high).any():
+            constant = int((low == high).int().argmax())
+            raise StsError(f"channel {constant} of the training scalograms is constant; there is nothing to learn")
         scale: tuple[float, ...] = (1.0,) * channels
         if compress == "asinh":
             # Of a recording that is silent nearly everywhere the percentile is 0; its largest value then sets the scale.
@@ -93,13 +93,8 @@ class InputTransform:
             known = ARCHITECTURES[architecture]
             image_mean, image_std = np.array(known.mean), np.array(known.std)
             gain, offset = (1 / (6 * image_std)).tolist(), ((0.5 - image_mean) / image_std).tolist()
-        return dataclasses.replace(
-            transform,
-            mean=tuple(mean.tolist()),
-            std=tuple(std.tolist()),
-            gain=tuple(gain),
-            offset=tuple(offset),
-        )
+        transform = dataclasses.replace(transform, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
+        return dataclasses.replace(transform, gain=tuple(gain), offset=tuple(offset))
 
     def shrink(self, x: np.ndarray | Tensor) -> Tensor:
         """First half, done once a fit: `(n, c, h, w)` of any float type to `(n, c, height, width)` float32."""
@@ -143,9 +138,7 @@ class InputTransform:
         try:
             channels = len(fields["scale"])
             lengths = {"scale": channels, "mean": channels, "std": channels, "gain": 3, "offset": 3}
-            values: dict[str, Any] = {
-                name: tuple(map(float, v)) if name in lengths else v for name, v in fields.items()
-            }
+            values: Any = {name: tuple(map(float, v)) if name in lengths else v for name, v in fields.items()}
             transform = cls(**values)
             good = (
                 channels in SEEN
@@ -154,12 +147,8 @@ class InputTransform:
                 and transform.compress in COMPRESSIONS
                 and isinstance(transform.antialias, bool)
             )
+            if not good:
+                raise ValueError("a field has a wrong length or value")
         except (TypeError, ValueError, KeyError) as error:
-            raise DamagedFile(
-                f"the model's input transform is not complete ({error}); use an unaltered model"
-            ) from error
-        if not good:
-            raise DamagedFile(
-                "the model's input transform has a field of a wrong length or value; use an unaltered model"
-            )
+            raise DamagedFile(f"the model's input transform is damaged ({error}); use an unaltered model") from error
         return transform

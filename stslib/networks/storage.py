@@ -11,8 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
-from stslib.networks.architectures import ARCHITECTURES, build, check_size
-from stslib.networks.compact import Ensemble
+from stslib.networks.architectures import ARCHITECTURES, Ensemble, build, check_size
 from stslib.networks.inputs import InputTransform
 from stslib.networks.weights import load_state
 from stslib.support.errors import DamagedFile, MissingInput, one_of
@@ -35,14 +34,8 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
     with atomic(folder / "model.safetensors") as path:
         save_file(tensors, path)
         digest = sha256_of(path)
-    description = {
-        "format": FORMAT,
-        "classes": list(CLASSES),
-        "tensors_sha256": digest,
-        "members": members,
-        "transform": transform.to_json(),
-        "card": dict(card),
-    }
+    description = {"format": FORMAT, "classes": list(CLASSES), "tensors_sha256": digest, "members": members}
+    description |= {"transform": transform.to_json(), "card": dict(card)}
     with atomic(folder / "model.json") as path:
         path.write_text(json.dumps(description, indent=1) + "\n", encoding="utf-8")
 

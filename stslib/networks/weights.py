@@ -49,18 +49,17 @@ def read_weights(architecture: str, weights: str | Path) -> dict[str, Tensor]:
 def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
     """Load `state` after naming the first key that does not fit; counters of batches may be missing."""
     own = model.state_dict()
-    wrong = ""
-    for key, value in own.items():
-        if key not in state:
-            wrong = "" if key.endswith("num_batches_tracked") else f"{key} is missing"
-        elif state[key].shape != value.shape:
-            wrong = f"{key} has shape {tuple(state[key].shape)}, not {tuple(value.shape)}"
-        if wrong:
-            break
-    wrong = wrong or next((f"{key} is unknown" for key in state if key not in own), "")
+    whole = {**{key: value for key, value in own.items() if key.endswith("num_batches_tracked")}, **state}
+    wrong = [f"{key} is missing" for key in own if key not in whole]
+    wrong += [f"{key} is unknown" for key in whole if key not in own]
+    wrong += [
+        f"{key} has shape {tuple(whole[key].shape)}, not {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in whole and whole[key].shape != value.shape
+    ]
     if wrong:
-        raise DamagedFile(f"the weights {name} do not fit: {wrong}; use weights of the same architecture")
-    model.load_state_dict({key: state.get(key, value) for key, value in own.items()})
+        raise DamagedFile(f"the weights {name} do not fit: {wrong[0]}; use weights of the same architecture")
+    model.load_state_dict(whole)
 
 
 def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
@@ -85,21 +84,16 @@ def recalibrate_batch_norm(model: nn.Module, x: Tensor | Iterable[Tensor]) -> No
     batch and so breaks the network at its first step. `x` holds transformed training images `(n, 3, H, W)`, or is an
     iterable of such.
     """
-    layers = batch_norms(model)
-    counts = [0.0] * len(layers)
-    sums = [torch.zeros(2, bn.num_features, dtype=torch.float64) for bn in layers]  # of the values, of their squares
+    sums: dict[Any, Tensor] = {}  # of a layer: its number of values a channel, their sum, the sum of their squares
 
-    def watch(position: int) -> Any:
-        def hook(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            values = inputs[0].double().cpu()
-            counts[position] += values.numel() / values.shape[1]
-            sums[position] += torch.stack([values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
-
-        return hook
+    def add(bn: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].double().cpu()
+        count = torch.full(values.shape[1:2], values.numel() / values.shape[1], dtype=torch.float64)
+        sums[bn] = sums.get(bn, 0) + torch.stack([count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
 
     was_training = model.training
     model.eval()
-    hooks = [bn.register_forward_pre_hook(watch(position)) for position, bn in enumerate(layers)]
+    hooks = [bn.register_forward_pre_hook(add) for bn in batch_norms(model)]
     try:
         for batch in x.split(64) if isinstance(x, Tensor) else x:
             model(batch)
@@ -107,14 +101,11 @@ def recalibrate_batch_norm(model: nn.Module, x: Tensor | Iterable[Tensor]) -> No
         for hook in hooks:
             hook.remove()
         model.train(was_training)
-    for bn, count, (total, squares) in zip(layers, counts, sums, strict=True):
+    for bn, (count, total, squares) in sums.items():
         mean = (total / count).to(bn.weight)
         variance = (squares / count - (total / count).square()).clamp(min=0).to(bn.weight)
-        old_mean, old_variance = bn.running_mean, bn.running_var
-        if old_mean is None or old_variance is None:
-            continue
-        slope = bn.weight / torch.sqrt(old_variance + bn.eps)
-        bn.bias.add_(slope * (mean - old_mean))
+        slope = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+        bn.bias.add_(slope * (mean - bn.running_mean))
         bn.weight.copy_(slope * torch.sqrt(variance + bn.eps))
-        old_mean.copy_(mean)
-        old_variance.copy_(variance)
+        bn.running_mean.copy_(mean)
+        bn.running_var.copy_(variance)

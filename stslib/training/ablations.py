@@ -59,8 +59,8 @@ def ablation_variants(
     >>> from stslib import scalograms, sweeps, training
     >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
     >>> made = scalograms.Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(32, 32))
-    >>> variants = training.ablation_variants(["sweeps"], cells, cells.images, made, training.recipe("compact"))
-    >>> [variant.name for variant in variants]
+    >>> base = training.recipe("compact")
+    >>> [v.name for v in training.ablation_variants(["sweeps"], cells, np.zeros((8, 2, 4800)), made, base)]
     ['both', 'rheobase only', '+40 pA only']
     """
     for group in groups:
@@ -128,19 +128,15 @@ def compare_variants(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Cross-validate each variant on the same folds of the training cells, with the same seeds.
 
+    Gives a table with `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, paired `difference` to the
+    group's first variant and `difference_sd`, and metric records of models `<architecture>:<group>=<name>`.
+
     Parameters
     ----------
     variants, cells : from `ablation_variants`, and the TrainingSet that it was given
     settings : SearchSettings, the folds and the seed of folds, weights and order
-    folder : path for finished folds, from which a killed run goes on
-    data, n_jobs : what the records say the cells are, and variants at a time
-
-    Returns
-    -------
-    table : DataFrame
-        `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, paired `difference` to the group's first
-        variant, `difference_sd`.
-    records : list of metric records of models `<architecture>:<group>=<name>`
+    folder, n_jobs : for finished folds, from which a killed run goes on, and variants at a time
+    data : str, what the records say the cells are
 
     Examples
     --------
@@ -150,11 +146,10 @@ def compare_variants(
     >>> from stslib.training.ablations import Variant
     >>> cells = training.TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
     >>> small = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
-    >>> variants = [Variant("sweeps", name, cells.images, small) for name in ("both", "again")]
+    >>> settings, variants = training.SearchSettings(n_folds=2), [Variant("size", "32 px", cells.images, small)]
     >>> with tempfile.TemporaryDirectory() as folder:
-    ...     table, _ = training.compare_variants(variants, cells, training.SearchSettings(n_folds=2), folder, "made_up")
-    >>> table["difference"].tolist()
-    [0.0, 0.0]
+    ...     training.compare_variants(variants, cells, settings, folder, "made_up")[0]["difference"].tolist()
+    [0.0]
     """
     labels = cells.labels[cells.train]
     parts = cohort.folds(labels, settings.n_folds, settings.seed)

@@ -14,9 +14,9 @@ import pandas as pd
 from joblib import Parallel, delayed
 from torch import nn
 
-from stslib import networks
-from stslib.cohort import CLASSES
+from stslib import cohort, networks
 from stslib.networks import InputTransform
+from stslib.networks.architectures import Ensemble, with_auxiliary
 from stslib.support.errors import DamagedFile, StsError
 from stslib.support.files import atomic
 from stslib.training.cells import TrainingSet
@@ -48,14 +48,14 @@ def train(recipe: Recipe, cells: TrainingSet, seed: int, label: str = "", n_jobs
     """Build a network by its recipe and fit it, `n_jobs` of its `n_seeds` at a time; errors are those of `fit`.
 
     Weights with folded batch normalisation are recalibrated on training cells first. Several seeds make a
-    `networks.Ensemble` with the history of its first member, which is fitted as a single network would be.
+    `Ensemble` with the history of its first member, which is fitted as a single network would be.
     """
     seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(recipe.n_seeds - 1))]
     jobs = (delayed(_train_one)(recipe, cells, own, label) for own in seeds)
     fits = list(Parallel(n_jobs=min(n_jobs, len(seeds)))(jobs))
     if len(fits) == 1:
         return fits[0]
-    return Fitted(networks.Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
+    return Fitted(Ensemble(done.model for done in fits).eval(), fits[0].transform, fits[0].history)
 
 
 def _train_one(recipe: Recipe, cells: TrainingSet, seed: int, label: str) -> Fitted:
@@ -69,7 +69,7 @@ def _train_one(recipe: Recipe, cells: TrainingSet, seed: int, label: str) -> Fit
             networks.recalibrate_batch_norm(model, transform(np.asarray(cells.images[np.sort(cells.train)[:256]])))
         second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if recipe.fit.aux_weight:
-            second_head = networks.with_auxiliary(model, recipe.architecture, transform.height, transform.width)
+            second_head = with_auxiliary(model, recipe.architecture, transform.height, transform.width)
         with second_head:
             history = fit(model, transform, cells, recipe.fit, seed, label)
     return Fitted(model, transform, history)
@@ -82,6 +82,7 @@ def cross_validate(
     seed: int,
     folder: str | Path,
     n_jobs: int = 1,
+    slot: int = 0,
 ) -> tuple[np.ndarray, list[FoldFit]]:
     """Fit a network on each fold, `n_jobs` at a time, and predict the cells that the fold holds out.
 
@@ -89,30 +90,22 @@ def cross_validate(
     the same recipe, cells and seed, is not fitted again. Gives the probabilities `(n_cells, 4)`, NaN for a cell that is
     never held out.
     """
-    folder = Path(folder)
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
-    jobs = (
-        delayed(fit_fold)(
-            recipe, cells, part, fold_seed(seed, 0, fold), fold_file(folder, 0, fold),
-            f"{recipe.architecture} fold {fold + 1}/{len(folds)}",
-        )
-        for fold, part in enumerate(folds)
-    )  # fmt: skip
+    jobs = (delayed(fit_slot)(recipe, cells, folds, fold, seed, Path(folder), slot) for fold in range(len(folds)))
     fits = list(Parallel(n_jobs=min(n_jobs, len(folds)))(jobs))
-    proba = np.full((len(cells.images), len(CLASSES)), np.nan)
+    proba = np.full((len(cells.images), len(cohort.CLASSES)), np.nan)
     for done in fits:
         proba[done.held_out] = done.proba
     return proba, fits
 
 
-def fold_seed(seed: int, slot: int, fold: int) -> int:
-    """Seed of one fold of one trial: the same after a kill and a second start."""
-    return int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
-
-
-def fold_file(folder: Path, slot: int, fold: int) -> Path:
-    """File of a finished fold of a trial."""
-    return folder / f"slot-{slot:04d}_fold-{fold}.json"
+def fit_slot(
+    recipe: Recipe, cells: TrainingSet, folds: Sequence[Any], fold: int, seed: int, folder: Path, slot: int
+) -> FoldFit:
+    """`fit_fold` for one fold of one trial of a search, with the same seed after a kill and a second start."""
+    own_seed = int(np.random.SeedSequence([seed, slot, fold]).generate_state(1)[0] >> 1)
+    label = f"{recipe.architecture} fold {fold + 1}/{len(folds)}"
+    return fit_fold(recipe, cells, folds[fold], own_seed, folder / f"slot-{slot:04d}_fold-{fold}.json", label)
 
 
 def fit_fold(
@@ -142,12 +135,9 @@ def history_table(model: str, fits: Sequence[FoldFit]) -> pd.DataFrame:
     """The folds' histories, one row an epoch: model, fold, epoch (from 1), losses, accuracy, learning rate."""
     tables = []
     for fold, done in enumerate(fits):
-        series = {name: values for name, values in asdict(done.history).items() if name != "stopped"}
-        table = pd.DataFrame({name: pd.Series(values, dtype=float) for name, values in series.items()})
-        table.insert(0, "epoch", np.arange(1, len(table) + 1))
-        table.insert(0, "fold", fold)
-        table.insert(0, "model", model)
-        tables.append(table)
+        series = {name: pd.Series(vs, dtype=float) for name, vs in vars(done.history).items() if name != "stopped"}
+        epochs = np.arange(1, done.history.n_epochs + 1)
+        tables.append(pd.DataFrame({"model": model, "fold": fold, "epoch": epochs, **series}))
     return pd.concat(tables, ignore_index=True)
 
 
@@ -183,13 +173,7 @@ def refit(
         raise StsError(
             f"{recipe.architecture} diverged in epoch {epoch} at a learning rate of {rate:g}; lower learning_rate"
         )
-    whole = {
-        "architecture": recipe.architecture,
-        "dropout": recipe.dropout,
-        "n_cells": cells.counts(),
-        **(card or {}),
-        "made_with": made_with,
-        "history": asdict(fitted.history),
-    }
+    own = {"architecture": recipe.architecture, "dropout": recipe.dropout, "n_cells": cells.counts()}
+    whole = {**own, **(card or {}), "made_with": made_with, "history": asdict(fitted.history)}
     networks.save(folder, fitted.model, fitted.transform, whole)
     return Fitted(fitted.model, fitted.transform, fitted.history, whole)

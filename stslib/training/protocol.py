@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,7 @@ from sklearn.metrics import balanced_accuracy_score
 from stslib import cohort, networks
 from stslib.support.errors import ParameterError, StsError
 from stslib.training.cells import TrainingSet
-from stslib.training.crossval import (
-    Fitted,
-    FoldFit,
-    fit_fold,
-    fold_file,
-    fold_seed,
-    history_table,
-    refit,
-    refit_epochs,
-)
+from stslib.training.crossval import Fitted, cross_validate, fit_slot, history_table, refit, refit_epochs
 from stslib.training.recipes import Recipe, first_params, recipe, search_space
 from stslib.training.storage import address_with_password
 from stslib.training.study import SearchSettings, fold_scores, run_study, slot_of
@@ -40,8 +30,6 @@ class Outcome:
     """A network after its search and refit; it has seen no test cell."""
 
     trials: pd.DataFrame  # a row a trial (`trial_table`)
-    params: dict[str, Any]  # the winner's
-    n_epochs: int  # of the refit
     history: pd.DataFrame  # losses of the winner's folds
     cv_proba: np.ndarray  # (n_train, 4), of each training cell from the fold that held it out
     folds: list[tuple[np.ndarray, np.ndarray]]  # positions within the training cells
@@ -56,7 +44,7 @@ def search_networks(
     card: Mapping[str, Any] | None = None,
     n_jobs: int = 1,
 ) -> dict[str, Outcome]:
-    """Search around each recipe, cross-validate, and refit the winner on all training cells.
+    """Search around each recipe, cross-validate, and refit the winner on all training cells: an `Outcome` a name.
 
     Parameters
     ----------
@@ -65,10 +53,6 @@ def search_networks(
     settings : SearchSettings; a storage with a password in its address is refused, for parameters are written down
     folder : path for journals, finished folds and refitted networks, from which a killed run goes on
     card, n_jobs : more for the model cards, and networks at a time (the result does not depend on it)
-
-    Returns
-    -------
-    dict of name to Outcome
 
     Examples
     --------
@@ -89,32 +73,25 @@ def search_networks(
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
     slowest_first = sorted(recipes, key=lambda name: -networks.ARCHITECTURES[recipes[name].architecture].gmacs)
     done = Parallel(n_jobs=max(1, min(n_jobs, len(recipes))))(
-        delayed(search_and_refit)(cells, recipes[name], settings, Path(folder) / name, card) for name in slowest_first
+        delayed(_search_and_refit)(cells, recipes[name], settings, Path(folder) / name, card) for name in slowest_first
     )
     outcomes = dict(zip(slowest_first, done, strict=True))
     return {name: outcomes[name] for name in recipes}
 
 
-def search_and_refit(
-    cells: TrainingSet, base: Recipe, settings: SearchSettings, folder: Path, card: Mapping[str, Any] | None = None
+def _search_and_refit(
+    cells: TrainingSet, base: Recipe, settings: SearchSettings, folder: Path, card: Mapping[str, Any] | None
 ) -> Outcome:
     """`search_networks` for one network; the search has the architecture's name in its storage."""
-    name = base.architecture
-    study = run_search(
-        cells, base, dataclasses.replace(settings, storage=settings.storage or folder), name, folder / "folds"
-    )
+    name, seed = base.architecture, settings.seed
+    study = run_search(cells, base, replace(settings, storage=settings.storage or folder), name, folder / "folds")
     best = best_trial(study)
-    winner, slot = base.with_changes(best.params), slot_of(best)
+    winner, folds = base.with_changes(best.params), cohort.folds(cells.labels[cells.train], settings.n_folds, seed)
     # At once where the folder holds them; a fold that another machine fitted is fitted here once more.
-    fits = [_fit(winner, cells, settings, folder / "folds", slot, fold) for fold in range(settings.n_folds)]
-    parts = _folds(cells, settings)
-    cv_proba = np.zeros((len(cells.train), len(cohort.CLASSES)))
-    for (_, held_out), done in zip(parts, fits, strict=True):
-        cv_proba[held_out] = done.proba
-    n_epochs = refit_epochs(fits, winner.fit.keep)
-    fitted = refit(winner, n_epochs, cells, settings.seed, folder / "model", card)
-    history = history_table(name, fits)
-    return Outcome(trial_table(study), dict(best.params), n_epochs, history, cv_proba, parts, fitted)
+    parts = [(cells.train[fit_part], cells.train[held_out]) for fit_part, held_out in folds]
+    proba, fits = cross_validate(winner, cells, parts, seed, folder / "folds", slot=slot_of(best))
+    fitted = refit(winner, refit_epochs(fits, winner.fit.keep), cells, seed, folder / "model", card)
+    return Outcome(trial_table(study), history_table(name, fits), proba[cells.train], folds, fitted)
 
 
 def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name: str, folder: Path) -> optuna.Study:
@@ -123,9 +100,11 @@ def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name:
     `folder` holds this machine's finished folds. All workers need the same recipe and cells, not threads and device.
     """
     codes = cohort.class_index(cells.labels)
+    folds = cohort.folds(cells.labels[cells.train], settings.n_folds, settings.seed)
+    parts = [(cells.train[fit_part], cells.train[held_out]) for fit_part, held_out in folds]
 
     def score(trial: optuna.Trial, fold: int) -> float:
-        done = _fit(search_space(trial, base), cells, settings, folder, slot_of(trial), fold)
+        done = fit_slot(search_space(trial, base), cells, parts, fold, settings.seed, folder, slot_of(trial))
         return float(balanced_accuracy_score(codes[done.held_out], np.argmax(done.proba, axis=1)))
 
     weights = Path(base.weights).name
@@ -137,20 +116,6 @@ def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name:
         "cells_sha256": cells.sha256[:16],
     }
     return run_study(score, settings, name, first_params(base), setup)
-
-
-def _folds(cells: TrainingSet, settings: SearchSettings) -> list[tuple[np.ndarray, np.ndarray]]:
-    return cohort.folds(cells.labels[cells.train], settings.n_folds, settings.seed)
-
-
-def _fit(recipe: Recipe, cells: TrainingSet, settings: SearchSettings, folder: Path, slot: int, fold: int) -> FoldFit:
-    fit_part, held_out = _folds(cells, settings)[fold]
-    label = f"{recipe.architecture} fold {fold + 1}/{settings.n_folds}"
-    part, seed = (cells.train[fit_part], cells.train[held_out]), fold_seed(settings.seed, slot, fold)
-    return fit_fold(recipe, cells, part, seed, fold_file(folder, slot, fold), label)
-
-
-# --- reading a search -------------------------------------------------------------------------------------------------
 
 
 def best_trial(study: optuna.Study) -> FrozenTrial:
@@ -178,13 +143,11 @@ def trial_table(study: optuna.Study) -> pd.DataFrame:
     ['slot', 'state', 'mean', 'sd']
     """
     rows = []
-    for trial in study.trials:
-        if trial.state in (TrialState.COMPLETE, TrialState.PRUNED):
-            scores = fold_scores(trial)
-            complete = trial.state == TrialState.COMPLETE
-            mean, sd = (trial.value, np.std(scores)) if complete else (np.nan, np.nan)
-            row = {"slot": slot_of(trial), "state": "complete" if complete else "pruned", "mean": mean, "sd": sd}
-            rows.append({**row, **{f"fold:{k}": score for k, score in enumerate(scores)}, **trial.params})
+    for trial in study.get_trials(states=(TrialState.COMPLETE, TrialState.PRUNED)):
+        scores, state = fold_scores(trial), trial.state.name.lower()
+        mean, sd = (trial.value, np.std(scores)) if state == "complete" else (np.nan, np.nan)
+        row = {"slot": slot_of(trial), "state": state, "mean": mean, "sd": sd}
+        rows.append({**row, **{f"fold:{k}": score for k, score in enumerate(scores)}, **trial.params})
     table = pd.DataFrame(rows) if rows else pd.DataFrame(columns=["slot", "state", "mean", "sd"])
     return table.sort_values("slot", ignore_index=True)
 

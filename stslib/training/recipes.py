@@ -21,11 +21,11 @@ Settings = TypeVar("Settings", bound="Any")
 #: included. "corrected": the same with square images, normalisation and the best weights. "signals": ours for a few hundred
 #: recorded or hybrid cells, with mixup and several seeds, from random or ImageNet weights.
 PROTOCOLS = ("small", "published", "corrected", "signals")
-SCHEDULES = ("step", "one_cycle")
-KEEPS = ("best", "last")
-AMPS = ("none", "bf16", "fp16")
 
-#: Smallest allowed number of some fields of `FitConfig`.
+#: Choices, and smallest numbers, of some fields of `FitConfig`.
+_CHOICES = {
+    "schedule": ("step", "one_cycle"), "keep": ("best", "last"), "amp": ("none", "bf16", "fp16"), "device": ("cpu", "cuda")
+}  # fmt: skip
 _AT_LEAST = {
     "batch_size": 2, "max_epochs": 1, "decay_every": 1, "decay_factor": 0, "patience": 0, "weight_decay": 0,
     "jitter_columns": 0, "gain_sd": 0, "mixup": 0, "aux_weight": 0, "threads": 0,
@@ -71,7 +71,7 @@ class FitConfig:
     device: str = "cpu"  # or "cuda"
 
     def __post_init__(self) -> None:
-        for name, known in (("schedule", SCHEDULES), ("keep", KEEPS), ("amp", AMPS), ("device", ("cpu", "cuda"))):
+        for name, known in _CHOICES.items():
             one_of(name, getattr(self, name), known)
         for name, low in _AT_LEAST.items():
             if not getattr(self, name) >= low:
@@ -101,7 +101,7 @@ class Recipe:
     compress: str = "asinh"
     antialias: bool = True
     normalise: str = "own"
-    n_seeds: int = 1  # networks fitted from different seeds that answer together (`networks.Ensemble`)
+    n_seeds: int = 1  # networks fitted from different seeds that answer together (`Ensemble`)
     valid_fraction: float = 0.2  # of a fold's fitted part, set aside to watch the loss (protocol of the paper's code)
     fit: FitConfig = field(default_factory=FitConfig)
 
@@ -113,8 +113,7 @@ class Recipe:
         if unknown := sorted(set(own) - set(known)):
             names = [*known, *FitConfig.__dataclass_fields__]
             raise ParameterError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(names)}")
-        fit = replaced(self.fit, of_fit, "a fit")
-        return dataclasses.replace(replaced(self, own, "a recipe"), fit=fit)
+        return dataclasses.replace(replaced(self, own, "a recipe"), fit=replaced(self.fit, of_fit, "a fit"))
 
     def overview(self) -> dict[str, Any]:
         """The network's size and the most important settings, as a row of a table."""
@@ -148,9 +147,7 @@ _SIGNALS_FIT = FitConfig(
     schedule="one_cycle", patience=0, keep="last", jitter_columns=1, gain_sd=0.02, mixup=0.4, label_smoothing=0.1,
     weight_decay=0.01, class_weights=True,
 )  # fmt: skip
-_SIGNALS = {
-    "compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3},
-}
+_SIGNALS = {"compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3}}
 #: What may be changed of it: where the shape of a spike is seen up close, less blurring of the targets is better.
 REGULARISATIONS: dict[str, dict[str, Any]] = {
     "strong": {},

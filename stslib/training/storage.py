@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,7 +231,7 @@ def _read_url(address: str) -> sqlalchemy.URL:
     return url.set(drivername="postgresql+psycopg2")
 
 
-#: What libpq says, and in our words. Its own text is not repeated: it may quote parts of the address.
+#: What libpq says (patterns), and in our words. Its own text is not repeated: it may quote parts of the address.
 _REASONS = {
     "no password supplied": "the server asks for a password; put it into ~/.pgpass or PGPASSWORD",
     "password authentication failed": "the server refuses this user and password",
@@ -240,15 +241,13 @@ _REASONS = {
     "no such file or directory": "there is no server's socket there",
     "timeout expired": f"no answer within {_CONNECT_S} s",
     "timed out": "no answer in time",
-    "no route to host": "its host cannot be reached",
-    "network is unreachable": "its host cannot be reached",
+    "no route to host|network is unreachable": "its host cannot be reached",
     "does not exist": "the server has no such user or database",
     "permission denied": "this user may not write there",
     "too many": "the server has too many connections; start fewer workers",
     "starting up": "the server is starting",
     "shutting down": "the server is shutting down",
-    "terminating connection": "the server ended the connection",
-    "closed the connection": "the server ended the connection",
+    "terminating connection|closed the connection": "the server ended the connection",
 }
 
 
@@ -257,4 +256,4 @@ def _reason(error: BaseException) -> str:
     while (cause := causes[-1].__cause__ or causes[-1].__context__) is not None and cause not in causes:
         causes.append(cause)
     text = " ".join(str(cause) for cause in causes).lower()
-    return next((ours for theirs, ours in _REASONS.items() if theirs in text), type(causes[-1]).__name__)
+    return next((ours for theirs, ours in _REASONS.items() if re.search(theirs, text)), type(causes[-1]).__name__)

@@ -86,10 +86,6 @@ def run_study(
     first_params : mapping, to try in slot 0
     setup : mapping of plain values that the search depends on; a search of another setup is a `ParameterError`
 
-    Notes
-    -----
-    Sampler: tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24); the authors used Gaussian processes.
-
     Examples
     --------
     >>> import tempfile
@@ -128,7 +124,10 @@ def _quiet_optuna() -> Iterator[None]:
 
 
 class _SlotSampler(optuna.samplers.TPESampler):
-    """TPE for one slot, with parameters that are already settled (`fixed`)."""
+    """Tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24; the authors used Gaussian processes) of a slot.
+
+    Parameters in `fixed` are already settled.
+    """
 
     def __init__(self, seed: int, fixed: Mapping[str, Any]) -> None:
         super().__init__(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=True)
@@ -206,18 +205,11 @@ class _Worker:
             token = known.user_attrs.get("worker")
             if token != self.token and not (token and self.backend.alive(token)):
                 self.study.tell(known.number, state=TrialState.FAIL, skip_if_finished=True)
-        finished: set[int] = set()
-        running: set[int] = set()
-        left_over: dict[int, FrozenTrial] = {}
-        for known in self.study.get_trials(deepcopy=False):
-            if "slot" not in known.user_attrs:
-                continue  # its worker died while it took the slot
-            if known.state in _FINISHED:
-                finished.add(slot_of(known))
-            elif known.state == TrialState.RUNNING:
-                running.add(slot_of(known))
-            elif fold_scores(known):
-                left_over[slot_of(known)] = known
+        # A trial without a slot lost its worker while that took the slot.
+        trials = [known for known in self.study.get_trials(deepcopy=False) if "slot" in known.user_attrs]
+        finished = {slot_of(known) for known in trials if known.state in _FINISHED}
+        running = {slot_of(known) for known in trials if known.state == TrialState.RUNNING}
+        left_over = {slot_of(known): known for known in trials if known.state == TrialState.FAIL and fold_scores(known)}
         n_trials = self.settings.n_trials
         if any(slot >= n_trials for slot in finished):
             raise ParameterError(
