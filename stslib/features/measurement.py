@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 import joblib
@@ -69,19 +70,32 @@ def extract_one(recording: Recording, passive: bool = True) -> dict[str, Any]:
     onset_s = recording.sweeps[0].onset_s if recording.sweeps else np.nan
     row: dict[str, Any] = dict.fromkeys(MEASURED, np.nan)
     row |= {"cell_id": recording.cell_id, "dataset": recording.dataset, "onset_s": onset_s}
+    ordered = sorted(recording.sweeps, key=lambda s: (s.stimulus_pa, s.number))
+    extractor = cache(_extractor)  # as few sweeps are read as can be, and each once
+
+    def n_spikes(sweep: Sweep) -> int:
+        if sweep.stimulus_pa <= 0:
+            return 0
+        return len(extractor(sweep).spikes()) if sweep.n_spikes is None else sweep.n_spikes
+
     with warnings.catch_warnings():
         # AllenSDK warns on every missing trough, on its own use of numpy, and fits time constants beyond their range.
         warnings.simplefilter("ignore")
-        rates = _Rates(recording)
-        if (rheobase := rates.rheobase()) is None:
+        spiking = [(s, n) for s in ordered if (n := n_spikes(s)) > 0]
+        # The smallest current that spikes; the source's own count is checked on the trace.
+        rheobase = next((s for s, _ in spiking if len(extractor(s).spikes()) > 0), None)
+        if rheobase is None:
             return row
-        spike = rates.extractor(rheobase).spikes()[0]
-        row |= {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP} | {"f_i_curve_slope": rates.slope()}
-        if (hero := rates.hero(rheobase)) is not None:
-            row |= _train(rates.extractor(hero))
+        spike = extractor(rheobase).spikes()[0]
+        row |= {f"{c}_long_square": _number(spike.get(c)) for c in FIRST_AP}
+        row["f_i_curve_slope"] = _slope([s.stimulus_pa for s, _ in spiking], [n / s.duration_s for s, n in spiking])
+        low, high = (rheobase.stimulus_pa + offset for offset in _HERO_PA)
+        hero = next((s for s, _ in spiking if low < s.stimulus_pa < high), None)
+        if hero is not None:
+            row |= _train(extractor(hero))
         if not passive:
             return row
-        baselines = [rates.extractor(s).sweep_feature("v_baseline") for s in (rheobase, hero) if s is not None]
+        baselines = [extractor(s).sweep_feature("v_baseline") for s in (rheobase, hero) if s is not None]
         row |= _passive(recording, baselines)
     return row
 
@@ -106,42 +120,9 @@ def _extractor(sweep: Sweep, spikes: bool = True) -> Any:
     return extractor
 
 
-class _Rates:
-    """Which sweeps of a recording spike, reading as few of them as can be."""
-
-    def __init__(self, recording: Recording) -> None:
-        self._sweeps = sorted(recording.sweeps, key=lambda s: (s.stimulus_pa, s.number))
-        self._extractors: dict[int, Any] = {}
-
-    def extractor(self, sweep: Sweep) -> Any:
-        if sweep.number not in self._extractors:
-            self._extractors[sweep.number] = _extractor(sweep)
-        return self._extractors[sweep.number]
-
-    def _n_spikes(self, sweep: Sweep) -> int:
-        if sweep.stimulus_pa <= 0:
-            return 0
-        return len(self.extractor(sweep).spikes()) if sweep.n_spikes is None else sweep.n_spikes
-
-    def _spiking(self) -> list[Sweep]:
-        return [s for s in self._sweeps if self._n_spikes(s) > 0]
-
-    def rheobase(self) -> Sweep | None:
-        """The spiking sweep of the smallest current; the source's own count is checked on the trace."""
-        return next((s for s in self._spiking() if len(self.extractor(s).spikes()) > 0), None)
-
-    def hero(self, rheobase: Sweep) -> Sweep | None:
-        low, high = (rheobase.stimulus_pa + offset for offset in _HERO_PA)
-        return next((s for s in self._spiking() if low < s.stimulus_pa < high), None)
-
-    def slope(self) -> float:
-        """Least-squares slope of rate (Hz) against current (pA) over the spiking sweeps; NaN for a single current."""
-        spiking = self._spiking()
-        current = np.array([s.stimulus_pa for s in spiking])
-        rate = np.array([self._n_spikes(s) / s.duration_s for s in spiking])
-        if len(np.unique(current)) < 2:
-            return float("nan")
-        return float(np.polyfit(current, rate, 1)[0])
+def _slope(current_pa: list[float], rate_hz: list[float]) -> float:
+    """Least-squares slope of rate against current over the spiking sweeps; NaN for a single current."""
+    return float(np.polyfit(current_pa, rate_hz, 1)[0]) if len(set(current_pa)) > 1 else float("nan")
 
 
 def _train(extractor: Any) -> dict[str, float]:
