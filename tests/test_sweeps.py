@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import replace
+from dataclasses import asdict, replace
 from functools import partial
 
 import numpy as np
@@ -13,6 +13,7 @@ from stslib.io import mirrored, open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
+from stslib.support.settings import settings_from
 from stslib.sweeps import (
     NoPair,
     SweepQuality,
@@ -140,11 +141,11 @@ def test_settings_that_make_no_sense_are_refused(options):
 
 def test_settings_come_back_from_a_dict():
     settings = SweepSettings(offset_pa=60, before_s=0.05, baseline="keep")
-    fields = settings.as_dict()
-    assert SweepSettings.from_dict(json.loads(json.dumps(fields))) == settings
+    fields = json.loads(json.dumps(asdict(settings)))
+    assert settings_from(SweepSettings, "sweeps", fields) == settings
     for bad in ({"n_sweeps": 2.5}, {"rate_hz": "4000"}, {"offset_pa": True}, {"offset": 40.0}, {"repeats": "last"}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
-            SweepSettings.from_dict(fields | bad)
+            settings_from(SweepSettings, "sweeps", fields | bad)
 
 
 @pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 4000.0])

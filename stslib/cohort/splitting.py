@@ -20,8 +20,7 @@ def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
         doubled = series[series.duplicated()]
         if len(doubled):
             raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the {name} split; keep it once")
-    shared = sorted(set(train_ids) & set(test_ids))
-    if shared:
+    if shared := sorted(set(train_ids) & set(test_ids)):
         raise StsError(f"the split overlaps: {len(shared)} cells are in train and in test, first {shared[0]}")
 
 
@@ -107,18 +106,15 @@ def folds(
     for label, n in present.items():
         if n < n_folds:
             raise StsError(f"class {label} has {n} cells, fewer than {n_folds} folds: it would be absent from a fold")
-    text = y.astype(str)
-    if groups is None:
-        parts = list(StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(text, text))
-    else:
-        donors = np.asarray(groups).astype(str)
-        if donors.shape != y.shape:
-            raise StsError(f"{len(donors)} groups for {len(y)} cells; give one group a cell")
-        if len(set(donors)) < n_folds:
-            raise StsError(f"{len(set(donors))} groups for {n_folds} folds; use fewer folds")
-        parts = list(StratifiedGroupKFold(n_folds, shuffle=True, random_state=seed).split(text, text, donors))
+    donors = None if groups is None else np.asarray(groups).astype(str)
+    if donors is not None and donors.shape != y.shape:
+        raise StsError(f"{len(donors)} groups for {len(y)} cells; give one group a cell")
+    if donors is not None and len(set(donors)) < n_folds:
+        raise StsError(f"{len(set(donors))} groups for {n_folds} folds; use fewer folds")
+    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
+    parts = list(kind(n_folds, shuffle=True, random_state=seed).split(y, y.astype(str), donors))
     for number, (fit_idx, held_out_idx) in enumerate(parts):
         for name, idx in (("fitted", fit_idx), ("held-out", held_out_idx)):
             if absent := [c for c in present if not (y[idx] == c).any()]:
                 raise StsError(f"class {absent[0]} is absent from the {name} part of fold {number}; use fewer folds")
-    return [(np.asarray(fit), np.asarray(out)) for fit, out in parts]
+    return parts

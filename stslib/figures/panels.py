@@ -56,8 +56,8 @@ def limit_of(values: np.ndarray) -> float:
 
 
 def columns_of(values: np.ndarray) -> np.ndarray:
-    """The value furthest from zero in each of some 400 stretches of time: `(n_frequencies, n_columns)`, so that no
-    spike is lost.
+    """The value furthest from zero in each of some 400 stretches of time, so that every spike is seen: `(...,
+    n_columns)`.
     """
     block = max(1, values.shape[-1] // _COLUMNS)
     kept = values[..., : values.shape[-1] // block * block].reshape(*values.shape[:-1], -1, block)
@@ -74,11 +74,10 @@ def scalogram_panel(
     padding: str = "zero",
     limit: float = 0.0,
 ) -> QuadMesh:
-    """Scalogram of one sweep `(n_samples,)` in mV, frequency upwards; `limit` is where the colours end (0: from the
-    data).
+    """Scalogram of one sweep in mV, frequency upwards; `limit` is where the colours end (0: from the data).
 
-    Coefficients of a real wavelet are drawn from blue (below 0) over white to red, magnitudes and complex ones from
-    black to yellow.
+    Coefficients of a real wavelet go from blue (below 0) over white to red, magnitudes and complex ones from black to
+    yellow.
     """
     n_samples = len(v_mv)
     signed = output == "coefficients" and not bank.mother.is_complex

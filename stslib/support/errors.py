@@ -4,9 +4,9 @@ from __future__ import annotations
 
 
 class StsError(Exception):
-    """Something a user can correct (bad input, a missing file, a damaged result), in one line: what was wrong, with
-    the value, and what to do. The command line prints it without a traceback and exits with a status other than
-    0.
+    """Something a user can correct: one line says what was wrong, with the value, and what to do.
+
+    The command line prints it without a traceback and exits with a status other than 0.
     """
 
 

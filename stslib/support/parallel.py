@@ -30,13 +30,9 @@ def run(
 ) -> Iterator[T]:
     """`function(*job)` of every job, one result at a time, in the order of the jobs or as they are finished.
 
-    Parameters
-    ----------
-    function, jobs : what is run, importable by the workers, and tuples of its arguments
-    workers, threads : jobs at a time on this machine; in threads, for work that mostly waits, else in processes
-    scheduler : address of a Dask scheduler (`tcp://host:port`), empty for this machine; its workers need the same
-        environment and paths. Without Dask `MissingInput`, without an answer, or when a job kills its workers,
-        `StsError`.
+    The function must be importable by the workers: `workers` processes (or threads, for work that mostly waits) on this
+    machine, or those of the Dask `scheduler` (`tcp://host:port`), which need the same environment and paths. Without
+    Dask `MissingInput`; when no scheduler answers, or a job kills its workers, `StsError`.
     """
     if scheduler:
         return _dask(function, jobs, scheduler, in_order)

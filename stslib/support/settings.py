@@ -17,9 +17,8 @@ _WORDS = {float: "a finite number", int: "a whole number", str: "a text", bool: 
 def settings_from(kind: type[T], name: str, values: object, optional: Collection[str] = ()) -> T:
     """The settings object of class `kind` from a mapping of its fields; objects inside it come from mappings too.
 
-    `kind` is a dataclass of numbers, texts, truth values and further dataclasses, which checks its ranges itself;
-    `optional` fields may be missing. `ParameterError` calls the whole `name` and names the key that is missing, unknown
-    or wrong.
+    `kind` is a dataclass of plain values and further dataclasses, which checks its ranges itself; `optional` fields may
+    be missing. `ParameterError` calls the whole `name` and names the key that is missing, unknown or wrong.
     """
     if not isinstance(values, Mapping):
         raise ParameterError(f"{name} is {values!r:.80}; give its settings by name")

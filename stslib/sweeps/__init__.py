@@ -1,14 +1,6 @@
 """The two sweeps of a cell: which ones (`choose_sweeps`), in one form (`prepare`), and of a cohort (`survey`, `extract`)."""
 
-from stslib.sweeps.choice import (
-    REASONS,
-    NoPair,
-    SweepPair,
-    choose_pair,
-    choose_sweeps,
-    counted,
-    spike_times,
-)
+from stslib.sweeps.choice import REASONS, NoPair, SweepPair, choose_pair, choose_sweeps, counted, spike_times
 from stslib.sweeps.extraction import extract, firing, summary, typical_cells
 from stslib.sweeps.quality import ResamplingQuality, SweepQuality, resampling_quality, sweep_quality
 from stslib.sweeps.resampling import prepare, reconstruction_error, resample, round_trip

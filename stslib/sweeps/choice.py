@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -77,6 +77,14 @@ def counted(sweep: Sweep) -> Sweep:
     return replace(sweep, n_spikes=len(spike_times(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)))
 
 
+def counted_if_readable(sweep: Sweep) -> Sweep:
+    """The sweep with its spikes counted, as it is where it cannot be read or has no current to fire at."""
+    try:
+        return counted(sweep) if sweep.stimulus_pa > 0 else sweep
+    except StsError:
+        return sweep
+
+
 def choose_pair(recording: Recording, settings: SweepSettings = SweepSettings()) -> SweepPair:
     """The rheobase sweep of a cell and its partner: `choose_sweeps` for two sweeps."""
     return SweepPair(*choose_sweeps(recording, replace(settings, n_sweeps=2)))
@@ -113,7 +121,9 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
     longest_s = max(s.duration_s for s in sweeps)
     if not (sweeps := [s for s in sweeps if s.duration_s >= 0.99 * settings.step_s]):
         raise refuse("short_step", f"its longest step is {longest_s:g} s, below {settings.step_s:g} s")
-    if not (readable := _readable(sweeps)):
+    readable = [s for s in map(counted_if_readable, sweeps) if s.n_spikes is not None]
+    readable.sort(key=lambda s: (s.stimulus_pa, s.number))
+    if not readable:
         raise refuse("bad_trace", "none of its voltage traces can be read")
     if not (spiking := [s for s in readable if s.n_spikes]):
         raise refuse("no_spiking_sweep", f"no spike in {len(readable)} sweeps up to {readable[-1].stimulus_pa:g} pA")
@@ -128,17 +138,6 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
         nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
         chosen.append(_at_current(partners, nearest_pa, settings.repeats))
     return tuple(chosen)
-
-
-def _readable(sweeps: Iterable[Sweep]) -> list[Sweep]:
-    """The sweeps whose spikes are known or can be counted, by rising current and then in order of acquisition."""
-    known = []
-    for sweep in sweeps:
-        try:
-            known.append(counted(sweep))
-        except StsError:
-            continue
-    return sorted(known, key=lambda s: (s.stimulus_pa, s.number))
 
 
 def _at_current(sweeps: Sequence[Sweep], stimulus_pa: float, repeats: str) -> Sweep:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.stats import binned_statistic
 
 from stslib.recordings import Recording, Sweep
 from stslib.sweeps.choice import choose_sweeps
@@ -48,19 +49,12 @@ class SweepQuality:
 def sweep_quality(sweep: Sweep) -> SweepQuality:
     """Spectrum and errors of reconstruction of a raw sweep; `StsError` when it cannot be read."""
     v_mv, _ = sweep.load()
-    errors = [
-        reconstruction_error(v_mv, sweep.rate_hz, to_hz) if to_hz < sweep.rate_hz else (np.nan, np.nan)
-        for to_hz in TRIED_HZ
-    ]
-    frequencies_hz, density = power_spectrum(v_mv, sweep.rate_hz)
-    band = np.digitize(frequencies_hz, EDGES_HZ) - 1
-    inside = (band >= 0) & (band < len(EDGES_HZ) - 1)
-    n_bins = np.bincount(band[inside], minlength=len(EDGES_HZ) - 1)
-    total = np.bincount(band[inside], density[inside], minlength=len(EDGES_HZ) - 1)
-    with np.errstate(invalid="ignore"):
-        means = total / n_bins
-    relative, peak_mv = np.array(errors, float).T
-    return SweepQuality(relative, peak_mv, means)
+    errors = np.full((len(TRIED_HZ), 2), np.nan)
+    for row, to_hz in enumerate(TRIED_HZ):
+        if to_hz < sweep.rate_hz:
+            errors[row] = reconstruction_error(v_mv, sweep.rate_hz, to_hz)
+    means = binned_statistic(*power_spectrum(v_mv, sweep.rate_hz), "mean", EDGES_HZ).statistic
+    return SweepQuality(errors[:, 0], errors[:, 1], means)
 
 
 @dataclass(frozen=True)
@@ -79,11 +73,10 @@ class ResamplingQuality:
     def share_above(self, high_hz: float, floor_hz: float = 20.0) -> pd.Series:
         """Share of each class's power above `floor_hz` that lies above `high_hz`."""
         included = self.spectra[self.spectra["frequency_hz"] >= floor_hz]
-        power = included["density"] * included["width_hz"]
-        high = power.where(included["frequency_hz"] >= high_hz, 0.0)
-        by_class = included["label"]
-        share: pd.Series = high.groupby(by_class, sort=False).sum() / power.groupby(by_class, sort=False).sum()
-        return share
+        table = included.assign(power=included["density"] * included["width_hz"])
+        table["high"] = table["power"].where(table["frequency_hz"] >= high_hz, 0.0)
+        sums = table.groupby("label", sort=False)[["high", "power"]].sum()
+        return sums["high"] / sums["power"]
 
     def text(self, rate_hz: float = 4000.0) -> str:
         """The loss of each class in words (Markdown)."""
@@ -135,13 +128,9 @@ def resampling_quality(
 
 def _tables(qualities: Sequence[SweepQuality], labels: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """`errors` and `spectra` of `ResamplingQuality`."""
-    errors = pd.DataFrame(
-        {
-            "label": np.repeat(labels, len(TRIED_HZ)),
-            "rate_hz": np.tile(TRIED_HZ, len(labels)),
-            "relative": np.concatenate([one.relative for one in qualities]),
-            "peak_mv": np.concatenate([one.peak_mv for one in qualities]),
-        }
+    errors = pd.concat(
+        pd.DataFrame({"label": label, "rate_hz": TRIED_HZ, "relative": one.relative, "peak_mv": one.peak_mv})
+        for label, one in zip(labels, qualities, strict=True)
     )
     middle_hz = pd.Index(np.sqrt(EDGES_HZ[:-1] * EDGES_HZ[1:]), name="frequency_hz")
     density = pd.DataFrame([one.density for one in qualities], columns=middle_hz)

@@ -35,8 +35,7 @@ def prepare(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> np.ndarr
     """Crop a sweep around its own step and resample it: `(n_samples,)` float32 in mV, 4,800 samples by default.
 
     A linear-phase FIR filter, flat to 80 % of the new Nyquist frequency and 80 dB down at it, moves no spike. Beyond
-    the recording its first or last value is held; a sweep that ends before its step or is too slow is refused
-    (`StsError`).
+    the recording its first or last value is held; a sweep that ends within its step is refused (`StsError`).
 
     Examples
     --------

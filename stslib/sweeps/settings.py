@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from stslib.support.errors import ParameterError, one_of
-from stslib.support.settings import settings_from
 
-REPEATS = ("first", "average")
-BASELINES = ("subtract", "keep")
 STEP_S = 1.0  # length of the long square, in s
 
 
@@ -48,8 +42,8 @@ class SweepSettings:
     step_s: float = STEP_S
 
     def __post_init__(self) -> None:
-        one_of("repeats", self.repeats, REPEATS)
-        one_of("baseline", self.baseline, BASELINES)
+        one_of("repeats", self.repeats, ("first", "average"))
+        one_of("baseline", self.baseline, ("subtract", "keep"))
         if self.n_sweeps not in (1, 2, 3) or (self.step_s == 0 and self.n_sweeps != 1):
             most = "1, for action potentials come one a cell" if self.step_s == 0 else "1 to 3"
             raise ParameterError(f"n_sweeps is {self.n_sweeps}; use {most}")
@@ -73,12 +67,3 @@ class SweepSettings:
     def n_samples(self) -> int:
         """Length of a prepared sweep, 4,800 by default."""
         return round((self.before_s + self.step_s + self.after_s) * self.rate_hz)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Plain numbers and texts, for a model's card."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> SweepSettings:
-        """The inverse of `as_dict`; `ParameterError` names a field that is missing, unknown, or of a wrong type or value."""
-        return settings_from(cls, "the sweep settings", values)

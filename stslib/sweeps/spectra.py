@@ -14,8 +14,8 @@ from stslib.sweeps.settings import SweepSettings
 
 
 def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
-    """Power spectral density of sweeps `(..., n_samples)` in mV^2/Hz, mean subtracted, one Hann window: `(n_bins,)`,
-    `(..., n_bins)`.
+    """Frequencies `(n_bins,)` and power density `(..., n_bins)`, mV^2/Hz, of sweeps less their mean under a Hann
+    window.
     """
     frequencies_hz, density = periodogram(np.asarray(v_mv, float), rate_hz, window="hann", detrend="constant")
     return frequencies_hz, density

@@ -11,11 +11,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from stslib.recordings import Recording, Sweep
+from stslib.recordings import Recording
 from stslib.support import parallel
-from stslib.support.errors import ParameterError, StsError
+from stslib.support.errors import ParameterError
 from stslib.support.progress import progress
-from stslib.sweeps.choice import NoPair, choose_pair, counted
+from stslib.sweeps.choice import NoPair, choose_pair, counted_if_readable
 from stslib.sweeps.extraction import typical_cells
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
@@ -25,7 +25,7 @@ _PAIR = ["cell_id", "label", "rheobase_pa", "partner_pa", "rheobase_spikes", "pa
 
 @dataclass(frozen=True)
 class Survey:
-    """The long squares of a cohort: its pairs of sweeps, why other cells have none, and every sweep that can be
+    """The long squares of a cohort: the pairs of sweeps, why other cells have none, and every sweep that can be
     used.
     """
 
@@ -59,8 +59,6 @@ def survey(
 
     Examples
     --------
-    A cell with steps of 50 and 90 pA, and one that was given the smaller step only:
-
     >>> from stslib import sweeps
     >>> from stslib.recordings import Recording, Sweep
     >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, None, 1) for k, pa in enumerate((50.0, 90.0)))
@@ -72,7 +70,7 @@ def survey(
     pairs: list[dict[str, object]] = []
     reasons, details, squares = {}, {}, []
     for cell_id, pair, reason, detail, rows in progress(surveyed, "Long squares", total=total):
-        squares += [(cell_id, *row) for row in rows]
+        squares += rows
         if pair is not None:
             pairs.append({"cell_id": cell_id, **pair})
         else:
@@ -83,11 +81,11 @@ def survey(
 
 def _survey_cell(
     recording: Recording, settings: SweepSettings
-) -> tuple[str, dict[str, object] | None, str, str, list[tuple[int, float, int]]]:
+) -> tuple[str, dict[str, object] | None, str, str, list[tuple[str, int, float, int]]]:
     """One cell: its pair (or the reason why it has none) and its sweeps."""
-    known = [_counted_if_readable(s) for s in recording.sweeps]
+    known = [counted_if_readable(s) for s in recording.sweeps]
     usable = [s for s in known if fast_enough(s.rate_hz, settings.rate_hz) and s.duration_s >= 0.99 * settings.step_s]
-    rows = [(s.number, s.stimulus_pa, s.n_spikes) for s in usable if s.n_spikes is not None]
+    rows = [(recording.cell_id, s.number, s.stimulus_pa, s.n_spikes) for s in usable if s.n_spikes is not None]
     try:
         pair = choose_pair(replace(recording, sweeps=tuple(known)), settings)
     except NoPair as error:
@@ -98,16 +96,6 @@ def _survey_cell(
     return recording.cell_id, chosen, "", "", rows
 
 
-def _counted_if_readable(sweep: Sweep) -> Sweep:
-    """The sweep with its spikes counted, as it is where it cannot be read or has no current to fire at."""
-    if not sweep.stimulus_pa > 0:
-        return sweep
-    try:
-        return counted(sweep)
-    except StsError:
-        return sweep
-
-
 def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> Iterator[Recording]:
     """The recordings with the spike counts of a survey's `long_squares`, so that no trace is read to count them again.
 
@@ -115,19 +103,19 @@ def with_counts(recordings: Iterable[Recording], long_squares: pd.DataFrame) -> 
     """
     counts = long_squares.dropna(subset="n_spikes").set_index(["cell_id", "number"])["n_spikes"].astype(int).to_dict()
     for recording in recordings:
-        sweeps = [
-            s if s.n_spikes is not None or not s.stimulus_pa > 0
-            else replace(s, n_spikes=counts.get((recording.cell_id, s.number)))
-            for s in recording.sweeps
-        ]  # fmt: skip
-        yield replace(recording, sweeps=tuple(s for s in sweeps if s.n_spikes is not None or not s.stimulus_pa > 0))
+        sweeps = []
+        for sweep in recording.sweeps:
+            if sweep.n_spikes is None and sweep.stimulus_pa > 0:
+                sweep = replace(sweep, n_spikes=counts.get((recording.cell_id, sweep.number)))
+            if sweep.n_spikes is not None or not sweep.stimulus_pa > 0:
+                sweeps.append(sweep)
+        yield replace(recording, sweeps=tuple(sweeps))
 
 
 def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tolerance_pa: float = 5.0) -> pd.DataFrame:
     """How many cells have a partner at each current above the rheobase (the paper chose +40 pA for it, section III-B).
 
-    Takes `long_squares` of a survey; returns offset_pa, n_cells (with such a partner), n_rheobase (with a rheobase),
-    share.
+    Takes `long_squares` of a survey; returns offset_pa, n_cells (that have one), n_rheobase (with a rheobase), share.
 
     Examples
     --------
