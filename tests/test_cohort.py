@@ -30,29 +30,21 @@ def table(counts: dict[str, int] = PAPER_COUNTS, donors: int = 40) -> pd.DataFra
         ("Pvalb-IRES-Cre", "Pvalb"), ("Htr3a-Cre_NO152", "Vip/Lamp5"), ("Htr3a-Cre_NO152|Pvalb-T2A-Dre", "Pvalb"),
         ("Pvalb-T2A-FlpO|Vipr2-IRES2-Cre", "Pvalb"), ("Nos1-CreERT2", "Unsure"), ("Nos1-CreERT2|Sst-IRES-FlpO", "Sst"),
         ("Esr2-IRES2-Cre-neo|PhiC31-neo", "Excitatory"), ("Gad2-IRES-Cre", "Unsure"),
+        # Patch-seq: T-type, then dendrites
+        (("Sst Tac2 Myh4", "aspiny"), "Sst"), (("Serpinf1 Aqp5 Vip", "aspiny"), "Vip/Lamp5"),
+        (("L2/3 IT VISp Rrad", "spiny"), "Excitatory"), ((None, "spiny"), "Excitatory"),
+        ((float("nan"), "aspiny"), "Unsure"), (("", "sparsely spiny"), "Unsure"),
     ],
 )  # fmt: skip
-def test_patch_clamp_labels_by_line(line: str, label: str) -> None:
-    assert cohort.label_cell(line) == label
+def test_labels_by_line_or_by_t_type_then_dendrites(line: str | tuple, label: str) -> None:
+    arguments = (line,) if isinstance(line, str) else (None, *line)
+    assert cohort.label_cell(*arguments) == label
 
 
-@pytest.mark.parametrize(
-    ("t_type", "dendrites", "label"),
-    [
-        ("Sst Tac2 Myh4", "aspiny", "Sst"), ("Serpinf1 Aqp5 Vip", "aspiny", "Vip/Lamp5"),
-        ("L2/3 IT VISp Rrad", "spiny", "Excitatory"), (None, "spiny", "Excitatory"),
-        (float("nan"), "aspiny", "Unsure"), ("", "sparsely spiny", "Unsure"),
-    ],
-)  # fmt: skip
-def test_patch_seq_labels_by_t_type_then_dendrites(t_type: str | None, dendrites: str, label: str) -> None:
-    assert cohort.label_cell(t_type=t_type, dendrite_type=dendrites) == label
-
-
-def test_a_line_or_t_type_without_a_rule_is_refused() -> None:
-    with pytest.raises(StsError, match="transgenic line 'Foo-Cre' has no class"):
-        cohort.label_cell("Foo-Cre")
-    with pytest.raises(StsError, match="T-type 'Astro Aqp4' has no class"):
-        cohort.label_cell(t_type="Astro Aqp4")
+@pytest.mark.parametrize(("key", "value"), [("line_name", "Foo-Cre"), ("t_type", "Astro Aqp4")])
+def test_a_line_or_t_type_without_a_rule_is_refused(key: str, value: str) -> None:
+    with pytest.raises(StsError, match=f"(transgenic line|T-type) '{value}' has no class"):
+        cohort.label_cell(**{key: value})
 
 
 @pytest.mark.mirror
@@ -85,8 +77,7 @@ def test_account_loses_no_cell_and_gives_each_excluded_one_a_reason() -> None:
     }  # fmt: skip
     assert ((done["status"] == "kept") == (done["reason"] == "")).all()
     counts = cohort.count_table(done)
-    assert counts.loc["kept", "total"] == 7
-    assert counts.loc["all cells", "total"] == len(cells)
+    assert counts["total"][["kept", "all cells"]].tolist() == [7, len(cells)]
     numbers = counts.drop(columns="meaning")
     assert (numbers.drop("all cells").sum() == numbers.loc["all cells"]).all()
     assert (counts[[*CLASSES, "other"]].sum(axis=1) == counts["total"]).all()
@@ -166,11 +157,9 @@ def test_impossible_holdouts_are_refused() -> None:
 def test_folds_hold_each_cell_out_once_and_keep_the_class_shares() -> None:
     labels = table()["label"].to_numpy()
     parts = cohort.folds(labels, 3, seed=0)
-    held_out = np.concatenate([out for _, out in parts])
-    assert sorted(held_out) == list(range(len(labels)))
+    assert sorted(np.concatenate([out for _, out in parts])) == list(range(len(labels)))
     for fit_idx, out_idx in parts:
-        assert not set(fit_idx) & set(out_idx)
-        assert len(fit_idx) + len(out_idx) == len(labels)
+        assert sorted([*fit_idx, *out_idx]) == list(range(len(labels)))
         for label, n in PAPER_COUNTS.items():
             assert abs((labels[out_idx] == label).sum() - n / 3) < 1
     again = cohort.folds(labels, 3, seed=0)

@@ -8,36 +8,13 @@ from functools import partial
 import numpy as np
 import pytest
 
-from stslib import figures
+from stslib import figures, sweeps
 from stslib.io import mirrored, open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
 from stslib.support.settings import settings_from
-from stslib.sweeps import (
-    NoPair,
-    SweepQuality,
-    SweepSettings,
-    band_power,
-    band_share,
-    choose_pair,
-    count_partners,
-    counted,
-    extract,
-    firing,
-    power_spectrum,
-    prepare,
-    reconstruction_error,
-    resample,
-    resampling_quality,
-    round_trip,
-    spike_times,
-    summary,
-    survey,
-    sweep_quality,
-    typical_cells,
-    with_counts,
-)  # fmt: skip
+from stslib.sweeps import SweepSettings, choose_pair, extract, prepare
 
 RATES_HZ = [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0]
 
@@ -58,8 +35,8 @@ def sweep(number, stimulus_pa, n_spikes=None, rate_hz=50_000.0, onset_s=0.5, dur
     return Sweep(number, float(stimulus_pa), onset_s, duration_s, rate_hz, reader, n_spikes)
 
 
-def cell(*sweeps):
-    return Recording("cell", "Seq", "simulated", tuple(sweeps), "Sst")
+def cell(*steps):
+    return Recording("cell", "Seq", "simulated", steps, "Sst")
 
 
 def unreadable():
@@ -90,7 +67,7 @@ def test_the_nearest_partner_within_the_tolerance_and_of_two_equally_near_the_lo
 
 
 @pytest.mark.parametrize(
-    ("sweeps", "reason"),
+    ("steps", "reason"),
     [
         ((), "no_long_square"),
         ((sweep(0, -70, 0),), "no_long_square"),
@@ -103,9 +80,9 @@ def test_the_nearest_partner_within_the_tolerance_and_of_two_equally_near_the_lo
         ((replace(sweep(0, 70), reader=unreadable), replace(sweep(1, 110), reader=unreadable)), "bad_trace"),
     ],
 )
-def test_reasons(sweeps, reason):
-    with pytest.raises(NoPair) as raised:
-        choose_pair(cell(*sweeps))
+def test_reasons(steps, reason):
+    with pytest.raises(sweeps.NoPair) as raised:
+        choose_pair(cell(*steps))
     assert raised.value.reason == reason and "\n" not in str(raised.value) and "cell cell" in str(raised.value)
     again = pickle.loads(pickle.dumps(raised.value))
     assert (again.reason, str(again)) == (reason, str(raised.value))
@@ -152,13 +129,13 @@ def test_settings_come_back_from_a_dict():
 def test_spike_counting(rate_hz):
     times = (0.0125, 0.02, 0.3, 0.99)
     v, _ = trace(rate_hz, 0.5, 1.0, (*times, 1.2, -0.3))  # two outside the step
-    np.testing.assert_allclose(spike_times(v, rate_hz, 0.5, 1.0), times, atol=0.001)
+    np.testing.assert_allclose(sweeps.spike_times(v, rate_hz, 0.5, 1.0), times, atol=0.001)
     slow = -70 + 60 * np.sin(np.pi * np.arange(round(1.5 * rate_hz)) / (0.2 * rate_hz))
-    assert len(spike_times(slow, rate_hz, 0.1, 1.0)) == 0  # it crosses, too slowly for a spike
+    assert len(sweeps.spike_times(slow, rate_hz, 0.1, 1.0)) == 0  # it crosses, too slowly for a spike
 
 
 def cohort_of(*families):
-    return [replace(cell(*sweeps), cell_id=str(k)) for k, sweeps in enumerate(families)]
+    return [replace(cell(*steps), cell_id=str(k)) for k, steps in enumerate(families)]
 
 
 def test_count_partners():
@@ -166,11 +143,11 @@ def test_count_partners():
         (sweep(0, 70, 1), sweep(1, 90, 2), sweep(2, 110, 5)), (sweep(0, 70, 1), sweep(1, 110, 5)), (sweep(0, 70, 1),),
         (sweep(0, 70, 0),),
     )  # fmt: skip
-    squares = survey(recordings).long_squares
-    table = count_partners(squares, (20.0, 40.0, 60.0)).set_index("offset_pa")
+    squares = sweeps.survey(recordings).long_squares
+    table = sweeps.count_partners(squares, (20.0, 40.0, 60.0)).set_index("offset_pa")
     assert list(table.n_cells) == [1, 2, 0] and set(table.n_rheobase) == {3}
     with pytest.raises(ParameterError, match="offsets_pa"):
-        count_partners(squares, ())
+        sweeps.count_partners(squares, ())
 
 
 def test_a_survey_reads_each_trace_once_and_later_choices_need_no_trace():
@@ -190,7 +167,7 @@ def test_a_survey_reads_each_trace_once_and_later_choices_need_no_trace():
         [replace(sweep(0, 50), reader=unreadable)],
         [counting(sweep(0, -50, 0)), counting(sweep(1, 60, 1, rate_hz=2000.0))],
     )
-    found = survey(recordings)
+    found = sweeps.survey(recordings)
     assert found.pairs.cell_id.tolist() == ["0"]
     assert found.pairs.loc[0, ["rheobase_pa", "partner_pa", "partner_spikes"]].tolist() == [70, 110, 4]
     assert found.reasons == {"1": "no_partner_sweep", "2": "bad_trace", "3": "low_rate"}
@@ -198,7 +175,7 @@ def test_a_survey_reads_each_trace_once_and_later_choices_need_no_trace():
     assert sorted(n_reads) == [0, 0, 1, 1, 2, 3]  # a current below 0 is not read
     assert found.long_squares[found.long_squares.cell_id == "0"].n_spikes.tolist() == [0, 1, 2, 4]
     n_reads.clear()
-    known = list(with_counts(recordings, found.long_squares))
+    known = list(sweeps.with_counts(recordings, found.long_squares))
     pair = choose_pair(known[0])
     assert (pair.rheobase.number, pair.partner.number, n_reads) == (1, 3, [])
     assert len(known[1].sweeps) == 1  # the sweep that could not be read is gone
@@ -213,19 +190,19 @@ def test_tones_below_the_new_nyquist_pass_and_those_above_are_gone(rate_hz):
     t, new_t = np.arange(round(1.5 * rate_hz)) / rate_hz, np.arange(6000) / 4000
     inside = slice(200, -200)
     for tone_hz in (50, 700, 1500):
-        found = resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)
+        found = sweeps.resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)
         assert abs(len(found) - 6000) <= 1
         np.testing.assert_allclose(found[:5990][inside], np.cos(2 * np.pi * tone_hz * new_t)[:5990][inside], atol=2e-3)
     for tone_hz in (2000, 2300, 3900, 7000, 21000):
         if tone_hz < rate_hz / 2:
-            assert np.abs(resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)[inside]).max() < 1e-3
+            assert np.abs(sweeps.resample(np.cos(2 * np.pi * tone_hz * t), rate_hz, 4000.0)[inside]).max() < 1e-3
 
 
 @pytest.mark.parametrize("rate_hz", RATES_HZ)
 def test_a_constant_stays_one_and_a_spike_stays_where_it_is(rate_hz):
-    np.testing.assert_allclose(resample(np.full(round(0.4 * rate_hz), -70.0), rate_hz, 4000.0), -70, atol=1e-9)
+    np.testing.assert_allclose(sweeps.resample(np.full(round(0.4 * rate_hz), -70.0), rate_hz, 4000.0), -70, atol=1e-9)
     t = np.arange(round(0.4 * rate_hz)) / rate_hz
-    found = resample(np.exp(-(((t - 0.2) / 0.002) ** 2)), rate_hz, 4000.0)
+    found = sweeps.resample(np.exp(-(((t - 0.2) / 0.002) ** 2)), rate_hz, 4000.0)
     np.testing.assert_allclose(found[700:900], np.exp(-(((np.arange(700, 900) / 4000 - 0.2) / 0.002) ** 2)), atol=1e-3)
 
 
@@ -234,17 +211,17 @@ def test_resampling_up_or_to_nothing_is_refused():
         prepare(sweep(0, 50, 1), SweepSettings(rate_hz=60_000.0))
     for to_hz in (8000.0, 0.0, -1.0, float("nan")):
         with pytest.raises(ParameterError, match="cannot resample"):
-            resample(np.zeros(100), 4000.0, to_hz)
+            sweeps.resample(np.zeros(100), 4000.0, to_hz)
 
 
 def test_round_trip():
     t = np.arange(60_000) / 50_000
     slow, fast = np.sin(2 * np.pi * 100 * t), np.sin(2 * np.pi * 3000 * t)
-    np.testing.assert_allclose(round_trip(slow, 50_000, 4000)[3000:-3000], slow[3000:-3000], atol=1e-3)
-    assert reconstruction_error(fast, 50_000, 4000)[0] == pytest.approx(1, abs=0.01)  # nothing of it is left
-    np.testing.assert_allclose(round_trip(np.full(60_000, -70.0), 50_000, 4000), -70, atol=1e-9)
+    np.testing.assert_allclose(sweeps.round_trip(slow, 50_000, 4000)[3000:-3000], slow[3000:-3000], atol=1e-3)
+    assert sweeps.reconstruction_error(fast, 50_000, 4000)[0] == pytest.approx(1, abs=0.01)  # nothing of it is left
+    np.testing.assert_allclose(sweeps.round_trip(np.full(60_000, -70.0), 50_000, 4000), -70, atol=1e-9)
     v, _ = trace(50_000.0, 0.5, 1.0, (0.2, 0.4))
-    errors = [reconstruction_error(v, 50_000, rate)[0] for rate in (1000, 2000, 4000, 8000)]
+    errors = [sweeps.reconstruction_error(v, 50_000, rate)[0] for rate in (1000, 2000, 4000, 8000)]
     assert (np.diff(errors) < 0).all()
 
 
@@ -316,24 +293,24 @@ def test_nan_voltage_leaves_the_cell_out():
 def test_power_and_shares_of_known_tones():
     """Parseval: a tone of amplitude 2 has a power of 2 mV^2; the shares of two tones follow from their amplitudes."""
     t = np.arange(4800) / 4000
-    frequencies_hz, density = power_spectrum(2 * np.sin(2 * np.pi * 100 * t), 4000.0)
+    frequencies_hz, density = sweeps.power_spectrum(2 * np.sin(2 * np.pi * 100 * t), 4000.0)
     assert density.sum() * frequencies_hz[1] == pytest.approx(2, rel=1e-3)
     both = np.stack([np.sin(2 * np.pi * 100 * t) + 3 * np.sin(2 * np.pi * 500 * t), 70 + np.sin(2 * np.pi * 10 * t)])
-    frequencies_hz, density = power_spectrum(both, 4000.0)
-    np.testing.assert_allclose(band_share(frequencies_hz, density, 20, 200), [0.1, 0], atol=1e-3)
-    np.testing.assert_allclose(band_share(frequencies_hz, density, 5, 600, above_hz=5), [1, 1], atol=1e-3)
+    each = {"two": both[:1], "one": both[1:]}
+    np.testing.assert_allclose(sweeps.band_power(each, 20, 200, floors_hz=[0])["median"], [0.1, 0], atol=1e-3)
+    np.testing.assert_allclose(sweeps.band_power(each, 5, 600, floors_hz=[5])["median"], [1, 1], atol=1e-3)
 
 
 def test_firing_and_typical_cells():
-    table = firing(
+    table = sweeps.firing(
         np.stack([prepare(sweep(0, 50, spike_s=times)) for times in ((0.1, 0.35, 0.6), (0.9,))] + [np.zeros(4800)])
     )
     assert table.n_spikes.tolist() == [3, 1, 0]
     np.testing.assert_allclose(table.first_s, [0.1, 0.9, np.nan], atol=0.001)
     np.testing.assert_allclose(table.last_s, [0.6, 0.9, np.nan], atol=0.001)
     kept = prepare(sweep(0, 50, spike_s=(0.1, 0.35, 0.6)), SweepSettings(baseline="keep"))
-    assert firing(kept[None]).n_spikes.tolist() == [3]  # whatever the resting potential
-    assert typical_cells(["Sst", "Pvalb", "Sst", "Sst"], [1, 9, 5, 4]) == {"Sst": 3, "Pvalb": 1}
+    assert sweeps.firing(kept[None]).n_spikes.tolist() == [3]  # whatever the resting potential
+    assert sweeps.typical_cells(["Sst", "Pvalb", "Sst", "Sst"], [1, 9, 5, 4]) == {"Sst": 3, "Pvalb": 1}
 
 
 def test_resampling_quality_finds_the_power_and_counts_what_is_lost():
@@ -341,8 +318,8 @@ def test_resampling_quality_finds_the_power_and_counts_what_is_lost():
     rate_hz, t = 50_000.0, np.arange(60_000) / 50_000.0
     low, high = 3 * np.sin(2 * np.pi * 101 * t), 0.5 * np.sin(2 * np.pi * 3003 * t)
     one = cell(Sweep(0, 50.0, 0.1, 1.0, rate_hz, lambda: (low + high, np.zeros_like(t)), 1))
-    stored = SweepQuality.unpacked(sweep_quality(one.sweeps[0]).packed())
-    quality = resampling_quality([one, one], SweepSettings(n_sweeps=1), [stored, stored])
+    stored = sweeps.SweepQuality.unpacked(sweeps.sweep_quality(one.sweeps[0]).packed())
+    quality = sweeps.resampling_quality([one, one], SweepSettings(n_sweeps=1), [stored, stored])
     power, by_hz = quality.spectra.density * quality.spectra.width_hz, quality.spectra.frequency_hz
     assert power[(by_hz > 80) & (by_hz < 130)].sum() == pytest.approx(4.5, rel=0.15)
     assert quality.share_above(2000.0)["Sst"] == pytest.approx(0.125 / (4.5 + 0.125), rel=0.2)
@@ -355,22 +332,22 @@ def test_resampling_quality_finds_the_power_and_counts_what_is_lost():
 
 def test_a_resampled_spike_is_lower_the_lower_the_rate_and_is_that_of_the_narrowest_class():
     wide, narrow = cell(sweep(0, 50, 1, spike_s=(0.3,))), cell(sweep(0, 90, 1, rate_hz=3000.0, spike_s=(0.3,)))
-    quality = resampling_quality([wide] * 9, SweepSettings(n_sweeps=1, rate_hz=3000.0), n_each=2)
+    quality = sweeps.resampling_quality([wide] * 9, SweepSettings(n_sweeps=1, rate_hz=3000.0), n_each=2)
     spike = quality.spike
     assert list(spike.columns) == ["time_ms", "raw", "1000.0", "2000.0", "4000.0"]
     assert spike["1000.0"].max() < spike["4000.0"].max() <= spike.raw.max() + 3
     assert spike.time_ms[spike.raw.idxmax()] == 0
     assert len(quality.errors) == 2 * 4
-    mixed = resampling_quality([wide, replace(narrow, label="Pvalb")], SweepSettings(n_sweeps=1, rate_hz=3000.0))
+    mixed = sweeps.resampling_quality([wide, replace(narrow, label="Pvalb")], SweepSettings(n_sweeps=1, rate_hz=3000.0))
     assert list(mixed.spike.columns) == ["time_ms", "raw", "1000.0", "2000.0"]  # not above the sweep's own rate
 
 
 def test_extracted_sweeps_in_numbers():
     cells = [cell(sweep(0, 70, 1), sweep(1, 110, n)) for n in (3, 5, 4)]
     array, table = extract(cells)
-    assert table.n_spikes.tolist() == firing(array[:, -1]).n_spikes.tolist() == [3, 5, 4]
-    np.testing.assert_allclose(table.last_spike_s, firing(array[:, -1]).last_s)
-    row = summary(table.assign(label=["Sst", "Sst", "Pvalb"])).set_index("label")
+    assert table.n_spikes.tolist() == sweeps.firing(array[:, -1]).n_spikes.tolist() == [3, 5, 4]
+    np.testing.assert_allclose(table.last_spike_s, sweeps.firing(array[:, -1]).last_s)
+    row = sweeps.summary(table.assign(label=["Sst", "Sst", "Pvalb"])).set_index("label")
     assert list(row.index) == ["Pvalb", "Sst"]
     assert row.loc["Sst", ["cells", "current_pa", "spikes"]].tolist() == [2, 110, 4]
     with pytest.raises(StsError, match=r"1 of 2 cells have no such sweeps.*rheobase 70 pA"):
@@ -391,7 +368,7 @@ def test_hybrid_counts_and_pairs(mirror):
         assert pair.partner.stimulus_pa - pair.rheobase.stimulus_pa == pytest.approx(40)
         for s in (pair.rheobase, pair.partner):
             stated.append(s.n_spikes)
-            recounted.append(counted(replace(s, n_spikes=None)).n_spikes)
+            recounted.append(sweeps.counted(replace(s, n_spikes=None)).n_spikes)
     assert np.mean(np.array(stated) == np.array(recounted)) >= 0.95
     assert np.abs(np.array(stated) - np.array(recounted)).max() <= 1
     array, table = extract(recordings)
@@ -408,15 +385,13 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
     traces = np.stack([prepare(r.sweeps[0]) for r in recordings])
     for recording, found in zip(recordings, traces, strict=True):
         s = recording.sweeps[0]
-        raw = counted(replace(s, n_spikes=None)).n_spikes
+        raw = sweeps.counted(replace(s, n_spikes=None)).n_spikes
         assert raw >= 10
-        assert len(spike_times(found, 4000.0, 0.1, 1.0, crossing_mv=40)) == raw  # resampling loses no spike
-        error, peak_mv = reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
-        assert error < 0.05
-        assert abs(peak_mv) < 5
+        assert len(sweeps.spike_times(found, 4000.0, 0.1, 1.0, crossing_mv=40)) == raw  # resampling loses no spike
+        error, peak_mv = sweeps.reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
+        assert error < 0.05 and abs(peak_mv) < 5
     images = cwt_resized(traces[:, None], Bank(), ImageSettings(64, 64))
-    assert images.shape == (6, 1, 64, 64)
-    assert np.isfinite(images).all()
+    assert images.shape == (6, 1, 64, 64) and np.isfinite(images).all()
     single = SweepSettings(n_sweeps=1)
     _, table = extract(recordings, single)
     table["label"] = [r.label for r in recordings]
@@ -436,16 +411,17 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
 def test_real_and_hybrid_sweeps_keep_about_half_of_their_power_in_the_band(mirror, monkeypatch):
     monkeypatch.setenv("STS_DATA_MIRROR", str(mirror))
     cells = mirrored(n_hybrid=20)
-    table = band_power(cells, 20, 200)
+    table = sweeps.band_power(cells, 20, 200)
     assert dict(zip(table.data, table.n_sweeps, strict=True)) == {"real": 6, "hybrid": 20}
     assert ((table.low <= table["median"]) & (table["median"] <= table.high)).all()
     # What counts as power shrinks, so the share grows.
     assert table.groupby("data")["median"].apply(lambda shares: shares.is_monotonic_increasing).all()
     assert table["median"].between(0.3, 0.8).all()
-    assert band_power({"real": cells["real"]}, 0, 2001, floors_hz=(0.0,))["median"].tolist() == pytest.approx([1])
+    whole = sweeps.band_power({"real": cells["real"]}, 0, 2001, floors_hz=(0.0,))
+    assert whole["median"].tolist() == pytest.approx([1])
 
 
 def test_without_a_mirror_there_is_nothing_to_compare_with(monkeypatch):
     monkeypatch.delenv("STS_DATA_MIRROR", raising=False)
-    table = band_power(mirrored(), 20, 200)
+    table = sweeps.band_power(mirrored(), 20, 200)
     assert table.empty and list(table.columns) == ["data", "n_sweeps", "above_hz", "median", "low", "high"]

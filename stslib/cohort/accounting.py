@@ -124,10 +124,8 @@ def count_table(cells: pd.DataFrame) -> pd.DataFrame:
     table = pd.crosstab(what, labels).reindex(index=rows, columns=[*CLASSES, "other"], fill_value=0)
     table["total"] = table.sum(axis=1)
     table.loc["all cells"] = table.sum(axis=0)
-    if table.loc["all cells", "total"] != len(cells):
-        raise StsError(
-            f"the account does not add up: {table.loc['all cells', 'total']} of {len(cells)} cells are in it"
-        )
+    if (n := table.loc["all cells", "total"]) != len(cells):
+        raise StsError(f"the account does not add up: {n} of {len(cells)} cells are in it")
     table.index.name, table.columns.name = "reason", None
     return table.astype(int).assign(meaning=[REASONS.get(row, "") for row in table.index])
 

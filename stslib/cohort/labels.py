@@ -38,12 +38,8 @@ _LINES: dict[str, str] = {
 _PVALB_CROSSES = ("Pvalb-T2A-Dre", "Pvalb-T2A-FlpO")
 
 # Patch-seq labels by the first word of the transcriptomic type.
-_T_TYPES = {
-    "Pvalb": "Pvalb",
-    "Sst": "Sst",
-    **dict.fromkeys(("Vip", "Lamp5", "Sncg", "Serpinf1", "Meis2"), "Vip/Lamp5"),
-    "L2/3": "Excitatory",
-}
+_T_TYPES = dict.fromkeys(("Vip", "Lamp5", "Sncg", "Serpinf1", "Meis2"), "Vip/Lamp5")
+_T_TYPES |= {"Pvalb": "Pvalb", "Sst": "Sst", "L2/3": "Excitatory"}
 
 
 def label_cell(

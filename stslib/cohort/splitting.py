@@ -101,10 +101,9 @@ def folds(
     y = np.asarray(labels, dtype=object)
     if n_folds < 2:
         raise ParameterError(f"n_folds is {n_folds}; it must be at least 2")
-    counts = np.bincount(class_index(y), minlength=len(CLASSES))
-    present = {label: int(n) for label, n in zip(CLASSES, counts, strict=True) if n}
-    for label, n in present.items():
-        if n < n_folds:
+    present = [CLASSES[k] for k in np.unique(class_index(y))]
+    for label in present:
+        if (n := int((y == label).sum())) < n_folds:
             raise StsError(f"class {label} has {n} cells, fewer than {n_folds} folds: it would be absent from a fold")
     donors = None if groups is None else np.asarray(groups).astype(str)
     if donors is not None and donors.shape != y.shape:

@@ -72,12 +72,7 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
     """
     panels = (
         ("rheobase_pa", "Rheobase (pA)", "recorded_rheobase_pa", "recorded cells of the paper's training set"),
-        (
-            "partner_spikes",
-            "Spikes in 1 s at rheobase + 40 pA",
-            "fitted_spikes_above",
-            "models fitted to recorded cells",
-        ),
+        ("partner_spikes", "Spikes in 1 s, rheobase + 40 pA", "fitted_spikes_above", "models fitted to recorded cells"),
     )
     figure = new_figure(8.6, 3.4)
     for ax, (column, words, beside, source) in zip(figure.subplots(1, 2), panels, strict=True):
@@ -88,8 +83,6 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
         low, median, high = np.array(reference.set_index("label").loc[list(CLASSES), beside].tolist()).T
         x = np.arange(len(CLASSES)) + 0.22
         ax.errorbar(x, median, (median - low, high - median), fmt="D", color="0.45", ms=6, mec="white", lw=2.5)
-        ax.set_xlabel("")
-        ax.set_ylabel(words)
-        ax.set_ylim(bottom=0)
+        ax.set(xlabel="", ylabel=words, ylim=(0, None))
         ax.set_title(f"colour: these cells\ngrey: {source}", fontsize=8.5, loc="left")
     return label_data(figure, kind)

@@ -79,20 +79,18 @@ def scalogram_panel(
     Coefficients of a real wavelet go from blue (below 0) over white to red, magnitudes and complex ones from black to
     yellow.
     """
-    n_samples = len(v_mv)
     signed = output == "coefficients" and not bank.mother.is_complex
     values = columns_of(cwt(np.asarray(v_mv, np.float32), bank, output, padding))
     values = values if signed else np.abs(values)
     limit = limit or limit_of(values)
-    step_s = n_samples / bank.rate_hz / values.shape[-1]
-    t = (np.arange(values.shape[-1]) + 0.5) * step_s - before_s
+    duration_s, n_columns = len(v_mv) / bank.rate_hz, values.shape[-1]
+    t = (np.arange(n_columns) + 0.5) * duration_s / n_columns - before_s
     mesh = ax.pcolormesh(
         t, bank.frequencies_hz, values, cmap="RdBu_r" if signed else "magma", vmin=-limit if signed else 0, vmax=limit,
         shading="nearest", rasterized=True,
     )  # fmt: skip
     ax.set_yscale("log" if bank.spacing == "log" else "linear")
-    ax.set_xlim(-before_s, n_samples / bank.rate_hz - before_s)
-    ax.set_ylim(bank.frequencies_hz[0], bank.frequencies_hz[-1])
+    ax.set(xlim=(-before_s, duration_s - before_s), ylim=(bank.frequencies_hz[0], bank.frequencies_hz[-1]))
     return mesh
 
 

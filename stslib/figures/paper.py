@@ -29,12 +29,9 @@ def pipeline(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import figures
-    >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> len(figures.pipeline(Recording("a", "Clamp", "simulated", steps, "Sst"), "simulated").axes)
+    >>> from stslib import figures, io
+    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
+    >>> len(figures.pipeline(recording, "simulated").axes)
     7
     """
     bank, label = bank or Bank(rate_hz=settings.rate_hz), recording.label or ""

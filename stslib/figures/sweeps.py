@@ -23,12 +23,9 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import figures
-    >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> len(figures.raw_sweep(Recording("a", "Clamp", "real", steps, "Sst"), "real").axes)
+    >>> from stslib import figures, io
+    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
+    >>> len(figures.raw_sweep(recording, "simulated").axes)
     2
     """
     sweep = choose_sweeps(recording, settings)[-1]
@@ -46,9 +43,8 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
     words = f"sweep {sweep.number}, {sweep.stimulus_pa:g} pA, {sweep.rate_hz / 1000:g} kHz"
     above.set_title(f"{recording.label} cell, {words}" if recording.label else words)
     above.set_ylabel("Voltage (mV)")
-    below.set_ylabel("Current (pA)")
-    below.set_xlabel("Time from start of the sweep (s); grey: the part that is kept; dashed: step onset")
-    below.set_xlim(t[0], t[-1])
+    words = "Time from start of the sweep (s); grey: the part that is kept; dashed: step onset"
+    below.set(xlabel=words, xlim=(t[0], t[-1]), ylabel="Current (pA)")
     return label_data(figure, kind)
 
 
@@ -58,12 +54,9 @@ def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = S
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import figures
-    >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> len(figures.rheobase_search(Recording("a", "Clamp", "real", steps, "Sst"), "real").axes)
+    >>> from stslib import figures, io
+    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
+    >>> len(figures.rheobase_search(recording, "simulated").axes)
     3
     """
     colour, chosen = CLASS_COLOURS.get(recording.label or "", "0.15"), choose_sweeps(recording, settings)
@@ -82,13 +75,11 @@ def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = S
         t = np.arange(len(v_mv)) / sweep.rate_hz - sweep.onset_s
         shown = (t >= -settings.before_s) & (t <= settings.step_s + settings.after_s)
         ax.plot(t[shown], v_mv[shown], color=colour, lw=0.6)
-        ax.set_xlim(-settings.before_s, settings.step_s + settings.after_s)
+        ax.set(xlim=(-settings.before_s, settings.step_s + settings.after_s), ylabel="Voltage (mV)")
         ax.set_title(f"{name}, {sweep.stimulus_pa:g} pA: {n_spikes} spike{'s' * (n_spikes != 1)}", fontsize=9.5)
-        ax.set_ylabel("Voltage (mV)")
         ax.tick_params(labelbottom=row == len(chosen) - 1)
     ax.set_xlabel(TIME_LABEL)
-    left.set_xlabel("Current of the step (pA)")
-    left.set_ylabel("Spikes during the step")
+    left.set(xlabel="Current of the step (pA)", ylabel="Spikes during the step")
     left.legend(loc="upper left", fontsize=8)
     left.set_title(f"{recording.label or 'one'} cell {recording.cell_id}", fontsize=10)
     return label_data(figure, kind)
@@ -113,10 +104,8 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
     colours = ["#E69F00" if abs(offset - chosen_pa) < 1e-9 else "0.7" for offset in table.offset_pa]
     bars = ax.bar([f"+{offset:g}" for offset in table.offset_pa], 100 * table.share, color=colours, width=0.7)
     ax.bar_label(bars, labels=[str(n) for n in table.n_cells], fontsize=8, padding=2)
-    ax.set_ylim(0, 112)
-    ax.set_yticks(range(0, 101, 25))
+    ax.set(ylim=(0, 112), yticks=range(0, 101, 25), ylabel="Cells that have it (%)")
     ax.set_xlabel("Current of the partner above the rheobase (pA)")
-    ax.set_ylabel("Cells that have it (%)")
     ax.set_title(f"{int(table.n_rheobase.max())} cells with a rheobase sweep; numbers: cells", fontsize=10)
     return label_data(figure, kind)
 
@@ -130,12 +119,9 @@ def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0,
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from stslib import figures, sweeps
-    >>> errors = pd.DataFrame({"label": "Sst", "rate_hz": [1000.0, 4000.0], "relative": [0.4, 0.1], "peak_mv": 3.0})
-    >>> spectra = pd.DataFrame({"label": "Sst", "frequency_hz": [10.0, 5000.0], "width_hz": 1.0, "density": [1.0, 0.1]})
-    >>> spike = pd.DataFrame({"time_ms": [0.0, 1.0], "raw": [30.0, -60.0], "4000.0": [28.0, -59.0]})
-    >>> len(figures.resampling(sweeps.ResamplingQuality(errors, spectra, spike), "simulated").axes)
+    >>> from stslib import figures, io, sweeps
+    >>> recordings = list(io.open_source("simulated", n_cells=4).recordings())
+    >>> len(figures.resampling(sweeps.resampling_quality(recordings), "simulated").axes)
     3
     """
     spectra, errors, spike = quality.spectra, quality.errors, quality.spike
@@ -202,9 +188,8 @@ def spectrum_and_share(
         left.plot(smooth.hz, smooth[label], color=CLASS_COLOURS[label], lw=1.3, label=label)
     left.axvspan(low_hz, high_hz, color="0.92", lw=0, zorder=0)
     highest = float(smooth[list(of_class)].max(axis=None))
-    left.set(
-        xscale="log", yscale="log", xlim=(1, rate_hz / 2), ylim=(1e-5 * highest, 3 * highest)
-    )  # the filter's floor
+    left.set(xscale="log", yscale="log", xlim=(1, rate_hz / 2))
+    left.set_ylim(1e-5 * highest, 3 * highest)  # without the filter's floor
     left.set(xlabel=f"Frequency (Hz); grey: {low_hz:g} to {high_hz:g} Hz", ylabel="Mean power density (mV²/Hz)")
     left.legend(fontsize=8)
     shares = band_power({c: traces_mv[rows] for c, rows in of_class.items()}, low_hz, high_hz, rate_hz)

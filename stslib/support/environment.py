@@ -40,8 +40,5 @@ def git_commit(root: Path) -> str:
 
 def machine() -> dict[str, str]:
     """System, processor family and Python of this machine; no name and no path, so that a manifest can be shared."""
-    return {
-        "system": platform.system(),
-        "machine": platform.machine(),
-        "python": platform.python_implementation() + " " + platform.python_version(),
-    }
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return {"system": platform.system(), "machine": platform.machine(), "python": python}

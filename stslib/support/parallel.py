@@ -15,9 +15,8 @@ from stslib.support.errors import MissingInput, ParameterError, StsError
 
 T = TypeVar("T")
 Job = tuple[Any, ...]
-#: Times that a job whose worker died is given to another one.
-RETRIES = 5
 _CONNECT_S = 10.0
+RETRIES = 5  # times that a job whose worker died is given to another one
 
 
 def run(
@@ -46,9 +45,7 @@ def run(
 
 def _dask(function: Callable[..., T], jobs: Iterable[Job], scheduler: str, in_order: bool) -> Iterator[T]:
     if "://" not in scheduler:
-        raise ParameterError(
-            f"scheduler is {scheduler!r}; give the address of a Dask scheduler, such as tcp://host:8786"
-        )
+        raise ParameterError(f"scheduler is {scheduler!r}; give the address of Dask's, such as tcp://host:8786")
     try:
         from distributed import Client, KilledWorker, as_completed
     except ImportError as error:
@@ -65,9 +62,8 @@ def _dask(function: Callable[..., T], jobs: Iterable[Job], scheduler: str, in_or
                 try:
                     result: T = future.result()
                 except KilledWorker as error:
-                    raise StsError(
-                        f"workers at {scheduler} died {RETRIES} times over one cell; look at their logs"
-                    ) from error
+                    words = f"workers at {scheduler} died {RETRIES} times over one cell; look at their logs"
+                    raise StsError(words) from error
                 future.release()
                 yield result
         finally:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Iterator, Sized
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
@@ -17,28 +17,26 @@ from tqdm import tqdm
 
 T = TypeVar("T")
 ENVIRONMENT = "STS_PROGRESS_FILE"
-_SECONDS_BETWEEN_WRITES = 0.25
 
 
 def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
     """Hand on the items of `iterable` and show how far it is; `total` is their number where the iterable has no length."""
-    if total is None and isinstance(iterable, Sized):
-        total = len(iterable)
     path = os.environ.get(ENVIRONMENT)
+    bar = tqdm(iterable, desc=label, total=total, leave=False, disable=bool(path))
     if not path:
-        yield from tqdm(iterable, desc=label, total=total, leave=False)
+        yield from bar
         return
     last, done = 0.0, 0
-    _write(path, label, 0, total)
+    _write(path, label, 0, bar.total)
     for done, item in enumerate(iterable, start=1):
         yield item
-        if (now := time.monotonic()) - last > _SECONDS_BETWEEN_WRITES:
+        if (now := time.monotonic()) - last > 0.25:
             last = now
-            _write(path, label, done, total)
-    _write(path, label, done, total)
+            _write(path, label, done, bar.total)
+    _write(path, label, done, bar.total)
 
 
-def _write(path: str, label: str, done: int, total: int | None) -> None:
+def _write(path: str, label: str, done: int, total: float | None) -> None:
     temporary = Path(f"{path}.part")
     try:
         temporary.write_text(json.dumps({"label": label, "done": done, "total": total}))

@@ -98,11 +98,10 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
 
     Examples
     --------
-    >>> from stslib import sweeps
-    >>> from stslib.recordings import Recording, Sweep
-    >>> steps = [Sweep(k, pa, 0.2, 1.0, 4000.0, None, n) for k, (pa, n) in enumerate([(50, 0), (70, 1), (110, 6)])]
-    >>> [s.number for s in sweeps.choose_sweeps(Recording("a", "Clamp", "real", tuple(steps)))]
-    [1, 2]
+    >>> from stslib import io, sweeps
+    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
+    >>> [sweep.stimulus_pa for sweep in sweeps.choose_sweeps(recording)]
+    [70.0, 110.0]
     """
 
     def refuse(reason: str, detail: str) -> NoPair:

@@ -36,8 +36,8 @@ def extract(
 ) -> tuple[np.ndarray, pd.DataFrame]:
     """The two sweeps of every cell (or one, or three) as one array, and what became of each cell.
 
-    `recordings` are the cells, `n_jobs` and `scheduler` say where the work is done (`stslib.support.parallel.run`),
-    `total` is their number for the progress bar. With `complete`, a cell without these sweeps is refused (`StsError`).
+    `n_jobs` and `scheduler` say where the work is done (`stslib.support.parallel.run`), `total` is the number of
+    recordings for the progress bar. With `complete`, a cell without these sweeps is refused (`StsError`).
 
     Returns
     -------
@@ -46,13 +46,10 @@ def extract(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import sweeps
-    >>> from stslib.recordings import Recording, Sweep
-    >>> v_mv = np.full(6000, -70.0)
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, lambda: (v_mv, v_mv), 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> sweeps.extract([Recording("a", "Clamp", "real", steps)])[0].shape
-    (1, 2, 4800)
+    >>> from stslib import io, sweeps
+    >>> sweeps_mv, table = sweeps.extract(list(io.open_source("simulated", n_cells=4).recordings()))
+    >>> sweeps_mv.shape, (table["partner_pa"] - table["rheobase_pa"]).tolist()
+    ((4, 2, 4800), [40.0, 40.0, 40.0, 40.0])
     """
     results = parallel.run(_extract_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     if total is None and isinstance(recordings, Sized):

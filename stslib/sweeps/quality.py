@@ -106,15 +106,11 @@ def resampling_quality(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import sweeps
-    >>> from stslib.recordings import Recording, Sweep
-    >>> t = np.arange(75_000) / 50_000
-    >>> tones = 3 * np.sin(2 * np.pi * 100 * t) + 0.5 * np.sin(2 * np.pi * 3000 * t)
-    >>> sweep = Sweep(0, 50.0, 0.2, 1.0, 50_000.0, lambda: (tones, t), 1)
-    >>> one = sweeps.resampling_quality([Recording("a", "", "real", (sweep,), "Sst")], sweeps.SweepSettings(n_sweeps=1))
-    >>> one.errors["relative"].round(2).tolist()  # at 1, 2, 4 and 8 kHz
-    [0.16, 0.16, 0.16, 0.0]
+    >>> from stslib import io, sweeps
+    >>> recordings = list(io.open_source("simulated", n_cells=4).recordings())
+    >>> lost = sweeps.resampling_quality(recordings).errors.groupby("rate_hz")["relative"].median()
+    >>> lost.index.tolist(), lost.is_monotonic_decreasing
+    ([1000.0, 2000.0, 4000.0, 8000.0], True)
     """
     known = [quality for quality in measured if quality is not None]
     labels = pd.Series([recording.label or "" for recording in recordings])

@@ -18,9 +18,7 @@ from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps.settings import SweepSettings
 
 REST_S = 0.1  # the resting potential is the mean of this time before the step, or of all that is kept before it
-STOPBAND_DB = 80.0
 TRANSITION = 0.2  # the anti-aliasing filter falls over the last 20 % below the new Nyquist frequency
-MARGIN_SAMPLES = 64  # samples of the result, more than the filter reaches to either side
 
 
 class Prepared(NamedTuple):
@@ -39,11 +37,9 @@ def prepare(sweep: Sweep, settings: SweepSettings = SweepSettings()) -> np.ndarr
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import sweeps
-    >>> from stslib.recordings import Sweep
-    >>> flat_mv = np.full(60_000, -70.0)
-    >>> sweeps.prepare(Sweep(0, 50.0, 0.1, 1.0, 50_000.0, lambda: (flat_mv, flat_mv))).shape
+    >>> from stslib import io, sweeps
+    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
+    >>> sweeps.prepare(recording.sweeps[-1]).shape
     (4800,)
     """
     return prepare_with_metadata(sweep, settings).v_mv
@@ -67,9 +63,9 @@ def prepare_with_metadata(sweep: Sweep, settings: SweepSettings = SweepSettings(
     rest_mv = float(v_mv[rest].mean())
     if settings.baseline == "subtract":
         v_mv = v_mv - rest_mv
-    # A little more on either side keeps the filter on recorded voltage; beyond the recording, values are held.
+    # 64 more samples on either side, more than the filter reaches, keep it on recorded voltage; beyond that, values are held.
     up, down = _ratio(sweep.rate_hz, rate_hz)
-    margin = -(-MARGIN_SAMPLES // up) * down
+    margin = -(-64 // up) * down
     wide = v_mv[np.clip(np.arange(start - margin, stop + margin), 0, len(v_mv) - 1)]
     skip = margin * up // down
     values = resample(wide, sweep.rate_hz, rate_hz)[skip : skip + settings.n_samples]
@@ -85,9 +81,7 @@ def fast_enough(from_hz: float, to_hz: float) -> bool:
 def resample(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
     """Bring a signal `(n_samples,)` from `from_hz` down to `to_hz`, first sample on first sample, its ends held."""
     if not fast_enough(from_hz, to_hz):
-        raise ParameterError(
-            f"cannot resample from {from_hz} Hz to {to_hz} Hz; give a rate above 0 and at most the sweep's"
-        )
+        raise ParameterError(f"cannot resample from {from_hz} Hz to {to_hz} Hz; give at most the sweep's, above 0 Hz")
     return _filtered(np.asarray(v_mv, float), *_ratio(from_hz, to_hz))
 
 
@@ -134,7 +128,7 @@ def _filtered(v_mv: np.ndarray, up: int, down: int) -> np.ndarray:
 def _low_pass(up: int, down: int) -> np.ndarray:
     """Linear-phase low-pass at the up-sampled rate: flat to 80 % of the lower Nyquist frequency, 80 dB down at it."""
     nyquist = 1 / max(up, down)  # where the Nyquist frequency of the up-sampled signal is 1
-    n_taps, beta = kaiserord(STOPBAND_DB, TRANSITION * nyquist)
+    n_taps, beta = kaiserord(80.0, TRANSITION * nyquist)
     kernel = firwin(n_taps | 1, (1 - TRANSITION / 2) * nyquist, window=("kaiser", beta))
     # `resample_poly` multiplies by `up`; each of the `up` phases must then sum to one, or a constant comes out rippled.
     for phase in range(up):

@@ -50,10 +50,7 @@ class SweepSettings:
         if not 0 <= self.tolerance_pa < math.inf:
             raise ParameterError(f"tolerance_pa is {self.tolerance_pa}; give 0 pA or more")
         if not self.tolerance_pa < self.offset_pa < math.inf:
-            raise ParameterError(
-                f"offset_pa is {self.offset_pa}; "
-                f"the partner must lie above the rheobase by more than {self.tolerance_pa} pA"
-            )
+            raise ParameterError(f"offset_pa is {self.offset_pa}; give more than the tolerance, {self.tolerance_pa} pA")
         if not 0 < self.rate_hz < math.inf:
             raise ParameterError(f"rate_hz is {self.rate_hz}; give a rate above 0 Hz")
         for name in ("before_s", "after_s", "step_s"):

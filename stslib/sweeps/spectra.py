@@ -21,17 +21,6 @@ def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.nda
     return frequencies_hz, density
 
 
-def band_share(
-    frequencies_hz: np.ndarray, density: np.ndarray, low_hz: float, high_hz: float, above_hz: float = 0.0
-) -> np.ndarray:
-    """Share of the power above `above_hz` that lies in `[low_hz, high_hz)`: `(...,)`, between 0 and 1."""
-    inside = (frequencies_hz >= low_hz) & (frequencies_hz < high_hz)
-    included = frequencies_hz >= above_hz
-    total = density[..., included].sum(axis=-1)
-    share: np.ndarray = density[..., inside & included].sum(axis=-1) / np.where(total > 0, total, np.nan)
-    return share
-
-
 def band_power(
     cells: Mapping[str, np.ndarray | Sequence[Recording]],
     low_hz: float,
@@ -61,8 +50,11 @@ def band_power(
         settings = SweepSettings(rate_hz=rate_hz)
         x = sweeps if isinstance(sweeps, np.ndarray) else np.stack([prepare(r.sweeps[-1], settings) for r in sweeps])
         frequencies_hz, density = power_spectrum(x, rate_hz)
+        inside = (frequencies_hz >= low_hz) & (frequencies_hz < high_hz)
         for floor_hz in floors_hz:
-            shares = band_share(frequencies_hz, density, low_hz, high_hz, floor_hz)
+            counted = frequencies_hz >= floor_hz
+            total = density[:, counted].sum(axis=-1)
+            shares = density[:, inside & counted].sum(axis=-1) / np.where(total > 0, total, np.nan)
             low, median, high = np.nanquantile(shares, (0.25, 0.5, 0.75))
             rows.append((kind, len(x), float(floor_hz), float(median), float(low), float(high)))
     return pd.DataFrame(rows, columns=["data", "n_sweeps", "above_hz", "median", "low", "high"])

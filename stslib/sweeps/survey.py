@@ -59,12 +59,10 @@ def survey(
 
     Examples
     --------
-    >>> from stslib import sweeps
-    >>> from stslib.recordings import Recording, Sweep
-    >>> steps = tuple(Sweep(k, pa, 0.2, 1.0, 4000.0, None, 1) for k, pa in enumerate((50.0, 90.0)))
-    >>> found = sweeps.survey(Recording(name, "Clamp", "real", steps[:n]) for name, n in (("a", 2), ("b", 1)))
-    >>> found.pairs[["cell_id", "rheobase_pa", "partner_pa", "partner_spikes"]].values.tolist(), found.reasons
-    ([['a', 50.0, 90.0, 1]], {'b': 'no_partner_sweep'})
+    >>> from stslib import io, sweeps
+    >>> found = sweeps.survey(io.open_source("simulated", n_cells=4).recordings())
+    >>> (found.pairs["partner_pa"] - found.pairs["rheobase_pa"]).tolist(), found.reasons
+    ([40.0, 40.0, 40.0, 40.0], {})
     """
     surveyed = parallel.run(_survey_cell, ((recording, settings) for recording in recordings), n_jobs, scheduler)
     pairs: list[dict[str, object]] = []
@@ -126,16 +124,12 @@ def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tole
     [0, 1]
     """
     if not len(offsets_pa) or min(offsets_pa) <= tolerance_pa:
-        raise ParameterError(
-            f"offsets_pa is {list(offsets_pa)}; give offsets above the tolerance of {tolerance_pa:g} pA"
-        )
+        raise ParameterError(f"offsets_pa is {list(offsets_pa)}; give more than the tolerance, {tolerance_pa:g} pA")
     positive = long_squares[long_squares["stimulus_pa"] > 0]
     fired = positive[positive["n_spikes"].fillna(0).astype(float) > 0]
     rheobase_pa = fired.groupby("cell_id")["stimulus_pa"].min()
     above_pa = (positive["stimulus_pa"] - positive["cell_id"].map(rheobase_pa)).astype(float)
-    n_cells = [
-        int(positive.loc[np.abs(above_pa - offset_pa) <= tolerance_pa + 1e-9, "cell_id"].nunique())
-        for offset_pa in offsets_pa
-    ]
-    table = pd.DataFrame({"offset_pa": list(offsets_pa), "n_cells": n_cells, "n_rheobase": len(rheobase_pa)})
+    partners = [positive[np.abs(above_pa - offset_pa) <= tolerance_pa + 1e-9] for offset_pa in offsets_pa]
+    table = pd.DataFrame({"offset_pa": list(offsets_pa), "n_rheobase": len(rheobase_pa)})
+    table.insert(1, "n_cells", [cells["cell_id"].nunique() for cells in partners])
     return table.assign(share=table.n_cells / max(len(rheobase_pa), 1))
