@@ -36,8 +36,7 @@ def losses(history: pd.DataFrame, kind: str) -> Figure:
     """
     if history.empty:
         raise StsError("the training history is empty; nothing to draw")
-    known = [model for model in style.MODEL_COLOURS if model in set(history["model"])]
-    models = known + sorted(set(history["model"]) - set(known))
+    models = style.in_order(history["model"])
     columns = min(len(models), 4)
     figure = style.new_figure(max(2.3 * columns + 0.6, 4.2), 2.6 * -(-len(models) // columns) + 0.7)
     grid = figure.subplots(-(-len(models) // columns), columns, sharex=True, sharey=True, squeeze=False)

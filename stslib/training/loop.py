@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import copy
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -84,7 +85,7 @@ def fit(
         n_batches = max(1, min(math.ceil(len(y) / config.batch_size), len(y) // 2))
         schedule = _schedule(optimizer, config, n_batches)
         stopping = EarlyStopping(config.patience, config.min_improvement)
-        history, best_loss, best = History(), math.inf, _copy(model)
+        history, best_loss, best = History(), math.inf, copy.deepcopy(model.state_dict())
         network = torch.compile(model) if config.compile else model
         # Gradients of half-precision numbers are scaled up, so that small ones do not become 0; else this does nothing.
         scaler = torch.amp.GradScaler(config.device, enabled=config.amp == "fp16")
@@ -126,7 +127,7 @@ def fit(
             history.valid_loss.append(valid_loss)
             history.valid_accuracy.append((valid_scores.argmax(1) == valid_y).float().mean().item())
             if valid_loss < best_loss:
-                best_loss, best = valid_loss, _copy(model)
+                best_loss, best = valid_loss, copy.deepcopy(model.state_dict())
             if stopping.should_stop(valid_loss):
                 history.stopped = "patience"
                 break
@@ -191,10 +192,6 @@ def _training_mode(model: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(parameter.requires_grad for parameter in own):
             module.eval()
-
-
-def _copy(model: nn.Module) -> dict[str, Tensor]:
-    return {key: value.detach().clone() for key, value in model.state_dict().items()}
 
 
 def _check(targets: Tensor, cells: TrainingSet, config: FitConfig) -> None:
