@@ -20,7 +20,7 @@ _NOISE = (0.0, 0.05, 0.1, 0.2, 0.4)  # shares of wrong labels
 
 
 def by_part(labels: Any, predictions: Any, parts: Any, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
-    """Accuracy, balanced accuracy, recall of each class, with 95 % intervals, in each part (a data set) of the cells."""
+    """Accuracy, balanced accuracy, recall of each class, with 95 % intervals, in each part (data set) of the cells."""
     y, classes, where = (np.asarray(v, dtype=object) for v in (labels, predictions, parts))
     rows = []
     for part in sorted(set(where)):

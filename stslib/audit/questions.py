@@ -184,8 +184,8 @@ class Audit:
     def suspects(self, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         """Which labels of training cells does the held-out model doubt (`checks.suspects`), and where are they from?
 
-        The doubted cells (`origin`: mouse line in Clamp, first word of the T-type in Seq), and for each data set, label and
-        origin the number of `cells`, those `doubted`, and their `share`.
+        The doubted cells (`origin`: mouse line in Clamp, first word of the T-type in Seq), and for each data set, label
+        and origin the number of `cells`, those `doubted`, and their `share`.
         """
         proba = self._probabilities(predictions)[self.train]
         table = self.cells[self.train].assign(rather=checks.suspects(self.y[self.train], proba))

@@ -70,10 +70,10 @@ def _proba(model: LinearDiscriminantAnalysis, values: np.ndarray) -> np.ndarray:
 def adapted(
     x: pd.DataFrame, y: Any, unlabelled: pd.DataFrame, unseen: pd.DataFrame, rounds: int = ROUNDS
 ) -> np.ndarray:
-    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, self-trained on `unlabelled` (`rounds` 0: not).
+    """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, self-trained on `unlabelled` cells.
 
-    In each round the cells of which the model is surest join its training cells under the predicted label, 30 % of each
-    class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
+    In each of `rounds` (0: none) the cells of which the model is surest join its training cells under the predicted label,
+    30 % of each class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
     """
     if rounds < 0:
         raise ParameterError(f"rounds is {rounds}; it must be 0 or more")

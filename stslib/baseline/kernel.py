@@ -1,7 +1,7 @@
 """Ridge regression on the classes with a Gaussian kernel, on standardised features, in closed form.
 
 It compares cells in all features at once where trees cut one at a time, so their mean is better than either. The one
-linear system also gives what each training cell would get from a fit without it (Rasmussen and Williams 2006, section 5.4.2).
+linear system also gives what each training cell would get without it (Rasmussen and Williams 2006, 5.4.2).
 """
 
 from __future__ import annotations
@@ -34,8 +34,8 @@ class Standard:
     """Rank-normal standardisation: the values of a column become those of a normal distribution of the same ranks.
 
     `knots`: quantiles of the `features`, `(n_knots, n_features)`; `gaps`: columns with missing values, which each get
-    one more column, 1 where missing. A value that many cells share gets the middle of its ranks, unlike with scikit-learn's
-    `QuantileTransformer`.
+    one more column, 1 where missing. scikit-learn's `QuantileTransformer` sends a shared extreme to the end of its
+    range; here every value gets the middle of its ranks.
     """
 
     features: tuple[str, ...]

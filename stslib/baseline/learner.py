@@ -114,7 +114,7 @@ class Learner:
     ) -> tuple[trees.Model | Ensemble, evaluation.Predictions]:
         """A model of all training cells, and the predictions of held-out training cells and of test cells.
 
-        `cells`: `cell_id`, `label`, `split` of the rows of `x`; `folds` count the training cells; `data`: name in the records.
+        `cells`: `cell_id`, `label`, `split` of the rows of `x`; `folds` count training cells; `data` is for the records.
         """
         y, train = cells["label"].to_numpy(), (cells["split"] == "train").to_numpy()
         inside = self.held_out(x[train], y[train], folds)

@@ -1,6 +1,6 @@
 """Metrics of predicted classes with bootstrap intervals, the records that hold them, and two models on the same cells.
 
-All are functions of the confusion matrix, and that of a resample is a multinomial draw: 2,000 of them take milliseconds.
+All are functions of the confusion matrix, and that of a resample is a multinomial draw: 2,000 take milliseconds.
 """
 
 from __future__ import annotations
@@ -179,8 +179,8 @@ def confusion_shares(
 class Comparison:
     """Two classifiers on the same `n` cells: either score of a `metric`, as fractions, and `value`, their difference.
 
-    `low`, `high`: its paired 95 % interval; `only_first`, `only_second`: cells that one alone has right; `p`: of the exact
-    McNemar test.
+    `low`, `high`: its paired 95 % interval; `only_first`, `only_second`: cells that one alone has right; `p`: of the
+    exact McNemar test.
     """
 
     metric: str
@@ -206,7 +206,7 @@ class Comparison:
 def compare(
     labels: Any, first: Any, second: Any, metric: str = "balanced_accuracy", n_bootstrap: int = 2000, seed: int = 2026
 ) -> Comparison:
-    """Compare predicted classes `(n,)` of the same cells, on the same resamples (Dietterich 1998, Neural Comput. 10)."""
+    """Compare predicted classes `(n,)` of the same cells, on the same resamples (Dietterich 1998, Neural Comput.)."""
     one_of("metric", metric, METRICS)
     y, a, b = _label_pairs(labels, first, second)
     k = len(CLASSES)

@@ -30,8 +30,8 @@ def bins(confidence: np.ndarray) -> np.ndarray:
 def calibration(labels: Any, proba: np.ndarray) -> tuple[pd.DataFrame, float]:
     """Reliability of the winning probability by bins of equal width on [0, 1], and the expected calibration error.
 
-    Columns, one row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`. The error is
-    the mean of |accuracy - confidence| over cells.
+    Columns, one row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`. The
+    error is the mean of |accuracy - confidence| over cells.
     """
     y, p = check_proba(labels, proba)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y

@@ -48,7 +48,7 @@ def extract(
     """Features of recordings as the published tables define them: `cell_id`, `dataset`, `onset_s`, then `MEASURED`.
 
     What a recording does not allow is NaN: all need a long square with an action potential, the f-I slope two, the
-    train's three a hero sweep. `passive` reads the hyperpolarising sweeps too. `total`: recordings, for the progress bar.
+    train's three a hero sweep. `passive`: also from hyperpolarising sweeps; `total`: recordings, for the progress bar.
     """
     _allensdk()
     parallel = joblib.Parallel(n_jobs=n_jobs, return_as="generator")

@@ -34,9 +34,9 @@ def _align(columns: Iterable[str]) -> tuple[str, ...]:
 
 _RELATIVE = meanings(["onset_s", *SHARED])
 
-#: The sets of columns. `published`: what the authors' code uses; `intended`: what their text names; `stimulus_aligned`: the
-#: same, with times from the onset of the stimulus (threshold) or from the threshold (others), so that they do not carry the
-#: rig's onset; `all`: every shared feature, aligned; `relative`: these and those of `stslib.features.relative`.
+#: The sets of columns. `published`: what the authors' code uses; `intended`: what their text names;
+#: `stimulus_aligned`: the same, the threshold's time from the onset, other times from the threshold, free of the rig's
+#: onset; `all`: every shared feature, aligned; `relative`: these and those of `stslib.features.relative`.
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
     "published": PUBLISHED,
     "intended": INTENDED,

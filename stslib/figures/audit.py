@@ -24,7 +24,7 @@ def score_dots(
     ----------
     table : DataFrame, not empty: `value`, `low`, `high` (fractions) and the columns that follow; names keep their order
     kind : str, which data they are about
-    rows, panels, series : str, columns: what has a line, a panel, a colour (up to five series); the last two may be empty
+    rows, panels, series : str, columns: what has a line, a panel, a colour (five at most); the last two may be empty
     lines : mapping of words to value, dotted vertical lines, such as chance
     xlabel : str, what the values are
 

@@ -29,7 +29,7 @@ def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
     --------
     >>> import pandas as pd
     >>> from stslib import figures
-    >>> table = pd.DataFrame({"dataset": ["Clamp", "Seq"], "onset_s": [1.02, 0.5], "threshold_t_long_square": [1.1, 0.6]})
+    >>> table = pd.DataFrame({"dataset": ["Clamp", "Seq"], "onset_s": [1.0, 0.5], "threshold_t_long_square": [1.1, 0.6]})
     >>> len(figures.absolute_times(table, ["Sst", "Sst"], "simulated").axes)
     2
     """
@@ -65,7 +65,7 @@ def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
     --------
     >>> import pandas as pd
     >>> from stslib import figures
-    >>> figure = figures.feature_distributions(pd.DataFrame({"tau": [9.0, 20, 8, 22]}), ["Pvalb", "Sst"] * 2, "simulated")
+    >>> figure = figures.feature_distributions(pd.DataFrame({"tau": [9.0, 20]}), ["Pvalb", "Sst"], "simulated")
     >>> len(figure.axes)
     4
     """

@@ -176,7 +176,7 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
     --------
     >>> import pandas as pd
     >>> from stslib import figures
-    >>> table = pd.DataFrame({"slot": [0, 1], "mean": [0.7, 0.8], "sd": 0.01, "fold:0": [0.69, 0.79], "fold:1": [0.71, 0.81]})
+    >>> table = pd.DataFrame({"slot": [0, 1], "mean": [0.7, 0.8], "sd": 0.01, "fold:0": [0.7, 0.8], "fold:1": [0.7, 0.8]})
     >>> len(figures.search_history(table, "simulated").axes)
     1
     """
