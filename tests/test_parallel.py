@@ -20,9 +20,9 @@ from stslib.io import open_source
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.fetch import Fetcher
 from stslib.io.archives.http import Http
-from stslib.scalograms import Bank, ImageSettings, fill
+from stslib.scalograms import Bank, ImageSettings, Preprocessing
 from stslib.support.errors import StsError
-from stslib.sweeps import extract, survey
+from stslib.sweeps import SweepSettings, extract, survey
 from tests.io import standin
 from tests.io.standin import family
 from tests.io.standin_server import Archives
@@ -126,13 +126,13 @@ def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_ki
     pd.testing.assert_frame_equal(table, again_table)
     assert workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
 
-    image = ImageSettings(height=32, width=64)
+    preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=32, width=64))
     out = np.zeros((2, len(ids), 2, 32, 64), np.float16)
     for place, where in zip(out, ("", address), strict=True):
-        fill(place, traces, Bank(), image, scheduler=where)
+        preprocessing.fill(place, traces, scheduler=where)
     np.testing.assert_array_equal(out[0], out[1])
     here = np.zeros_like(out[0])
-    fill(here, traces, Bank(), image, n_jobs=2)
+    preprocessing.fill(here, traces, n_jobs=2)
     np.testing.assert_array_equal(out[0], here)
 
 

@@ -17,23 +17,22 @@ from stslib import figures
 from stslib.io import open_source
 from stslib.press.runner import plan
 from stslib.scalograms import (
-    NAMES,
     Bank,
     ImageSettings,
+    Preprocessing,
     ScalogramWarning,
     conclusion,
     cwt,
     cwt_resized,
     direct_evaluation,
     errors_by_frequency,
-    fill,
     pixels,
     transform,
-    wavelet,
 )
 from stslib.scalograms import resized as at_size
+from stslib.scalograms.wavelets import NAMES, wavelet
 from stslib.support.errors import ParameterError
-from stslib.sweeps import prepare
+from stslib.sweeps import SweepSettings, prepare
 
 RATE_HZ = 4000.0
 WITH_NUMBERS = ["cmor1.5-1.0", "cmor20-0.5", "shan1.5-1.0", "fbsp2-1.5-1.0", "fbsp3-1.0-0.5"]
@@ -261,7 +260,7 @@ def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
 
 def test_few_multiplications_a_pixel():
     """Some tens, as a wavelet has some twenty degrees of freedom; the matrix over all bins had more than a thousand."""
-    bank, plan = Bank(), transform.Plan(4800, 0)
+    bank, plan = Bank(), transform.Plan(4800, 0, "zero")
     rows, columns = (pixels.Resize(n, 224, "float32") for n in (180, 4800))
     design = pixels.design(bank, plan, rows, columns, True, "cpu")
     assert sum(group.kernel.numel() for group in design.groups) / 224**2 < 50
@@ -299,7 +298,7 @@ def test_types_shapes_and_arrays_to_write_to(noise, monkeypatch):
     assert cwt(x[0], bank).shape == (7, 1200)
     assert cwt(x.reshape(2, 1, 1, 1200), bank).shape == (2, 1, 1, 7, 1200)
     half = np.empty((2, 6, 10), np.float16)
-    fill(half, x, bank, image)
+    Preprocessing(SweepSettings(), bank, image).fill(half, x)
     np.testing.assert_allclose(half, wanted, rtol=1e-3, atol=1e-3)
     monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # a sweep at a time
     np.testing.assert_allclose(cwt_resized(x, bank, image), wanted, rtol=1e-4, atol=1e-4)
@@ -311,13 +310,15 @@ def test_memory_does_not_grow_with_the_number_of_sweeps():
     """Peak of a fresh process, over that after a small batch; the full scalograms would be 690 MB."""
     script = """
         import resource, numpy as np, torch
-        from stslib.scalograms import Bank, ImageSettings, fill
+        from stslib.scalograms import Bank, ImageSettings, Preprocessing
+        from stslib.sweeps import SweepSettings
         torch.set_num_threads(1)
         x = np.random.default_rng(0).standard_normal((200, 4800)).astype(np.float32)
         out = np.zeros((200, 224, 224), np.float16)
-        fill(out[:40], x[:40], Bank(), ImageSettings(224, 224))
+        way = Preprocessing(SweepSettings(), Bank(), ImageSettings(224, 224))
+        way.fill(out[:40], x[:40])
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-        fill(out, x, Bank(), ImageSettings(224, 224))
+        way.fill(out, x)
         print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024)
     """
     done = subprocess.run(
@@ -395,7 +396,7 @@ def test_bad_options(noise):
             ImageSettings(height, 8)
     for out, part in ((np.empty((2, 2, 8, 9)), "has shape"), (np.empty((2, 2, 8, 8)).swapaxes(0, 1), "not contiguous")):
         with pytest.raises(ParameterError, match=part):
-            fill(out, np.stack([noise, noise]), Bank(n_frequencies=2), ImageSettings(8, 8))
+            cwt_resized(np.stack([noise, noise]), Bank(n_frequencies=2), ImageSettings(8, 8), out=out)
 
 
 def test_short_sweep_warns_with_the_frequencies(noise):

@@ -11,68 +11,40 @@ from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
-from stslib.figures.panels import (
-    FREQUENCY_LABEL,
-    TIME_LABEL,
-    columns_of,
-    cone_of_influence,
-    house_style,
-    limit_of,
-    sweep_panel,
-)
+from stslib.figures import panels
+from stslib.figures.panels import FREQUENCY_LABEL, house_style, limit_of
 from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
 from stslib.scalograms import Bank, cwt
 
 _ORANGE, _BLUE, _GREEN = "#D55E00", "#0072B2", "#009E73"
+_SHOWN_HZ, _GAP_S, _TONES_HZ = (20.0, 60.0, 180.0), 0.025, (70.0, 110.0)  # of `compare_wavelets`: rows, pulses, tones
 
 
 @house_style
 def scalograms(
-    traces: Mapping[str, np.ndarray],
-    images: Mapping[str, np.ndarray],
-    bank: Bank,
-    kind: str,
-    before_s: float = 0.0,
-    scale: str = "",
-    cone: bool = False,
-) -> Figure:
+    traces: Mapping[str, np.ndarray], images: Mapping[str, np.ndarray], bank: Bank, kind: str,
+    before_s: float = 0.0, scale: str = "", cone: bool = False,
+) -> Figure:  # fmt: skip
     """Signals over their scalograms, side by side; or several scalograms of one signal, one under the other.
-
-    Coefficients of a real wavelet go from blue (below 0) over white to red, magnitudes and complex ones from black to yellow.
 
     Parameters
     ----------
-    traces : mapping of str to ndarray, shape (n_samples,)
-        One signal for each of `images`, or one for all of them, in mV at `bank.rate_hz`. A name that begins with a class
-        gives its colour.
-    images : mapping of str to ndarray, shape (height, width)
-        From `cwt` or `cwt_resized`: rows over the band, columns over the time of the signal.
+    traces : mapping of str to (n_samples,) array, mV at `bank.rate_hz`, one for each of `images` or for all
+    images : mapping of str to (height, width) array, from `cwt` or `cwt_resized`, over the band and the signal
     bank : Bank
-        Frequencies of the rows.
-    kind : str
-        What the data are (`stslib.recordings.KINDS`), or a text.
-    before_s : float
-        Time before the onset of the step, in s.
-    scale : str
-        The image whose colours hold for all; by default each has its own.
-    cone : bool
-        Draw the cone of influence: outside of the dashed lines the ends have a say.
-
-    Returns
-    -------
-    Figure
-        A panel for each signal and each image.
+    kind : what the data are (`stslib.recordings.KINDS`), or a text
+    before_s : time before the onset of the step
+    scale : name of the image whose colours hold for all; by default each has its own
+    cone : whether to draw the cone of influence: outside of the dashed lines the ends have a say
 
     Examples
     --------
-    >>> from stslib.scalograms import Bank, cwt
     >>> sine, bank = np.sin(2 * np.pi * 60 * np.arange(4800) / 4000), Bank(n_frequencies=30)
-    >>> figure = scalograms({"sine": sine}, {"sine": cwt(sine, bank)}, bank, "a formula")
-    >>> len(figure.axes)  # with a colour bar
+    >>> len(scalograms({"sine": sine}, {"sine": cwt(sine, bank)}, bank, "a formula").axes)  # with a colour bar
     3
     """
     shapes = {name: np.abs(image) if np.iscomplexobj(image) else np.asarray(image) for name, image in images.items()}
-    limits = {name: limit_of(columns_of(image)) for name, image in shapes.items()}
+    limits = {name: limit_of(panels.columns_of(image)) for name, image in shapes.items()}
     n_columns = len(traces)
     n_rows = 2 if n_columns == len(images) else 1 + len(images)
     figure = new_figure(max(7.5, 2.8 * n_columns), 4.2 if n_rows == 2 else 1.5 + 1.7 * len(images))
@@ -81,13 +53,13 @@ def scalograms(
     )
     for ax, (name, trace) in zip(axes[0], traces.items(), strict=True):
         colour = CLASS_COLOURS.get(name.split(" ")[0], "0.15")
-        sweep_panel(ax, np.asarray(trace), bank.rate_hz, before_s, colour, step=before_s > 0)
+        panels.sweep_panel(ax, np.asarray(trace), bank.rate_hz, before_s, colour, step=before_s > 0)
         ax.set_title(name, fontsize=9.5)
     for ax, (name, image) in zip(axes[1:].T.ravel(), shapes.items(), strict=True):
         duration_s = len(traces.get(name, next(iter(traces.values())))) / bank.rate_hz
         mesh = _image(ax, image, bank, before_s, duration_s, limits[scale or name])
         if cone:
-            cone_of_influence(ax, bank, round(duration_s * bank.rate_hz), before_s)
+            panels.cone_of_influence(ax, bank, round(duration_s * bank.rate_hz), before_s)
         word = "Coefficient" if (image < 0).any() else "Magnitude"
         figure.colorbar(mesh, ax=ax, label=f"{word} (mV)" if n_rows > 2 or ax is axes[-1, -1] else "", pad=0.02)
         if n_rows > 2:
@@ -97,13 +69,13 @@ def scalograms(
     for ax in axes[1:, 0]:
         ax.set_ylabel(FREQUENCY_LABEL if n_rows == 2 else "Pseudo-freq. (Hz)")
     for ax in axes[-1]:
-        ax.set_xlabel(TIME_LABEL if before_s else "Time (s)")
+        ax.set_xlabel(panels.TIME_LABEL if before_s else "Time (s)")
     return label_data(figure, kind)
 
 
 def _image(ax: Axes, image: np.ndarray, bank: Bank, before_s: float, duration_s: float, limit: float) -> QuadMesh:
     """A scalogram of any size over time and frequency."""
-    signed, values = bool((image < 0).any()), columns_of(image)
+    signed, values = bool((image < 0).any()), panels.columns_of(image)
     rows = np.linspace(-0.5, bank.n_frequencies - 0.5, len(values) + 1) / bank.n_frequencies
     low, high = bank.frequency_min_hz, bank.frequency_max_hz
     edges_hz = low + (high - low) * rows if bank.spacing == "linear" else low * (high / low) ** rows
@@ -116,12 +88,7 @@ def _image(ax: Axes, image: np.ndarray, bank: Bank, before_s: float, duration_s:
 
 
 @house_style
-def compare_wavelets(
-    banks: Sequence[Bank],
-    shown_hz: Sequence[float] = (20.0, 60.0, 180.0),
-    gap_s: float = 0.025,
-    tones_hz: tuple[float, float] = (70.0, 110.0),
-) -> Figure:
+def compare_wavelets(banks: Sequence[Bank]) -> Figure:
     """What each wavelet trades between time and frequency.
 
     From above: the wavelet in some rows; its spectrum in these rows, with their names dashed; and, as magnitudes, two
@@ -129,31 +96,18 @@ def compare_wavelets(
 
     Parameters
     ----------
-    banks : sequence of Bank
-        One a column.
-    shown_hz : sequence of float
-        Rows of which the wavelet is drawn, in Hz.
-    gap_s : float
-        Time between the pulses, in s.
-    tones_hz : tuple of float
-        The tones, in Hz.
-
-    Returns
-    -------
-    Figure
-        Four panels a bank.
+    banks : sequence of Bank, one a column
 
     Examples
     --------
-    >>> figure = compare_wavelets([Bank(n_frequencies=30), Bank("cmor10-1.0", n_frequencies=30)])
-    >>> len(figure.axes)
+    >>> len(compare_wavelets([Bank(n_frequencies=30), Bank("cmor10-1.0", n_frequencies=30)]).axes)
     8
     """
     figure = new_figure(3.4 * len(banks), 8.4)
     axes = figure.subplots(4, len(banks), squeeze=False, sharey="row")
     for (above, below, first, second), bank in zip(axes.T, banks, strict=True):
         mother = bank.mother
-        for colour, frequency_hz in zip((_BLUE, _GREEN, _ORANGE), shown_hz, strict=False):
+        for colour, frequency_hz in zip((_BLUE, _GREEN, _ORANGE), _SHOWN_HZ, strict=True):
             scale_s = mother.central_frequency / frequency_hz
             t, hz = np.linspace(-0.15, 0.15, 6001), np.linspace(0, 600, 2401)
             psi = mother.psi(t / scale_s)
@@ -165,9 +119,9 @@ def compare_wavelets(
         above.set(title=bank.wavelet, xlabel="Time (ms)")
         below.set(xlabel="Frequency (Hz)", xlim=(0, 600))
         t = np.arange(round(bank.rate_hz)) / bank.rate_hz  # 1 s, so that the longest wavelet fits; the middle is shown
-        at_s = (0.5 - gap_s / 2, 0.5 + gap_s / 2)
+        at_s = (0.5 - _GAP_S / 2, 0.5 + _GAP_S / 2)
         pulses = np.sum([np.exp(-(((t - one) / 0.0006) ** 2)) for one in at_s], axis=0)
-        tones = np.sum([np.sin(2 * np.pi * tone_hz * t) for tone_hz in tones_hz], axis=0)
+        tones = np.sum([np.sin(2 * np.pi * tone_hz * t) for tone_hz in _TONES_HZ], axis=0)
         for ax, x in ((first, pulses), (second, tones)):
             magnitude = cwt(x, bank, "magnitude", padding="reflect")
             _image(ax, magnitude, bank, 0.5, 1.0, limit_of(magnitude))
@@ -175,10 +129,10 @@ def compare_wavelets(
         first.plot(
             np.array(at_s) - 0.5, [0.97, 0.97], "v", color="#56B4E9", ms=4, transform=first.get_xaxis_transform()
         )
-        second.plot([0.97, 0.97], tones_hz, "<", color="#56B4E9", ms=4, transform=second.get_yaxis_transform())
+        second.plot([0.97, 0.97], _TONES_HZ, "<", color="#56B4E9", ms=4, transform=second.get_yaxis_transform())
     axes[0, 0].legend(title="row", fontsize=8, title_fontsize=8, loc="upper right")
-    words = ("Wavelet (peak = 1)", "Spectrum (peak = 1)", f"Two pulses {1000 * gap_s:g} ms apart\n{FREQUENCY_LABEL}",
-             f"Tones of {tones_hz[0]:g} and {tones_hz[1]:g} Hz\n{FREQUENCY_LABEL}")  # fmt: skip
+    words = ("Wavelet (peak = 1)", "Spectrum (peak = 1)", f"Two pulses {1000 * _GAP_S:g} ms apart\n{FREQUENCY_LABEL}",
+             f"Tones of {_TONES_HZ[0]:g} and {_TONES_HZ[1]:g} Hz\n{FREQUENCY_LABEL}")  # fmt: skip
     for ax, label in zip(axes[:, 0], words, strict=True):
         ax.set_ylabel(label)
     return label_data(figure, "formulas (no cell)")
@@ -191,19 +145,11 @@ def bank_response(bank: Bank, sine_hz: float = 60.0) -> Figure:
     Parameters
     ----------
     bank : Bank
-        Wavelet and frequencies.
-    sine_hz : float
-        The sinusoid, in Hz.
-
-    Returns
-    -------
-    Figure
-        Left the response (largest of a row = 1) with each row's name and peak, right the strength of the rows.
+    sine_hz : frequency of the sinusoid
 
     Examples
     --------
-    >>> figure = bank_response(Bank(n_frequencies=30))
-    >>> len(figure.axes)  # with a colour bar
+    >>> len(bank_response(Bank(n_frequencies=30)).axes)  # with a colour bar
     3
     """
     hz = np.linspace(1, min(2.5 * bank.frequency_max_hz, bank.rate_hz / 2), 500)
@@ -239,21 +185,13 @@ def pywt_error(errors: pd.DataFrame, wavelet: str) -> Figure:
 
     Parameters
     ----------
-    errors : DataFrame
-        From `scalograms.errors_by_frequency`.
-    wavelet : str
-        Its wavelet.
-
-    Returns
-    -------
-    Figure
-        One panel.
+    errors : DataFrame, from `scalograms.errors_by_frequency`
+    wavelet : its wavelet
 
     Examples
     --------
-    >>> errors = pd.DataFrame({"frequency_hz": [20, 30], "pywt": [0.1, 0.2], "float32": 1e-7, "float64": 1e-15})
-    >>> errors.attrs["total"] = {"pywt": 0.15, "float32": 1e-7, "float64": 1e-15}
-    >>> len(pywt_error(errors, "mexh").axes)
+    >>> from stslib.scalograms import errors_by_frequency
+    >>> len(pywt_error(errors_by_frequency(Bank(n_frequencies=5), n_samples=1000), "mexh").axes)
     1
     """
     figure = new_figure(7.5, 3.4)

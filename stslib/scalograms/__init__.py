@@ -6,25 +6,12 @@
 
 from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.resized import cwt_resized, fill
-from stslib.scalograms.settings import CloseUp, ImageSettings, Preprocessing, check_parameters
+from stslib.scalograms.preprocessing import Preprocessing, check_parameters
+from stslib.scalograms.resized import cwt_resized
+from stslib.scalograms.settings import CloseUp, ImageSettings
 from stslib.scalograms.transform import ScalogramWarning, cwt
-from stslib.scalograms.wavelets import NAMES, Wavelet, wavelet
 
 __all__ = [
-    "NAMES",
-    "Bank",
-    "CloseUp",
-    "ImageSettings",
-    "Preprocessing",
-    "ScalogramWarning",
-    "Wavelet",
-    "check_parameters",
-    "conclusion",
-    "cwt",
-    "cwt_resized",
-    "direct_evaluation",
-    "errors_by_frequency",
-    "fill",
-    "wavelet",
-]
+    "Bank", "CloseUp", "ImageSettings", "Preprocessing", "ScalogramWarning", "check_parameters", "conclusion", "cwt",
+    "cwt_resized", "direct_evaluation", "errors_by_frequency",
+]  # fmt: skip

@@ -20,30 +20,24 @@ def direct_evaluation(x: np.ndarray, bank: Bank) -> np.ndarray:
         reach = min(n_samples - 1, np.ceil(min(bank.mother.half_support * scale, n_samples)))
         inside = np.abs(lags) <= reach
         wavelet = np.conj(bank.mother.psi(lags[inside] / scale))[::-1]
-        middle = int(reach)
-        rows.append(np.convolve(np.asarray(x, np.float64), wavelet)[middle : middle + n_samples] / bank.factor(scale))
+        rows.append(np.convolve(np.asarray(x, np.float64), wavelet)[int(reach) :][:n_samples] / bank.factor(scale))
     return np.array(rows)
 
 
 def errors_by_frequency(bank: Bank, n_samples: int = 4800, seed: int = 0) -> pd.DataFrame:
-    """Error of each way of computing on white noise, against direct evaluation.
-
-    White noise has the same power at every frequency, so that no row is spared.
+    """Error of each way of computing, against direct evaluation, on white noise: the same power at every frequency.
 
     Parameters
     ----------
     bank : Bank
-        Wavelet and frequencies.
-    n_samples : int
-        Length of the noise.
-    seed : int
-        Seed of the noise.
+    n_samples, seed : int
+        Length and seed of the noise.
 
     Returns
     -------
     DataFrame
-        One row a frequency: frequency_hz, and the relative L2 errors pywt (`pywt.cwt` in float64), float32 and float64
-        (this package). In `attrs["total"]` the errors over all rows together.
+        frequency_hz, and relative L2 errors: pywt (`pywt.cwt` in float64), float32 and float64 (this package); those
+        over all rows together in `attrs["total"]`.
 
     Examples
     --------
@@ -55,36 +49,25 @@ def errors_by_frequency(bank: Bank, n_samples: int = 4800, seed: int = 0) -> pd.
     exact = direct_evaluation(x, bank)
     with warnings.catch_warnings():  # the same zeros lie beyond the ends in all of them
         warnings.simplefilter("ignore", ScalogramWarning)
-        computed = {
-            "pywt": cwt(x, bank, backend="pywt"),
-            "float32": cwt(x.astype(np.float32), bank),
-            "float64": cwt(x, bank),
-        }
-    table = pd.DataFrame({"frequency_hz": bank.frequencies_hz})
-    for name, values in computed.items():
+        single, double, by_pywt = cwt(x.astype(np.float32), bank), cwt(x, bank), cwt(x, bank, backend="pywt")
+    table, total = pd.DataFrame({"frequency_hz": bank.frequencies_hz}), {}
+    for name, values in {"pywt": by_pywt, "float32": single, "float64": double}.items():
         table[name] = np.linalg.norm(values - exact, axis=1) / np.linalg.norm(exact, axis=1)
-    table.attrs["total"] = {
-        name: float(np.linalg.norm(values - exact) / np.linalg.norm(exact)) for name, values in computed.items()
-    }
+        total[name] = float(np.linalg.norm(values - exact) / np.linalg.norm(exact))
+    table.attrs["total"] = total
     return table
 
 
 def conclusion(bank: Bank, errors: pd.DataFrame, shares: pd.DataFrame) -> str:
-    """What the scalograms of a run show, as Markdown.
+    """What the scalograms of a run show, as two paragraphs of Markdown.
 
     Parameters
     ----------
     bank : Bank
-        Wavelet and frequencies.
     errors : DataFrame
         From `errors_by_frequency`.
     shares : DataFrame
         From `sweeps.band_power`, of the run's cells: above_hz, and median, the share of their power inside the band.
-
-    Returns
-    -------
-    str
-        Two paragraphs.
 
     Examples
     --------
@@ -102,10 +85,11 @@ def conclusion(bank: Bank, errors: pd.DataFrame, shares: pd.DataFrame) -> str:
     )
     others = f"PyWavelets is off by {100 * pywt:.0f} %" if pywt >= 0.005 else "PyWavelets agrees within half a per cent"
     return (
-        "A scalogram shows *when* a cell fires (the lines), *how fast* (the band), and *when it stops* (the end of both). It "
-        "says little about the shape of a single spike, which lies at higher frequencies than the paper's band holds.\n\n"
+        "A scalogram shows *when* a cell fires (the lines), *how fast* (the band), and *when it stops* (the end of "
+        "both). It says little about the shape of a single spike, which lies at higher frequencies than the paper's "
+        "band holds.\n\n"
         f"In this run: {bank.n_frequencies} rows of `{bank.wavelet}` from {bank.frequencies_hz[0]:g} to "
         f"{bank.frequencies_hz[-1]:.4g} Hz. The band holds {100 * share[0.0]:.0f} % of all power and "
-        f"{100 * share[floor_hz]:.0f} % of that above {floor_hz:g} Hz, {rest}. On white noise {others}, and this package by "
-        f"{errors.attrs['total']['float32']:.0e}: by the rounding of float32 alone."
+        f"{100 * share[floor_hz]:.0f} % of that above {floor_hz:g} Hz, {rest}. On white noise {others}, and this "
+        f"package by {errors.attrs['total']['float32']:.0e}: by the rounding of float32 alone."
     )

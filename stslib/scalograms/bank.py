@@ -10,8 +10,6 @@ import numpy as np
 from stslib.scalograms.wavelets import Wavelet, reaches, wavelet
 from stslib.support.errors import ParameterError, one_of
 
-SPACINGS = ("linear", "log")
-NORMALISATIONS = ("L2", "L1")
 MOST_FREQUENCIES = 16384
 
 
@@ -19,38 +17,22 @@ MOST_FREQUENCIES = 16384
 class Bank:
     """A wavelet at a set of frequencies. The defaults are the paper's (section III-B): 20, 21, ..., 199 Hz.
 
-    The frequencies are pseudo-frequencies: the row called f Hz has the scale `central_frequency * rate_hz / f`, where
-    the central frequency is the one PyWavelets gives (0.25 for mexh). The row answers most to `peak_frequencies_hz` (for
-    mexh 10 % lower), and the ridge of a sinusoid lies in the row whose `ridge_frequencies_hz` is the sinusoid's.
+    The frequencies are pseudo-frequencies: the row called f Hz has the scale `central_frequency * rate_hz / f`, with
+    PyWavelets' central frequency (0.25 for mexh). `ParameterError`: an unknown wavelet, or a band outside (0, Nyquist].
 
     Attributes
     ----------
-    wavelet : str
-        One of `stslib.scalograms.NAMES`.
-    frequency_min_hz, frequency_max_hz : float
-        The band, in Hz; the minimum is its first row, the maximum is left out (a half-open band).
-    n_frequencies : int
-        Number of rows.
-    spacing : str
-        `"linear"` or `"log"`.
-    rate_hz : float
-        Sampling rate of the sweeps, in Hz.
-    normalisation : str
-        `"L2"`: coefficients are `1/sqrt(a)` times the sum over `x psi`, as in PyWavelets (a is the scale in samples).
-        `"L1"`: `1/a` times that sum, so that a sinusoid has the same height at every frequency.
-
-    Raises
-    ------
-    ParameterError
-        When the wavelet is unknown or a frequency is not above 0 and at most half the rate.
+    wavelet : one of `stslib.scalograms.wavelets.NAMES`
+    frequency_min_hz, frequency_max_hz : first row, and end of the band (itself left out)
+    spacing : linear or log
+    rate_hz : sampling rate of the sweeps
+    normalisation : L2 (coefficients are `1/sqrt(a)` times the sum over `x psi`, a the scale in samples, as PyWavelets
+        has it) or L1 (`1/a` times that sum: a sinusoid has the same height at every frequency)
 
     Examples
     --------
-    >>> bank = Bank("mexh", 20, 200, n_frequencies=180)
-    >>> [float(hz) for hz in bank.frequencies_hz[:3]]
+    >>> [float(hz) for hz in Bank("mexh", 20, 200, n_frequencies=180).frequencies_hz[:3]]
     [20.0, 21.0, 22.0]
-    >>> float(bank.scales[0])  # in samples
-    50.0
     """
 
     wavelet: str = "mexh"
@@ -63,21 +45,21 @@ class Bank:
 
     def __post_init__(self) -> None:
         wavelet(self.wavelet)
-        one_of("spacing", self.spacing, SPACINGS)
-        one_of("normalisation", self.normalisation, NORMALISATIONS)
+        one_of("spacing", self.spacing, ("linear", "log"))
+        one_of("normalisation", self.normalisation, ("L2", "L1"))
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise ParameterError(f"rate_hz is {self.rate_hz}; give a sampling rate above 0 Hz")
-        if isinstance(self.n_frequencies, bool) or int(self.n_frequencies) != self.n_frequencies:
-            raise ParameterError(f"n_frequencies is {self.n_frequencies!r}; give a whole number of rows")
-        if not 1 <= self.n_frequencies <= MOST_FREQUENCIES:
-            raise ParameterError(f"n_frequencies is {self.n_frequencies}; give at least 1, at most {MOST_FREQUENCIES}")
+        n_rows = self.n_frequencies
+        if isinstance(n_rows, bool) or not 1 <= n_rows <= MOST_FREQUENCIES or int(n_rows) != n_rows:
+            raise ParameterError(
+                f"n_frequencies is {n_rows}; give a whole number, at least 1, at most {MOST_FREQUENCIES}"
+            )
         if not self.frequency_min_hz > 0:
             raise ParameterError(f"frequency_min_hz is {self.frequency_min_hz}; give a frequency above 0 Hz")
-        nyquist_hz = self.rate_hz / 2
-        if not self.frequency_max_hz <= nyquist_hz:
+        if not self.frequency_max_hz <= self.rate_hz / 2:
             raise ParameterError(
                 f"frequency_max_hz is {self.frequency_max_hz}; a sweep at {self.rate_hz:g} Hz holds frequencies up to "
-                f"{nyquist_hz:g} Hz (Nyquist): lower the band or raise the rate"
+                f"{self.rate_hz / 2:g} Hz (Nyquist): lower the band or raise the rate"
             )
         if not self.frequency_min_hz < self.frequency_max_hz:
             raise ParameterError(
@@ -106,21 +88,17 @@ class Bank:
 
     @property
     def peak_frequencies_hz(self) -> np.ndarray:
-        """Frequency in Hz to which each row answers most, where its wavelet's spectrum is largest: `(n_frequencies,)`."""
+        """Frequency in Hz to which each row answers most (its wavelet's spectrum is largest): `(n_frequencies,)`."""
         return self.mother.peak_frequency * self.rate_hz / self.scales
 
     @property
     def ridge_frequencies_hz(self) -> np.ndarray:
-        """Frequency in Hz of the sinusoid whose ridge lies in each row; depends on the normalisation: `(n_frequencies,)`."""
+        """Frequency in Hz of the sinusoid whose ridge lies in each row with this normalisation: `(n_frequencies,)`."""
         return self.mother.ridge_frequency(self.normalisation) * self.rate_hz / self.scales
 
     @property
     def edge_reach_s(self) -> np.ndarray:
-        """Time in s that an end of the sweep reaches into each row (`Wavelet.edge_reach`): `(n_frequencies,)`.
-
-        Less than this from either end lies the cone of influence, where coefficients depend on the padding (Torrence &
-        Compo 1998).
-        """
+        """Width in s of each row's cone of influence, where coefficients depend on the padding: `(n_frequencies,)`."""
         return self.mother.edge_reach * self.scales / self.rate_hz
 
     def factor(self, scale: float) -> float:
@@ -128,9 +106,6 @@ class Bank:
         return math.sqrt(scale) if self.normalisation == "L2" else scale
 
     def reach(self, rows: slice, floor: float) -> float:
-        """Samples from its centre beyond which the longest wavelet of `rows` stays below `floor` of its largest value.
-
-        Infinite for a wavelet that has no such end (shan, fbsp).
-        """
+        """Samples from the centre beyond which the longest wavelet of `rows` is below `floor` of its peak, or inf."""
         in_time = reaches(self.wavelet, floor)[0] if self.mother.spectrum else math.inf
         return in_time * float(self.scales[rows].max())

@@ -62,9 +62,7 @@ def load(sweeps: Array, part: slice) -> torch.Tensor:
     finite = torch.isfinite(chunk).all(dim=-1)
     if not bool(finite.all()):
         first = part.start + int(torch.nonzero(~finite)[0])
-        raise ParameterError(
-            f"sweep {first} holds NaN or infinite values; leave it out (stslib.sweeps does, with a reason)"
-        )
+        raise ParameterError(f"sweep {first} holds NaN or infinite values; leave it out, as stslib.sweeps does")
     return chunk
 
 
@@ -80,7 +78,7 @@ def store(result: Array, part: slice | tuple[slice, slice], values: torch.Tensor
 
 
 def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], on_cpu: bool, label: str = "") -> None:
-    """Do each part; as many at a time as torch has threads, each by one thread, which shares less than a part by many."""
+    """Do each part; as many at a time as torch has threads, each by one thread, so that they share little."""
     n_threads = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
     if n_threads <= 1:
         for part in progress(parts, label) if label else parts:

@@ -1,14 +1,9 @@
 """The pixels of a resized scalogram alone, from decimated sweeps: a few tens of multiplications each.
 
-A bilinear resize reads two neighbouring samples a column, so only these are computed. A row's wavelet is short in time and
-narrow in frequency, so a coefficient needs only what the sweep holds in that band, and only near its moment. Rows of a
-similar scale form a group. For a group the sweep is brought to about the lowest rate that holds its band (its spectrum, cut
-off and transformed back at a shorter length); each column then reads one window of that grid, and all rows of the column are
-one small matrix product. The grid's step divides the distance of two columns, so the windows lie at equal distances and need
-not be copied.
-
-The sum over the grid equals the sum over the samples: both bands end below half the grid's rate, so nothing is aliased.
-Rows whose wavelets reach beyond the Nyquist frequency are summed over the samples themselves.
+A bilinear resize reads two neighbouring samples a column: only these are computed. For a group of rows of similar scale
+the sweep is brought to about the lowest rate that holds their band (so that nothing is aliased; rows beyond the Nyquist
+frequency are summed over the samples). Each column reads one window of that grid, in one small matrix product. The
+grid's step divides the distance of two columns, so the windows lie at equal distances and need not be copied.
 """
 
 from __future__ import annotations
@@ -26,13 +21,10 @@ from stslib.scalograms.bank import Bank
 from stslib.scalograms.transform import Plan
 from stslib.scalograms.wavelets import reaches
 
-#: Highest over lowest scale of a group. A group reads windows as long as its longest wavelet needs, at the rate that its
-#: shortest needs: fewer groups, more multiplications.
-GROUP_RATIO = 2.0
+GROUP_RATIO = 2.0  # highest over lowest scale of a group: fewer groups, more multiplications
 #: Of a wavelet's or a spectrum's largest value: what is left out in time and in frequency.
 LEFT_OUT = {"float32": 5e-7, "float64": 1e-13}
-#: Largest kernels that are cached, in megabytes; wider images are cheaper by FFT anyway.
-KERNELS_MB = 256
+KERNELS_MB = 256  # largest kernels that are cached; wider images are cheaper by FFT anyway
 
 
 class Resize(NamedTuple):
@@ -46,8 +38,7 @@ class Resize(NamedTuple):
     def pairs(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """`(low, high, weight)`, each `(n_out,)`: output j is `(1 - weight[j]) * x[low[j]] + weight[j] * x[high[j]]`.
 
-        The positions (`align_corners=False`) are rounded as torch rounds them for a tensor of `dtype`: float32 places them
-        to a few ten-thousandths of a sample among 4,800, and exact positions would differ from torch's result by that.
+        The positions are rounded to `dtype` as torch rounds them, in float32 to a few ten-thousandths of a sample.
         """
         number = np.dtype(self.dtype).type
         half = number(0.5)
@@ -56,18 +47,13 @@ class Resize(NamedTuple):
         low = np.minimum(position.astype(np.int64), self.n_in - 1)
         return low, np.minimum(low + 1, self.n_in - 1), np.clip(position - low.astype(number), 0, 1).astype(number)
 
-    def averages(self) -> np.ndarray:
-        """Weights `(n_in, n_out)` with `antialias`: averages over all inputs that an output covers, by a triangle."""
-        scale = self.n_in / self.n_out
-        distance = np.abs(np.arange(self.n_in)[:, None] + 0.5 - scale * (np.arange(self.n_out) + 0.5))
-        triangle = np.maximum(1 - distance / max(scale, 1.0), 0)
-        weights: np.ndarray = triangle / triangle.sum(axis=0)
-        return weights
-
     def __call__(self, values: torch.Tensor, axis: int) -> torch.Tensor:
         """Resize along the last axis (-1) or the one before it (-2)."""
-        if self.antialias:
-            matrix = torch.from_numpy(self.averages()).to(values.device, values.dtype)
+        if self.antialias:  # averages over all inputs that an output covers, by a triangle
+            scale = self.n_in / self.n_out
+            distance = np.abs(np.arange(self.n_in)[:, None] + 0.5 - scale * (np.arange(self.n_out) + 0.5))
+            triangle = np.maximum(1 - distance / max(scale, 1.0), 0)
+            matrix = torch.from_numpy(triangle / triangle.sum(axis=0)).to(values.device, values.dtype)
             return values @ matrix if axis == -1 else matrix.T @ values
         low, high, weight = (torch.from_numpy(part).to(values.device) for part in self.pairs())
         share = (weight if axis == -1 else weight[:, None]).to(values.dtype)
@@ -83,7 +69,7 @@ class Group(NamedTuple):
     first: int  # where on the grid the first column's window begins
     step: int  # and how much further on each next one does
     samples: torch.Tensor | None  # (width, window): windows of the sweep itself, where it is not decimated
-    kernel: torch.Tensor  # (width, window, values): see `_kernel`
+    kernel: torch.Tensor  # (width, window, values)
 
 
 class Design(NamedTuple):
@@ -102,12 +88,11 @@ class Design(NamedTuple):
 
 
 class _Task(NamedTuple):
-    """What all groups have in common."""
-
     bank: Bank
     rows: Resize
     columns: Resize
     linear: bool
+    sources: np.ndarray  # rows of the full scalogram that a row of the result is made of: (n_rows, 2), or (n_rows, 1)
     n_fft: int
     offset: int  # where the sweep's first sample lies in what is transformed
     in_time: float
@@ -117,13 +102,11 @@ class _Task(NamedTuple):
 
 @lru_cache(maxsize=4)
 def design(bank: Bank, plan: Plan, rows: Resize, columns: Resize, linear: bool, device: str) -> Design | None:
-    """How to compute `columns.n_out` x `rows.n_out` pixels; None where this way does not suit.
+    """How to compute `columns.n_out` x `rows.n_out` pixels.
 
-    It does not suit a wavelet without a spectrum that ends, one longer than the sweep, an average over all samples of a
-    pixel (`antialias`), or an image nearly as wide as the sweep is long.
-
-    Where pixels are the coefficients themselves (`linear`), both resizes are part of the kernels. Otherwise the kernels
-    give the coefficients of every row at both samples of each column's pair.
+    None where this way does not suit: a wavelet longer than the sweep or without a spectrum that ends, averages
+    (`antialias`), an image nearly as wide as the sweep is long. Where pixels are coefficients themselves (`linear`),
+    both resizes are part of the kernels; else these give every row at both samples of each column's pair.
     """
     mother, width = bank.mother, columns.n_out
     if mother.spectrum is None or columns.antialias or 2 * width > plan.n_samples:
@@ -139,20 +122,14 @@ def design(bank: Bank, plan: Plan, rows: Resize, columns: Resize, linear: bool, 
     unit = plan.n_samples // math.gcd(plan.n_samples, width)
     shortest_period = plan.n_samples + 2 * max(before, plan.pad) + 2
     n_fft = unit * next_fast_len(math.ceil(shortest_period / unit), real=True)
-    task = _Task(bank, rows, columns, linear, n_fft, plan.pad + before, in_time, in_rad, device)
+    sources = np.stack(rows.pairs()[:2], axis=1) if linear else np.arange(bank.n_frequencies)[:, None]
+    task = _Task(bank, rows, columns, linear, sources, n_fft, plan.pad + before, in_time, in_rad, device)
     return Design(n_fft, before, tuple(_group(task, part) for part in _parts(task)))
-
-
-def _sources(task: _Task) -> np.ndarray:
-    """Rows of the full scalogram that each row of the result is made of: `(n_rows, 2)` or `(n_rows, 1)`."""
-    if task.linear:
-        return np.stack(task.rows.pairs()[:2], axis=1)
-    return np.arange(task.bank.n_frequencies)[:, None]
 
 
 def _parts(task: _Task) -> Iterator[slice]:
     """Neighbouring rows that need the same grid and have scales within `GROUP_RATIO`."""
-    scales = task.bank.scales[_sources(task)]
+    scales = task.bank.scales[task.sources]
     steps = [_step(task, float(scale)) for scale in scales.min(axis=1)]
     begin = 0
     for row in range(1, len(scales) + 1):
@@ -162,10 +139,9 @@ def _parts(task: _Task) -> Iterator[slice]:
 
 
 def _step(task: _Task, scale: float) -> int:
-    """Grid points from one column to the next that hold a wavelet's band; 0 where it reaches beyond the Nyquist frequency.
+    """Grid points from one column to the next that hold a wavelet's band; 0 where it ends beyond the Nyquist frequency.
 
-    Sweep and wavelet end at the same frequency, which must lie below half the grid's rate. Of large steps only every second,
-    fourth, ... is used, so that there are not too many groups.
+    Of large steps only every second, fourth, ... is used, so that there are not too many groups.
     """
     if task.in_rad / scale > np.pi:
         return 0
@@ -176,15 +152,14 @@ def _step(task: _Task, scale: float) -> int:
 
 def _group(task: _Task, part: slice) -> Group:
     """One group: where its columns' windows lie, and what they are multiplied by."""
-    scales = task.bank.scales[_sources(task)[part]]
+    scales = task.bank.scales[task.sources[part]]
+    mother, (low, high, _) = task.bank.mother, task.columns.pairs()
     width, spacing = task.columns.n_out, task.columns.n_in / task.columns.n_out
-    low, high, _ = task.columns.pairs()
     reach = task.in_time * float(scales.max())
     step = _step(task, float(scales.min()))
     if step == 0:
         n_grid, grid, first = task.n_fft, 1.0, 0
-        starts = low - math.ceil(reach)
-        window = 2 * math.ceil(reach) + 2
+        starts, window = low - math.ceil(reach), 2 * math.ceil(reach) + 2
         samples = torch.from_numpy((starts + task.offset)[:, None] + np.arange(window)).to(task.device)
     else:
         n_grid = round(task.n_fft / spacing * step)
@@ -192,35 +167,32 @@ def _group(task: _Task, part: slice) -> Group:
         columns = np.arange(width) * spacing  # the pairs of samples lie at most a column beside these
         first = math.floor((task.offset + (low - columns).min() - reach) / grid)
         window = math.ceil((task.offset + (high - columns).max() + reach) / grid) - first + 1
-        starts = first * grid - task.offset + columns
-        samples = None
+        starts, samples = first * grid - task.offset + columns, None
     kernel = torch.from_numpy(grid * _kernel(task, part, starts, np.arange(window) * grid))
     kernel = torch.view_as_real(kernel).flatten(-2) if kernel.is_complex() else kernel
     kernel = kernel.to(task.device, getattr(torch, task.columns.dtype)).contiguous()
     last_bin = math.ceil(task.in_rad / scales.min() * task.n_fft / (2 * np.pi)) + 1
-    assert task.bank.mother.spectrum is not None
-    sees_constant = bool(np.abs(task.bank.mother.spectrum(np.zeros(1)))[0] > 0)
+    sees_constant = bool(mother.spectrum and np.abs(mother.spectrum(np.zeros(1)))[0] > 0)
     bins = slice(0 if sees_constant else 1, min(last_bin, n_grid // 2 + 1))
     return Group(part, n_grid, bins, first, step, samples, kernel)
 
 
 def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> np.ndarray:
-    """What the columns' windows are multiplied by.
+    """What the columns' windows are multiplied by, `(width, window, n_rows)` where `linear`.
 
-    Linear: `(width, window, n_rows)`, resized in both directions. Otherwise `(width, window, 2 * n_rows)`, the rows at the
-    first samples of the pairs and then at the second ones. Columns' windows begin at `starts` `(width,)`, in samples of the
-    sweep; their points lie at `along` `(window,)` from there on.
+    Otherwise `(width, window, 2 * n_rows)`, rows at the first samples of the pairs, then at the second ones. Windows
+    begin at `starts` `(width,)`, in samples of the sweep; their points lie at `along` `(window,)` from there on.
     """
+    bank = task.bank
     low, high, weight = task.columns.pairs()
-    sources = _sources(task)[part]
-    needed, where = np.unique(sources, return_inverse=True)
-    where = where.reshape(sources.shape)
+    needed, where = np.unique(task.sources[part], return_inverse=True)
+    where = where.reshape(-1, task.sources.shape[1])
     ends = []
     for at in (low, high):
         # Seen from its sample, a column's window begins at one of few times, for the columns repeat.
         _, one, which = np.unique(np.round(starts - at, 6), return_index=True, return_inverse=True)
         times = (starts - at)[one][:, None] + along
-        psi = np.stack([_wavelet(task.bank, times, scale) for scale in task.bank.scales[needed]], axis=-1)
+        psi = np.stack([np.conj(bank.mother.psi(times / a)) / bank.factor(a) for a in bank.scales[needed]], axis=-1)
         if task.linear:
             share = task.rows.pairs()[2][part].astype(float)
             psi = psi[..., where[:, 0]] * (1 - share) + psi[..., where[:, 1]] * share
@@ -229,10 +201,6 @@ def _kernel(task: _Task, part: slice, starts: np.ndarray, along: np.ndarray) -> 
         return np.concatenate(ends, axis=-1)
     share = weight.astype(float)[:, None, None]
     return ends[0] * (1 - share) + ends[1] * share
-
-
-def _wavelet(bank: Bank, times: np.ndarray, scale: float) -> np.ndarray:
-    return np.conj(bank.mother.psi(times / scale)) / bank.factor(scale)
 
 
 def windows(extended: torch.Tensor, plan: Design) -> Iterator[tuple[Group, torch.Tensor]]:

@@ -16,9 +16,8 @@ import torch
 
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.chunks import Array, chunks, device, load, precision, result_array, side_by_side, store
-from stslib.scalograms.settings import BACKENDS, OUTPUTS, PADDINGS
-from stslib.scalograms.wavelets import Wavelet
-from stslib.support.errors import ParameterError, one_of
+from stslib.scalograms.settings import ImageSettings
+from stslib.support.errors import ParameterError
 
 N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
 CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
@@ -27,6 +26,7 @@ PYWT_MB = 32.0  # working memory of PyWavelets
 NEGLIGIBLE = {"float32": 1e-9, "float64": 1e-16}
 #: PyWavelets draws a wavelet at 2**10 points, as it did for the paper's code; newer versions would take 2**12.
 _PYWT: dict[str, Any] = {"precision": 10} if "precision" in inspect.signature(pywt.cwt).parameters else {}
+_SMALL_FACTORS = (1, 2, 4, 8, 16, 18, 20, 21, 24, 25, 27, 28, 30, 32)
 
 Rows = Iterator[tuple[slice, torch.Tensor]]
 
@@ -36,15 +36,11 @@ class ScalogramWarning(UserWarning):
 
 
 class Plan(NamedTuple):
-    """Lengths of one transform, in samples."""
+    """Lengths of one transform, in samples, and what is put before and after the sweep."""
 
     n_samples: int
-    pad: int  # samples put before and after the sweep
-
-    @property
-    def max_lag(self) -> int:
-        """Largest distance between a sample and a coefficient."""
-        return self.n_samples + self.pad - 1
+    pad: int
+    padding: str
 
 
 class Band(NamedTuple):
@@ -56,60 +52,33 @@ class Band(NamedTuple):
     wavelets: torch.Tensor  # (n_rows, bins), what the sweep's spectrum is multiplied by; real where it can be
 
 
-def cwt(
-    x: Array,
-    bank: Bank,
-    output: str = "coefficients",
-    padding: str = "zero",
-    backend: str = "fft",
-) -> Array:
-    """Continuous wavelet transform of sweeps, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
+def cwt(x: Array, bank: Bank, output: str = "coefficients", padding: str = "zero", backend: str = "fft") -> Array:
+    """Continuous wavelet transform, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
+
+    `ParameterError` without finite numbers to transform; `ScalogramWarning` names wavelets wider than the sweep.
 
     Parameters
     ----------
-    x : ndarray or tensor, shape (..., n_samples)
-        Sweeps in mV at `bank.rate_hz`. float32 and float64 stay, whole numbers and float16 become float32.
+    x : (..., n_samples) array or tensor, mV at `bank.rate_hz`
     bank : Bank
-        Wavelet and frequencies.
-    output : str
-        `"coefficients"` (real, or complex for a complex wavelet), `"magnitude"` (their absolute value) or `"energy"` (its
-        square).
-    padding : str
-        What is taken to lie beyond the sweep's ends: `"zero"`, `"edge"` (the end value goes on), `"reflect"` (mirrored about
-        the end sample) or `"symmetric"` (mirrored, end sample repeated). The last three reach one wavelet's half support
-        and at most one sweep's length, then zeros.
-    backend : str
-        `"fft"`: exact. `"pywt"`: `pywt.cwt` as the paper's code calls it, with its error (on the processor).
+    output : coefficients (complex for a complex wavelet), magnitude (their absolute value) or energy (its square)
+    padding : zero, edge (the end value goes on), reflect (mirrored about the end sample) or symmetric (that repeated);
+        all reach one wavelet's half support and at most one sweep's length beyond the ends, then zeros follow
+    backend : fft (exact) or pywt (`pywt.cwt` as the paper's code calls it, with its error)
 
     Returns
     -------
-    ndarray or tensor, shape (..., n_frequencies, n_samples)
-        Row 0 is the lowest frequency. Array type, device and precision are those of `x`.
-
-    Raises
-    ------
-    ParameterError
-        When `x` is empty, holds NaN, or has no samples, or an option is not among the valid ones.
-
-    Warns
-    -----
-    ScalogramWarning
-        When a wavelet is wider than the sweep; the frequencies are named.
+    (..., n_frequencies, n_samples), of type, device and precision of `x` (at least float32); row 0: lowest frequency
 
     Examples
     --------
-    >>> bank = Bank()
-    >>> sine = np.sin(2 * np.pi * 60 * np.arange(4800) / bank.rate_hz)
-    >>> coefficients = cwt(sine, bank)
-    >>> coefficients.shape
+    >>> cwt(np.sin(2 * np.pi * 60 * np.arange(4800) / 4000), Bank()).shape
     (180, 4800)
-    >>> float(bank.frequencies_hz[np.abs(coefficients).sum(axis=1).argmax()])
-    60.0
     """
-    sweeps, plan = check(x, bank, output, padding, backend)
+    sweeps, plan = check(x, bank, ImageSettings(output=output, padding=padding, backend=backend))
     is_complex = bank.mother.is_complex and output == "coefficients"
     result = result_array(x, None, (bank.n_frequencies, plan.n_samples), is_complex)
-    parts, rows_of = transformed(sweeps, bank, plan, padding, backend)
+    parts, rows_of = transformed(sweeps, bank, plan, backend)
 
     def work(part: slice) -> None:
         for rows, values in rows_of(part):
@@ -119,11 +88,8 @@ def cwt(
     return result.reshape(*x.shape[:-1], *result.shape[1:])
 
 
-def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tuple[Array, Plan]:
-    """Refuse what makes no sense; give the sweeps as `(n_sweeps, n_samples)` and the lengths of the transform."""
-    one_of("output", output, OUTPUTS)
-    one_of("padding", padding, PADDINGS)
-    one_of("backend", backend, BACKENDS)
+def check(x: Array, bank: Bank, image: ImageSettings) -> tuple[Array, Plan]:
+    """Refuse what cannot be transformed; give the sweeps as `(n_sweeps, n_samples)`, and the transform's lengths."""
     if not isinstance(x, np.ndarray | torch.Tensor):
         raise ParameterError(f"the sweeps are a {type(x).__name__}; give a NumPy array or a torch tensor")
     is_number = x.dtype.kind in "fiu" if isinstance(x, np.ndarray) else not x.dtype.is_complex and x.dtype != torch.bool
@@ -136,21 +102,21 @@ def check(x: Array, bank: Bank, output: str, padding: str, backend: str) -> tupl
     n_samples = int(x.shape[-1])
     if len(too_long := bank.frequencies_hz[bank.mother.support * bank.scales > n_samples]):
         warnings.warn(
-            f"a sweep of {n_samples} samples ({n_samples / bank.rate_hz:.3g} s) is shorter than the {bank.wavelet} wavelet "
-            f"at {too_long.min():g} to {too_long.max():g} Hz ({len(too_long)} of {bank.n_frequencies} rows): "
-            "what is taken to lie beyond its ends counts in all of these rows",
-            ScalogramWarning,
-            stacklevel=3,
-        )
+            f"a sweep of {n_samples} samples ({n_samples / bank.rate_hz:.3g} s) is shorter than the {bank.wavelet} "
+            f"wavelet at {too_long.min():g} to {too_long.max():g} Hz ({len(too_long)} of {bank.n_frequencies} rows): "
+            "what is taken to lie beyond its ends counts in all of these rows", ScalogramWarning, stacklevel=3,
+        )  # fmt: skip
     reach = bank.reach(slice(None), NEGLIGIBLE["float64"])
-    return x.reshape(-1, n_samples), Plan(n_samples, 0 if padding == "zero" else math.ceil(min(reach, n_samples)))
+    pad = 0 if image.padding == "zero" else math.ceil(min(reach, n_samples))
+    return x.reshape(-1, n_samples), Plan(n_samples, pad, image.padding)
 
 
-def extend(chunk: torch.Tensor, plan: Plan, padding: str) -> torch.Tensor:
+def extend(chunk: torch.Tensor, plan: Plan) -> torch.Tensor:
     """The sweeps with what is taken to lie before and after them: `(n, n_samples + 2 pad)`."""
     if plan.pad == 0:
         return chunk
-    return chunk[:, torch.from_numpy(np.pad(np.arange(plan.n_samples), plan.pad, mode=padding)).to(chunk.device)]  # type: ignore[call-overload]
+    indices = np.pad(np.arange(plan.n_samples), plan.pad, mode=plan.padding)  # type: ignore[call-overload]
+    return chunk[:, torch.from_numpy(indices).to(chunk.device)]
 
 
 def measure(values: torch.Tensor, output: str) -> torch.Tensor:
@@ -161,19 +127,20 @@ def measure(values: torch.Tensor, output: str) -> torch.Tensor:
     return magnitude if output == "magnitude" else magnitude.square()
 
 
-def transformed(
-    sweeps: Array, bank: Bank, plan: Plan, padding: str, backend: str
-) -> tuple[list[slice], Callable[[slice], Rows]]:
+def transformed(sweeps: Array, bank: Bank, plan: Plan, backend: str) -> tuple[list[slice], Callable[[slice], Rows]]:
     """The chunks of the sweeps, and what gives a chunk's coefficients: groups of rows, `(n, n_rows, n_samples)` each.
 
-    Several threads may call it at a time. Only the bins that a group's wavelets see are multiplied; the others stay zero.
+    Several threads may call it at a time. Only the bins that a group's wavelets see are multiplied; others stay zero.
     """
     inside = slice(plan.pad, plan.pad + plan.n_samples)
     if backend == "pywt":
 
         def by_pywt(part: slice) -> Rows:
-            chunk = extend(load(sweeps, part), plan, padding)
-            values = _pywt(chunk.cpu().numpy(), bank)[..., inside]
+            chunk = extend(load(sweeps, part), plan)
+            coefficients, _ = pywt.cwt(chunk.cpu().numpy(), bank.scales, bank.wavelet, **_PYWT)
+            values = np.moveaxis(coefficients, 0, 1)[..., inside]
+            if bank.normalisation == "L1":
+                values = values / np.sqrt(bank.scales)[:, None].astype(precision(sweeps))
             yield slice(0, bank.n_frequencies), torch.from_numpy(values).to(chunk.device)
 
         return chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), PYWT_MB), by_pywt
@@ -186,7 +153,7 @@ def transformed(
     own = threading.local()  # the products of each thread, used again for every chunk
 
     def by_fft(part: slice) -> Rows:
-        chunk = extend(load(sweeps, part), plan, padding)
+        chunk = extend(load(sweeps, part), plan)
         products: list[torch.Tensor] = getattr(own, "products", [])
         if not products or len(products[0]) != len(chunk):
             shapes = [(len(band.wavelets), band.n_fft if is_complex else band.n_fft // 2 + 1) for band in bands]
@@ -199,23 +166,19 @@ def transformed(
     return chunks(sweeps, a_sweep, CACHE_MB), by_fft
 
 
-def _pywt(extended: np.ndarray, bank: Bank) -> np.ndarray:
-    values, _ = pywt.cwt(extended, bank.scales, bank.wavelet, **_PYWT)
-    values = np.moveaxis(values, 0, 1)
-    return values if bank.normalisation == "L2" else values / np.sqrt(bank.scales)[:, None].astype(extended.dtype)
-
-
 @lru_cache(maxsize=4)
 def _bands(bank: Bank, plan: Plan, dtype: str, on: str) -> tuple[Band, ...]:
     """All rows in `N_BANDS` bands, for a precision and a device."""
-    negligible = NEGLIGIBLE[dtype]
+    negligible, max_lag = NEGLIGIBLE[dtype], plan.n_samples + plan.pad - 1  # between a sample and a coefficient
     bands = []
     for members in np.array_split(np.arange(bank.n_frequencies), min(N_BANDS, bank.n_frequencies)):
         rows = slice(int(members[0]), int(members[-1]) + 1)
         # Beyond the lags that occur and the wavelet's reach, nothing can wrap around.
-        reach = math.ceil(min(bank.reach(rows, negligible), plan.max_lag))
-        n_fft = _fast_length(plan.max_lag + reach + 2)
-        values = spectra(bank, rows, n_fft, plan.max_lag, negligible)
+        reach = math.ceil(min(bank.reach(rows, negligible), max_lag))
+        enough = max_lag + reach + 2
+        unit = 2 ** max(enough.bit_length() - 5, 0)  # FFTs are fast at a large power of two times small factors
+        n_fft = unit * next(factor for factor in _SMALL_FACTORS if unit * factor >= enough)
+        values = _spectra(bank, rows, n_fft, max_lag, negligible)
         size = np.abs(values)
         seen = np.flatnonzero((size > negligible * size.max(axis=1, keepdims=True)).any(axis=0))
         bins = slice(int(seen[0]), int(seen[-1]) + 1)
@@ -226,43 +189,26 @@ def _bands(bank: Bank, plan: Plan, dtype: str, on: str) -> tuple[Band, ...]:
     return tuple(bands)
 
 
-def _fast_length(n: int) -> int:
-    """A length of at least `n` that FFTs are fast at: a large power of two times a number of small factors."""
-    unit = 2 ** max(n.bit_length() - 5, 0)
-    return unit * next(m for m in (1, 2, 4, 8, 16, 18, 20, 21, 24, 25, 27, 28, 30, 32) if unit * m >= n)
+def _spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) -> np.ndarray:
+    """Conjugate DFT of the sampled wavelet of each of `rows`, complex128 `(n_rows, n_bins)`.
 
-
-def spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) -> np.ndarray:
-    """What the spectrum of a sweep is multiplied by: the conjugate DFT of the sampled wavelet of each of `rows`.
-
-    The DFT of the SAMPLED wavelet is the analytic spectrum summed over its aliases. Where a wavelet is longer than the
-    sweep, or has no spectrum that ends, it is sampled at the lags that occur (`-max_lag` to `max_lag`) and transformed.
-    Gives complex128 `(n_rows, n_bins)`; `n_bins` is `n_fft // 2 + 1` for a real wavelet, `n_fft` for a complex one.
+    That is the analytic spectrum summed over its aliases. Where a wavelet is longer than the sweep, or has no spectrum
+    that ends, it is sampled at the lags that occur (`-max_lag` to `max_lag`) and transformed.
     """
     mother, scales = bank.mother, bank.scales[rows]
-    n_bins = n_fft if mother.is_complex else n_fft // 2 + 1
     rad = 2 * np.pi * (np.fft.fftfreq(n_fft, 1.0) if mother.is_complex else np.fft.rfftfreq(n_fft, 1.0))
-    result = np.empty((len(scales), n_bins), np.complex128)
+    lags = np.arange(-max_lag, max_lag + 1)
+    result = np.empty((len(scales), len(rad)), np.complex128)
     fits = n_fft - max_lag > bank.reach(rows, floor)  # nothing above `floor` wraps around the transform's ends
     for row, scale in enumerate(scales):
-        values = _aliased(mother, scale, rad) if fits else _sampled(mother, scale, n_fft, max_lag)[:n_bins]
+        if fits and mother.spectrum:
+            n_copies = math.ceil(mother.spectral_reach_rad / (2 * np.pi * scale) + 0.5)
+            shifts = 2 * np.pi * np.arange(-n_copies, n_copies + 1)
+            copies = (mother.spectrum(scale * (rad + shift)) for shift in shifts)
+            values = scale * sum(copies, np.zeros(len(rad), np.complex128))
+        else:
+            sampled = np.zeros(n_fft, np.complex128)
+            sampled[lags % n_fft] = mother.psi(lags / scale)
+            values = np.fft.fft(sampled)[: len(rad)]
         result[row] = np.conj(values) / bank.factor(scale)
     return result
-
-
-def _aliased(mother: Wavelet, scale: float, rad: np.ndarray) -> np.ndarray:
-    """DFT of `psi(k / scale)` over all whole k: the analytic spectrum and its copies a sampling rate apart."""
-    assert mother.spectrum is not None
-    n_copies = math.ceil(mother.spectral_reach_rad / (2 * np.pi * scale) + 0.5)
-    total = np.zeros(len(rad), np.complex128)
-    for copy in range(-n_copies, n_copies + 1):
-        total += mother.spectrum(scale * (rad + 2 * np.pi * copy))
-    return scale * total
-
-
-def _sampled(mother: Wavelet, scale: float, n_fft: int, max_lag: int) -> np.ndarray:
-    """The same DFT over the lags that occur, from the wavelet's values in time; `n_fft` holds all of them."""
-    lags = np.arange(-max_lag, max_lag + 1)
-    values = np.zeros(n_fft, np.complex128)
-    values[lags % n_fft] = mother.psi(lags / scale)
-    return np.fft.fft(values)

@@ -1,7 +1,6 @@
 """The continuous wavelets, named, scaled and signed as PyWavelets has them, with their spectra in closed form.
 
-PyWavelets draws each wavelet on a grid and interpolates between the points. Here each is its formula, so that it can be
-evaluated at any time and at any scale without that error.
+PyWavelets interpolates between points of a drawn wavelet. Here each is its formula, without that error at any scale.
 """
 
 from __future__ import annotations
@@ -30,8 +29,6 @@ _FAMILIES = {
 }
 _LARGEST_CENTRE = 8.0  # PyWavelets, which gives the central frequency, draws 16 points a period of scale 1
 
-_SMALL = 1e-4  # of the largest value: where a wavelet can no longer be seen
-_NEGLIGIBLE = 1e-16  # of the largest value: beyond this a wavelet or a spectrum is taken to have ended
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -52,13 +49,13 @@ class Wavelet:
         float  # time from the centre beyond which it is below 1e-16 of its largest value (shan, fbsp: infinite)
     )
     spectral_reach_rad: float  # angular frequency beyond which the spectrum is below 1e-16 of its largest value
-    #: Distance from a step beyond which the power that the step leaves stays below exp(-2) of its largest: the e-folding
-    #: time of Torrence & Compo (1998, Bull. Am. Meteorol. Soc. 79:61), worked out for each wavelet.
+    #: Distance from a step beyond which the power that it leaves stays below exp(-2) of its largest: the e-folding time
+    #: of Torrence & Compo (1998, Bull. Am. Meteorol. Soc. 79:61), worked out for each wavelet.
     edge_reach: float
 
     @property
     def central_frequency(self) -> float:
-        """Central frequency at scale 1 as `pywt.frequency2scale` takes it (0.25 for mexh): it names the frequency axis."""
+        """Central frequency at scale 1 as `pywt.frequency2scale` takes it (0.25 for mexh): it names the rows."""
         return float(pywt.central_frequency(self.name))
 
     @property
@@ -67,10 +64,9 @@ class Wavelet:
         return abs(self.peak_rad) / (2 * math.pi)
 
     def ridge_frequency(self, normalisation: str) -> float:
-        """Frequency at scale 1 of the sinusoid that is strongest in this row of all rows.
+        """Frequency at scale 1 of the sinusoid that is strongest in this row of all rows: in L1 `peak_frequency`.
 
-        In L1 that is `peak_frequency`. In L2 the factor `sqrt(a)` favours long wavelets, so that the ridge of a sinusoid
-        lies at a lower row: for mexh `a w = sqrt(2.5)` instead of `sqrt(2)` (0.2516 instead of 0.2251).
+        In L2 the factor `sqrt(a)` favours long wavelets: for mexh `a w` is `sqrt(2.5)`, not `sqrt(2)`.
         """
         if normalisation == "L1" or self.spectrum is None:
             return self.peak_frequency
@@ -81,10 +77,22 @@ class Wavelet:
 @lru_cache(maxsize=64)
 def wavelet(name: str) -> Wavelet:
     """The wavelet called `name`, one of `NAMES`; ParameterError where there is none, or its numbers make no sense."""
+    root_2 = math.sqrt(2)
     if name == "mexh":
-        return _mexican_hat()
+        scale = 2 / (math.sqrt(3) * math.pi**0.25)
+        return _gaussian(
+            name, False,
+            lambda t: scale * (1 - t**2) * np.exp(-(t**2) / 2),
+            lambda w: scale * math.sqrt(2 * math.pi) * w**2 * np.exp(-(w**2) / 2),
+            peak_rad=root_2, width=root_2,
+        )  # fmt: skip
     if name == "morl":
-        return _real_morlet()
+        return _gaussian(
+            name, False,
+            lambda t: np.cos(5 * t) * np.exp(-(t**2) / 2),
+            lambda w: math.sqrt(math.pi / 2) * (np.exp(-((w - 5) ** 2) / 2) + np.exp(-((w + 5) ** 2) / 2)),
+            peak_rad=5.0, width=root_2,
+        )  # fmt: skip
     if name[:4] in ("gaus", "cgau") and name[4:] in map(str, _ORDERS):
         return _gaussian_derivative(name)
     if name[:4] in _FAMILIES:
@@ -94,10 +102,7 @@ def wavelet(name: str) -> Wavelet:
 
 @lru_cache(maxsize=64)
 def reaches(name: str, floor: float) -> tuple[float, float]:
-    """Time from the centre, and angular frequency, beyond which a wavelet stays below `floor` of its largest value.
-
-    `floor` lies above 1e-16, where `Wavelet.half_support` and `spectral_reach_rad` end. Both are rounded up.
-    """
+    """Time from the centre, and angular frequency, beyond which it is below `floor` of its peak; rounded up."""
     mother = wavelet(name)
     assert mother.spectrum is not None
     times = np.linspace(0, mother.half_support, 20001)
@@ -105,14 +110,14 @@ def reaches(name: str, floor: float) -> tuple[float, float]:
     return _reach(mother.psi, times, floor) + times[1], _reach(mother.spectrum, rad, floor) + rad[1] - rad[0]
 
 
-def _reach(function: Function, points: np.ndarray, floor: float = _NEGLIGIBLE) -> float:
+def _reach(function: Function, points: np.ndarray, floor: float = 1e-16) -> float:
     """Largest distance from zero among `points` where `function` is above `floor` of its largest value."""
     size = np.abs(function(points))
     return float(np.abs(points[size > floor * size.max()]).max())
 
 
 def _edge_reach(psi: Function, times: np.ndarray) -> float:
-    """Where the power of what a step leaves, the square of the integral from t on, is last above exp(-2) of its largest."""
+    """Where the power of what a step leaves, the squared integral from t on, is last above exp(-2) of its largest."""
     values = psi(times)
     areas = (values[1:] + values[:-1]) / 2 * np.diff(times)
     beyond = np.abs(np.append(np.cumsum(areas[::-1])[::-1], 0)) ** 2
@@ -123,28 +128,9 @@ def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, pe
     """Fill in the reaches of a wavelet whose envelope is a polynomial times `exp(-(t / width)**2)`."""
     times = np.linspace(0, 12 * width, 12001)
     rad = np.linspace(-60 / width, 60 / width, 12001) + (peak_rad if is_complex else 0)
-    support, half_support, spectral_reach = 2 * _reach(psi, times, _SMALL), _reach(psi, times), _reach(spectrum, rad)
+    support, half_support, spectral_reach = 2 * _reach(psi, times, 1e-4), _reach(psi, times), _reach(spectrum, rad)
     edge_reach = _edge_reach(psi, times)
     return Wavelet(name, is_complex, psi, spectrum, peak_rad, support, half_support, spectral_reach, edge_reach)
-
-
-def _mexican_hat() -> Wavelet:
-    scale, root_2 = 2 / (math.sqrt(3) * math.pi**0.25), math.sqrt(2)
-    return _gaussian(
-        "mexh", False,
-        lambda t: scale * (1 - t**2) * np.exp(-(t**2) / 2),
-        lambda w: scale * math.sqrt(2 * math.pi) * w**2 * np.exp(-(w**2) / 2),
-        peak_rad=root_2, width=root_2,
-    )  # fmt: skip
-
-
-def _real_morlet() -> Wavelet:
-    return _gaussian(
-        "morl", False,
-        lambda t: np.cos(5 * t) * np.exp(-(t**2) / 2),
-        lambda w: math.sqrt(math.pi / 2) * (np.exp(-((w - 5) ** 2) / 2) + np.exp(-((w + 5) ** 2) / 2)),
-        peak_rad=5.0, width=math.sqrt(2),
-    )  # fmt: skip
 
 
 def _gaussian_derivative(name: str) -> Wavelet:
@@ -190,23 +176,14 @@ def _with_numbers(name: str) -> Wavelet:
     if is_flat or centre > _LARGEST_CENTRE:
         what = f"at most {_LARGEST_CENTRE:g}" if centre > _LARGEST_CENTRE else "larger, it hardly oscillates"
         raise ParameterError(f"wavelet is {name!r}; its centre frequency must be {what}, for example {example}")
-    return (
-        _complex_morlet(name, bandwidth, centre) if name[:4] == "cmor" else _spline(name, int(order), bandwidth, centre)
-    )
-
-
-def _complex_morlet(name: str, bandwidth: float, centre: float) -> Wavelet:
     peak_rad = 2 * math.pi * centre
-    return _gaussian(
-        name, True,
-        lambda t: np.exp(1j * peak_rad * t - t**2 / bandwidth) / math.sqrt(math.pi * bandwidth),
-        lambda w: np.exp(-bandwidth * (w - peak_rad) ** 2 / 4),
-        peak_rad, width=math.sqrt(bandwidth),
-    )  # fmt: skip
-
-
-def _spline(name: str, order: int, bandwidth: float, centre: float) -> Wavelet:
-    peak_rad = 2 * math.pi * centre
+    if name[:4] == "cmor":
+        return _gaussian(
+            name, True,
+            lambda t: np.exp(1j * peak_rad * t - t**2 / bandwidth) / math.sqrt(math.pi * bandwidth),
+            lambda w: np.exp(-bandwidth * (w - peak_rad) ** 2 / 4),
+            peak_rad, width=math.sqrt(bandwidth),
+        )  # fmt: skip
 
     def psi(t: np.ndarray) -> np.ndarray:
         return math.sqrt(bandwidth) * np.sinc(bandwidth * t / order) ** order * np.exp(1j * peak_rad * t)

@@ -19,7 +19,7 @@ from torch import nn
 
 from stslib.io import open_source
 from stslib.networks import InputTransform, build
-from stslib.scalograms import Bank, ImageSettings, cwt_resized, fill
+from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.sweeps import extract
 
 N_CELLS = 5590
@@ -47,7 +47,7 @@ def cohort_sweeps(folder: str) -> tuple[np.ndarray, Path]:
 def make(sweeps: np.ndarray, path: Path) -> np.ndarray:
     """All scalograms, written through a memory map."""
     images = np.lib.format.open_memmap(path, "w+", np.float16, (len(sweeps), 2, SIDE, SIDE))
-    fill(images, sweeps, Bank(), ImageSettings(SIDE, SIDE))
+    cwt_resized(sweeps, Bank(), ImageSettings(SIDE, SIDE), out=images)
     images.flush()
     return images
 

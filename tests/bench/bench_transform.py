@@ -25,7 +25,7 @@ import pywt
 import torch
 from torch.nn.functional import interpolate
 
-from stslib.scalograms import Bank, ImageSettings, cwt, cwt_resized, direct_evaluation, fill
+from stslib.scalograms import Bank, ImageSettings, cwt, cwt_resized, direct_evaluation
 from stslib.scalograms.wavelets import reaches
 
 FULL = "CWT of 64 cells x 2 sweeps, 180 x 4,800, Mexican hat"
@@ -152,8 +152,7 @@ def bench_morlet_fcwt(measure, library):
 
 
 def ours_resized(x, out=None):
-    image = ImageSettings(SIDE, SIDE)
-    return cwt_resized(x, BANK, image) if out is None else fill(out, x, BANK, image)
+    return cwt_resized(x, BANK, ImageSettings(SIDE, SIDE), out=out)
 
 
 def by_pywt_resized(x):
