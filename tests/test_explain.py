@@ -80,9 +80,8 @@ def test_saliency_of_a_linear_model_is_the_size_of_its_weights(images):
     np.testing.assert_allclose(largest, sizes[winners].max(axis=1), rtol=1e-4, atol=1e-7)
     # With asinh(x / s) before it, the gradient for each unit of its input is the same for all values of x.
     model, transform, weights = linear(images, "asinh", (2.0, 7.0))
-    found, stored = (
-        explain.gradients(model, transform, images, np.zeros(12), way)[:, 1] for way in ("input", "stored")
-    )
+    ways = (explain.gradients(model, transform, images, np.zeros(12), way)[:, 1] for way in ("input", "stored"))
+    found, stored = ways
     np.testing.assert_allclose(found, np.broadcast_to(np.abs(weights[0, 1]), found.shape), rtol=1e-3, atol=1e-7)
     large = np.abs(images[:, 1]) > 20
     assert (stored / found)[large].mean() < 0.5 * (stored / found)[~large].mean()
@@ -141,7 +140,7 @@ def test_similarity_is_spearman_and_knows_equal_and_unrelated_maps():
     assert np.isnan(saliency.similarity(maps, np.zeros_like(maps))).all()
 
 
-def test_randomisation_sets_the_same_network_apart_from_others(images, transform):
+def test_randomisation_sets_the_same_network_apart_from_others_drawn_by_their_seeds(images, transform):
     model = saliency.untrained_network("resnet18", transform, images, 5)
     maps = explain.saliency_maps(network(model, transform), images, n_random=2, seed=11)
     check = maps.randomisation()
@@ -154,10 +153,7 @@ def test_randomisation_sets_the_same_network_apart_from_others(images, transform
     with pytest.raises(ParameterError, match="at least 2"):
         explain.Maps(maps.trained, maps.untrained[:1]).randomisation()
     assert maps.scaled().max(axis=(1, 2)).tolist() == [1.0] * 12
-
-
-def test_untrained_networks_follow_from_their_seed_only(images, transform):
-    scores = []
+    scores = []  # untrained networks follow from their seed only
     for seed in (5, 5, 6):
         torch.rand(3)
         with torch.no_grad():
@@ -199,15 +195,12 @@ def test_measures_find_what_was_put_in():
     maps[2, 12:, np.abs(times_s - 0.5) < 0.02] += 50  # high, where the train ends
     marks = pd.DataFrame({"first_s": [0.03, 0.03, 0.03, np.nan], "last_s": [0.97, 0.97, 0.5, np.nan]})
     table = regions.measures(maps, AXES, marks)
-    assert table.first_spike[0] == pytest.approx(1)
-    assert table.breadth[0] == pytest.approx(1)
+    assert (table.first_spike[0], table.breadth[0]) == pytest.approx((1, 1))
     assert table.centre_hz[0] == pytest.approx(AXES.frequencies_hz.mean())
-    assert table.first_spike[1] > 3
+    assert table.first_spike[1] > 3 and table.burst_end[2] > 3 and table.breadth[1] < 0.95
     assert table["band:low"][1] == pytest.approx((720 + 600) / 2760)  # 720 pixels a band, 12 of them 50 brighter
     assert table.centre_hz[1] < AXES.frequencies_hz.mean() - 10
-    assert table.burst_end[2] > 3
     assert table["band:high"][2] == pytest.approx((720 + 1200) / 3360)
-    assert table.breadth[1] < 0.95
     assert table.burst_end.isna().tolist() == [True, True, False, True]  # only where the train ends early
     assert np.isnan(table.first_spike[3])
 
@@ -239,8 +232,7 @@ def test_statements_hold_only_where_the_trained_network_does_more_than_an_untrai
     focused = maps.copy()
     focused[:20, :6, np.abs(times_s - 0.05) < 0.05] *= 4  # Excitatory: first spike, low frequencies
     found = verdicts(focused, others)
-    assert found[:4] == ["holds"] * 4
-    assert found[4] != "holds"  # nothing was put where bursts end
+    assert found[:4] == ["holds"] * 4 and found[4] != "holds"  # nothing was put where bursts end
     # The same maps from a network without training: it is the scalogram, not learning.
     assert set(verdicts(focused, focused)[:4]) == {"not shown to be learnt"}
     focused[:20] = maps[:20, :, ::-1]
@@ -272,8 +264,8 @@ def fitted():
     return baseline.Learner(params={"n_estimators": 30}).fit(x, labels), x, labels
 
 
-def test_shap_values_add_up_to_the_log_odds(fitted):
-    model, x, _ = fitted
+def test_shap_values_add_up_to_the_log_odds_and_a_decisive_feature_ranks_first(fitted):
+    model, x, labels = fitted
     shap = explain.shap_values(model, x[["half", "noise_b", "decisive", "noise_a"]])
     assert shap.values.shape == (300, 4, 4) and list(shap.features) == list(x)
     scores = model.booster.predict(x.to_numpy(), raw_score=True)
@@ -283,14 +275,8 @@ def test_shap_values_add_up_to_the_log_odds(fitted):
     np.testing.assert_allclose(base[0], scores.mean(axis=0), atol=1e-6)
     with pytest.raises(StsError, match="'half'"):
         explain.shap_values(model, x.drop(columns="half"))
-
-
-def test_a_decisive_feature_ranks_first_and_points_the_right_way(fitted):
-    model, x, labels = fitted
-    shap = explain.shap_values(model, x)
     top = shap.top("Pvalb", 3)
-    assert top.feature[0] == "decisive"
-    assert top["rank"].tolist() == [1, 2, 3]
+    assert top.feature[0] == "decisive" and top["rank"].tolist() == [1, 2, 3]
     assert top.mean_abs_shap[0] > 3 * top.mean_abs_shap[1]
     for_pvalb = shap.values[:, 1, CLASSES.index("Pvalb")]
     assert for_pvalb[labels == "Pvalb"].min() > for_pvalb[labels != "Pvalb"].max()
@@ -323,16 +309,14 @@ def test_representative_cells_are_correct_cells_of_median_confidence_or_the_pape
 def test_the_conclusion_follows_from_the_numbers():
     check = pd.DataFrame({"reinitialised": [0.2] * 9, "two_random": [0.3] * 9, "another_cell": [0.1] * 9})
     found = pd.DataFrame({"statement": ["Pvalb: an example"], "n": [7], "verdict": ["holds"]})
-    shap = explain.Shap(
-        np.ones((9, 2, 4)), pd.DataFrame(np.zeros((9, 2)), columns=["adaptation", "trough_t_long_square"])
-    )
-    say = lambda check, data: explain.conclusion(explain.Network("compact", None, None, data), check, found, shap, 100)  # noqa: E731
-    text = say(check, "simulated")
+    shap = explain.Shap(np.ones((9, 2, 4)), pd.DataFrame({"adaptation": [0] * 9, "trough_t_long_square": 0}))
+    text = explain.conclusion(explain.Network("compact", None, None, "simulated"), check, found, shap, 100)
     assert "Pvalb: an example (n = 7): **holds**." in text and "neither confirm nor refute" in text
     assert "untrained ones by 0.20" in text and "mean difference -0.100, -0.100 to -0.100" in text
     assert "most of a map changes" in text and "no more in common" in text
     assert "1 of 2 are among the baseline's five strongest here: adaptation" in text and "here: trough_t;" in text
-    text = say(check.assign(reinitialised=0.8, another_cell=0.5), "hybrid")
+    other = check.assign(reinitialised=0.8, another_cell=0.5)
+    text = explain.conclusion(explain.Network("compact", None, None, "hybrid"), other, found, shap, 100)
     assert "much of a map is there without learning" in text and "have more in common" in text
     assert "neither confirm" not in text and "The cells are hybrid." in text
 
@@ -343,8 +327,7 @@ def test_the_conclusion_follows_from_the_numbers():
 def test_the_figure_shows_its_input(fitted):
     rng, map_ = np.random.default_rng(0), np.linspace(0.1, 1, 18 * 120, dtype=np.float32).reshape(18, 120)
     shap, maps = explain.shap_values(fitted[0], fitted[1]), explain.Maps(map_[None] / 3, map_[None, None])
-    row = {"class": "Pvalb", "cell_id": "7", "predicted": "Sst", "probability": 0.25, "position": 0}
-    cells = pd.DataFrame([row])
+    cells = pd.DataFrame({"class": ["Pvalb"], "cell_id": "7", "predicted": "Sst", "probability": 0.25, "position": 0})
     figure = figures.explanation(cells, rng.normal(size=(1, 2, 4800)), maps, shap, MADE, "simulated")
     axes = figure.subfigs[0].axes
     drawn = next(ax for ax in axes if ax.get_xlabel() == "Time from step onset (s)").collections[0]

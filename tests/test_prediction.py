@@ -35,13 +35,17 @@ def sts_predict(*arguments):
     )  # fmt: skip
 
 
+def simulated():
+    """The cells of the smoke run."""
+    return open_source("simulated", n_cells=72, seed=2026)
+
+
 @pytest.mark.slow
 def test_new_recordings_are_treated_as_the_training_cells(smoke):
     saved = pd.read_csv(smoke / "05_deep_models" / "predictions.csv", dtype={"cell_id": str})
     saved = saved[(saved.model == "resnet18") & (saved.split == "test")].set_index("cell_id")
-    source = open_source("simulated", n_cells=72, seed=2026)
     model = models.load(smoke / "05_deep_models" / "models" / "resnet18")
-    table = prediction.predict(source.recordings(saved.index), model).table
+    table = prediction.predict(simulated().recordings(saved.index), model).table
     expected = temperature.calibrated(saved.loc[table.cell_id, COLUMNS].to_numpy(), model.temperature)
     np.testing.assert_allclose(table[COLUMNS], expected, atol=2e-4)
     assert list(table.predicted) == list(np.array(CLASSES)[table[COLUMNS].to_numpy().argmax(axis=1)])
@@ -50,8 +54,7 @@ def test_new_recordings_are_treated_as_the_training_cells(smoke):
 
 @pytest.mark.slow
 def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reason(smoke, tmp_path):
-    source = open_source("simulated", n_cells=72, seed=2026)
-    store = tmp_path / "cells.h5"
+    source, store = simulated(), tmp_path / "cells.h5"
     with h5py.File(store, "w") as file:
         for number, recording in enumerate(source.recordings(source.cells().cell_id[:6])):
             group = file.create_group(recording.cell_id)
@@ -72,10 +75,8 @@ def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reas
     assert done.returncode == 0, done.stderr
     assert "5 of 6 cells classified" in done.stderr
     table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("cell_id")
-    excluded = table[table.predicted == ""]
-    assert list(excluded.reason) == ["no_partner_sweep"]
-    assert "\n" not in excluded.detail.iloc[0]
-    classified = table[table.predicted != ""]
+    excluded, classified = table[table.predicted == ""], table[table.predicted != ""]
+    assert list(excluded.reason) == ["no_partner_sweep"] and "\n" not in excluded.detail.iloc[0]
     assert np.allclose(classified[COLUMNS].astype(float).sum(axis=1), 1)
     pictures = sorted(path.stem for path in (tmp_path / "pictures").iterdir())
     assert pictures == sorted(classified.index) and len(pictures) == 5
@@ -83,7 +84,7 @@ def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reas
 
 @pytest.mark.slow
 def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_count_together(smoke, tmp_path):
-    source = open_source("simulated", n_cells=72, seed=2026)
+    source = simulated()
     usual = list(source.recordings(source.cells().cell_id[:3]))
 
     def changed(recording, change):
@@ -95,10 +96,9 @@ def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_cou
         return dataclasses.replace(recording, sweeps=sweeps)
 
     rng = np.random.default_rng(0)
-    tenfold = changed(usual[0], lambda v: 10 * v)
-    noise = changed(usual[0], lambda v: rng.normal(-65, 20, len(v)))
+    damaged = [changed(usual[0], how) for how in (lambda v: 10 * v, lambda v: rng.normal(-65, 20, len(v)))]
     folder = smoke / "05_deep_models" / "models"
-    one = prediction.predict([*usual, tenfold, noise], folder / "resnet18").table
+    one = prediction.predict([*usual, *damaged], folder / "resnet18").table
     assert list(one.out_of_range) == [False, False, False, True, True]
     assert "in training" in one.range_reason[3] and (one.predicted != "").all()
 
@@ -116,15 +116,6 @@ def trained(tmp_path_factory):
     scored = models.cross_validate_signals(cells, recipes, folder / "folds", 2, 1)
     models.fit_signals(scored, {"run": "test"}, folder / "models", folder / "fits")
     return folder / "models"
-
-
-def refused(model, folder, change):
-    """The one line that a model is refused with, once `change` was made in a copy of it."""
-    change(shutil.copytree(model, folder / f"copy-{len(list(folder.iterdir()))}"))
-    with pytest.raises(StsError) as caught:
-        models.load(folder / f"copy-{len(list(folder.iterdir())) - 1}")
-    assert "\n" not in str(caught.value) and len(str(caught.value)) < 450
-    return str(caught.value)
 
 
 def edit(file, *keys, value=None):
@@ -159,48 +150,49 @@ def reshape(path):
     save_file({**tensors, "conv1.weight": tensors["conv1.weight"][:, :1].contiguous()}, path)
 
 
-CARD = ("model.json", "card")
+def swap(folder):
+    shutil.copy(folder.parent / "compact" / "model.json", folder / "resnet18" / "model.json")
+
+
+CARD, JOINT = ("model.json", "card"), "joint.json"
 
 
 @pytest.mark.parametrize(
-    ("change", "words"),
+    ("model", "change", "words"),
     [
-        (write("model.safetensors", b"cut"), "not the file"),
-        (refill(reshape), "do not fit"),
-        (refill(lambda path: path.write_bytes(pickle.dumps({"a": 1}))), "cannot be read"),  # never opened as a pickle
-        (write("model.json", b"{"), "damaged"),
-        (edit("model.json", "format", value=99), "another kind of model"),
-        (edit("model.json", "classes", value=["a", "b"]), "another kind"),
-        (edit(*CARD, "calibration"), "no 'calibration'"),
-        (edit(*CARD, "calibration", "temperature", value=-1.0), "temperature is -1"),
-        (edit(*CARD, "preprocessing", "bank", "wavelet", value="nothing"), "wavelet"),
-        (edit(*CARD, "preprocessing", "ready_made", value=True), "precomputed scalograms"),
+        ("resnet18", write("model.safetensors", b"cut"), "not the file"),
+        ("resnet18", refill(reshape), "do not fit"),
+        (
+            "resnet18",
+            refill(lambda path: path.write_bytes(pickle.dumps({"a": 1}))),
+            "cannot be read",
+        ),  # never opened as a pickle
+        ("resnet18", write("model.json", b"{"), "damaged"),
+        ("resnet18", edit("model.json", "format", value=99), "another kind of model"),
+        ("resnet18", edit("model.json", "classes", value=["a", "b"]), "another kind"),
+        ("resnet18", edit(*CARD, "calibration"), "no 'calibration'"),
+        ("resnet18", edit(*CARD, "calibration", "temperature", value=-1.0), "temperature is -1"),
+        ("resnet18", edit(*CARD, "preprocessing", "bank", "wavelet", value="nothing"), "wavelet"),
+        ("resnet18", edit(*CARD, "preprocessing", "ready_made", value=True), "precomputed scalograms"),
+        ("mean", write(JOINT, b"{"), "damaged"),
+        ("mean", edit(JOINT, "format", value=99), "another kind"),
+        ("mean", edit(JOINT, "members", "../mean/resnet18", value="0"), "no folder's name"),
+        ("mean", swap, "is not the network that joint.json describes"),
     ],
 )
-def test_a_wrong_or_damaged_model_is_refused_in_one_line(trained, tmp_path, change, words):
-    assert words in refused(trained / "resnet18", tmp_path, change)
+def test_a_wrong_or_damaged_model_is_refused_in_one_line(trained, tmp_path, model, change, words):
+    copy = shutil.copytree(trained, tmp_path / "models") / model
+    change(copy)
+    with pytest.raises(StsError) as caught:
+        models.load(copy)
+    assert words in str(caught.value) and "\n" not in str(caught.value) and len(str(caught.value)) < 450
 
 
-def test_networks_that_answer_together_are_refused_with_a_member_that_is_not_theirs(trained, tmp_path):
-    mean, other = trained / "mean", (trained / "compact" / "model.json").read_bytes()
-    assert "damaged" in refused(mean, tmp_path, write("joint.json", b"{"))
-    assert "another kind" in refused(mean, tmp_path, edit("joint.json", "format", value=99))
-    outside = edit("joint.json", "members", "../mean/resnet18", value="0")
-    assert "no folder's name" in refused(mean, tmp_path, outside)
-    swapped = refused(mean, tmp_path, write("resnet18/model.json", other))
-    assert "is not the network that joint.json describes" in swapped
+def test_a_folder_of_unlike_models_and_one_without_any_are_refused(trained, tmp_path):
     with pytest.raises(DamagedFile, match="models of several kinds"):
         models.load(trained)
     with pytest.raises(MissingInput, match="05_deep_models"):
         prediction.predict([], tmp_path / "none")
-
-
-def test_predicting_loads_no_library_that_only_pictures_and_other_models_need():
-    code = (
-        "import stslib.models.prediction, sys; print({'shap', 'lightgbm', 'matplotlib', 'captum'} & set(sys.modules))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == "set()"
 
 
 def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from stslib import cohort, io, models, training
-from stslib.evaluation import score, temperature
+from stslib.evaluation import predicted, score, temperature
 from stslib.figures.predicted import save_predicted
 from stslib.models import prediction, signals
 from stslib.models.signals import Signals
@@ -59,8 +59,7 @@ def test_a_network_learns_the_classes_in_one_fold(mirror, tmp_path, profile, eve
     known = training.TrainingSet(cells.images[cells.inside], labels)
     proba, _ = training.cross_validate(recipe, known, fold, SEED, tmp_path)
     held = fold[0][1]
-    named = np.asarray(cohort.CLASSES)[proba[held].argmax(axis=1)]
-    assert score("balanced_accuracy", labels[held], named) > least
+    assert score("balanced_accuracy", labels[held], predicted(proba[held])) > least
 
 
 @pytest.mark.slow
@@ -115,13 +114,10 @@ def test_networks_of_a_file_are_scored_refitted_and_saved_with_a_holdout(tmp_pat
 @pytest.mark.mirror
 def test_settings_change_single_numbers_and_wrong_ones_are_named(mirror):
     p = parameters_of("action_potentials")
-    assert (
-        p["settings"] == {}
-        and signals.preprocessing_of("action_potentials", {}) == signals.SIGNALS["action_potentials"]
-    )
-    made = signals.preprocessing_of(
-        "sweeps", {"rate_hz": 6000, "frequency_max_hz": 2000.0, "height": 32, "n_sweeps": 1}
-    )
+    usual = signals.preprocessing_of("action_potentials", {})
+    assert p["settings"] == {} and usual == signals.SIGNALS["action_potentials"]
+    changes = {"rate_hz": 6000, "frequency_max_hz": 2000.0, "height": 32, "n_sweeps": 1}
+    made = signals.preprocessing_of("sweeps", changes)
     assert (made.sweeps.rate_hz, made.bank.rate_hz, made.bank.n_frequencies, made.image.height) == (6000, 6000, 32, 32)
     assert made.image.close_up.frequency_max_hz == 3000  # no higher than half the rate
     assert signals.preprocessing_of("sweeps", {"close_up": False}).image.close_up is None

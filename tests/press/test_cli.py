@@ -58,7 +58,7 @@ def test_the_plan_runs_nothing(checkout):
         ("import stslib.press.cli", ("torch", "papermill", "allensdk", "pandas", "numpy", "sklearn", "matplotlib")),
         (
             "from stslib import io; from stslib.models import card, prediction",
-            ("shap", "lightgbm", "captum", "allensdk"),
+            ("shap", "lightgbm", "captum", "allensdk", "matplotlib"),
         ),
     ],
 )
