@@ -98,13 +98,12 @@ def shares(maps: np.ndarray, times_s: np.ndarray) -> pd.DataFrame:
     return pd.DataFrame({name: np.where(np.isnan(by_time[:, 0]), np.nan, v) for name, v in columns.items()})
 
 
-def enrichment(maps: np.ndarray, times_s: np.ndarray, centre_s: np.ndarray) -> np.ndarray:
-    """Mean saliency within `AROUND_S` of each cell's `centre_s` over that of the whole map: `(n,)`; 1 means no preference."""
-    by_time = normalised(maps).sum(axis=1)
+def enrichment(by_time: np.ndarray, times_s: np.ndarray, centre_s: np.ndarray) -> np.ndarray:
+    """Share of saliency within `AROUND_S` of each cell's `centre_s`, over the share of time: `(n,)`; 1 is no preference."""
     near = np.abs(times_s[None] - np.asarray(centre_s, dtype=float)[:, None]) <= AROUND_S
     covered = near.mean(axis=1)
     inside = np.where(near, by_time, 0).sum(axis=1)
-    return np.divide(inside, covered, where=covered > 0, out=np.full(len(maps), np.nan))
+    return np.divide(inside, covered, where=covered > 0, out=np.full(len(by_time), np.nan))
 
 
 def measures(maps: np.ndarray, axes: ImageAxes, marks: pd.DataFrame) -> pd.DataFrame:
@@ -116,8 +115,8 @@ def measures(maps: np.ndarray, axes: ImageAxes, marks: pd.DataFrame) -> pd.DataF
     table, whole = shares(maps, axes.times_s), normalised(maps)
     by_time = whole.sum(axis=1)
     last_s = marks["last_s"].to_numpy(float)
-    table["first_spike"] = enrichment(maps, axes.times_s, marks["first_s"].to_numpy(float))
-    table["burst_end"] = enrichment(maps, axes.times_s, np.where(last_s < STEP_S - 2 * AROUND_S, last_s, np.nan))
+    table["first_spike"] = enrichment(by_time, axes.times_s, marks["first_s"].to_numpy(float))
+    table["burst_end"] = enrichment(by_time, axes.times_s, np.where(last_s < STEP_S - 2 * AROUND_S, last_s, np.nan))
     logs = np.log(by_time, where=by_time > 0, out=np.zeros_like(by_time))
     table["breadth"] = np.exp(-(by_time * logs).sum(axis=1)) / by_time.shape[1]
     table["centre_hz"] = (whole.sum(axis=2) * axes.frequencies_hz).sum(axis=1)

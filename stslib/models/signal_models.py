@@ -13,7 +13,16 @@ import pandas as pd
 
 from stslib import cohort, evaluation, networks, training
 from stslib.models import card as modelcard
+from stslib.models import training_range
 from stslib.models.signals import Signals
+
+#: What a score means on each kind of data.
+_MEANING = {
+    "action_potentials": "Each is one recorded action potential. The score says what its shape tells of the class; it says "
+    "nothing of spike trains.",
+    "hybrid": "The spike times come from fitted models and the spikes' shape from recordings, so the score is that of hybrid "
+    "cells, not of recordings.",
+}
 
 
 @dataclass(frozen=True)
@@ -172,11 +181,12 @@ def fit_signals(
         unseen["mean"] = np.mean(list(unseen.values()), axis=0)
     for name, proba in unseen.items():
         records += evaluation.scores(cells.labels[cells.outside], proba, name, cells.data, "holdout", seed=scored.seed)
-    described, none = cells.described.iloc[cells.inside], np.array([], dtype=np.int64)
+    whole_sweeps = cells.images[..., : cells.preprocessing.image.width]  # without the close-ups
+    described = training_range.describe(whole_sweeps, cells.traces, cells.table).iloc[cells.inside]
+    every_idx, no_idx = np.arange(len(cells.inside)), np.array([], dtype=np.int64)
 
     def card(own: Mapping[str, Any], name: str) -> dict[str, Any]:
-        inside = np.arange(len(cells.inside))
-        held_out = modelcard.HeldOut(scored.labels, scored.proba[name], inside, none, scored.folds, described)
+        held_out = modelcard.HeldOut(scored.labels, scored.proba[name], every_idx, no_idx, scored.folds, described)
         return modelcard.finish(own, [record for record in records if record["model"] == name], held_out)
 
     members = {name.replace(":", "-"): (*parts[:2], card(parts[2], name)) for name, parts in fitted.items()}
@@ -203,17 +213,7 @@ def signals_conclusion(scored: CrossValidated, comparison: Mapping[str, Any]) ->
     - compact against svm on the same cells, balanced accuracy: +1.2 points (95 % interval -1.0 to +3.0).
     """
     difference, low, high = (100 * comparison[key] for key in ("difference", "low", "high"))
-    what = f"The cells are {scored.cells.kind}."
-    if scored.cells.data == "action_potentials":
-        what = (
-            "Each is one recorded action potential. The score says what its shape tells of the class; it says nothing of "
-            "spike trains."
-        )
-    elif scored.cells.kind == "hybrid":
-        what = (
-            "The spike times come from fitted models and the spikes' shape from recordings, so the score is that of hybrid "
-            "cells, not of recordings."
-        )
+    what = _MEANING.get(scored.cells.data, f"The cells are {scored.cells.kind}.")
     return (
         f"- {comparison['network']} against {comparison['classical']} on the same cells, balanced accuracy: "
         f"{difference:+.1f} points (95 % interval {low:+.1f} to {high:+.1f}).\n- {what}"

@@ -7,14 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from stslib import cohort, networks, sweeps, training
-from stslib.models import training_range
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing
 from stslib.support.errors import ParameterError, StsError, one_of
@@ -82,11 +80,6 @@ class Signals:
         """Ids of the cells to cross-validate."""
         return list(self.cells["cell_id"].iloc[self.inside])
 
-    @cached_property
-    def described(self) -> pd.DataFrame:
-        """The simple numbers of each cell that a model's training range is made from (`training_range.describe`)."""
-        return training_range.describe(self.images[..., : self.preprocessing.image.width], self.traces, self.table)
-
     def counts(self) -> pd.DataFrame:
         """Cells of each class that are cross-validated, and those of the holdout."""
         part = np.where(np.isin(np.arange(len(self.cells)), self.inside), "cross-validated", "holdout")
@@ -129,16 +122,17 @@ def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping
 
 def example() -> Signals:
     """Eight made-up action potentials of two classes, prepared: for the examples of this room."""
-    times_ms, rng, recordings = np.arange(600) / 200 - 1, np.random.default_rng(0), []
-    for k in range(8):
+    times_ms, rng = np.arange(600) / 200 - 1, np.random.default_rng(0)
+
+    def recording(k: int) -> Recording:
         width_ms = 0.2 if k < 4 else 0.4
         v_mv = 80 * np.exp(-((times_ms / width_ms) ** 2)) - 60 + rng.normal(size=600)
-        arrays = (v_mv, np.full(600, np.nan))
-        sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda arrays=arrays: arrays, 1)
-        recordings.append(Recording(str(k), "Clamp", "real", (sweep,)))
+        sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (v_mv, np.full(600, np.nan)), 1)
+        return Recording(str(k), "Clamp", "real", (sweep,))
+
     cells = pd.DataFrame({"cell_id": list("01234567"), "label": ["Pvalb"] * 4 + ["Sst"] * 4, "dataset": "Clamp"})
     settings = {"height": 32, "width": 32, "frequency_min_hz": 2000.0}
-    return prepare_signals(cells.assign(donor="", split=""), recordings, "action_potentials", settings)
+    return prepare_signals(cells.assign(donor="", split=""), map(recording, range(8)), "action_potentials", settings)
 
 
 def prepare_signals(
