@@ -37,14 +37,12 @@ def check_cells(cells: pd.DataFrame) -> None:
         raise StsError("the cell table is empty; it needs at least one cell")
     if wrong := [x for x in cells["cell_id"] if not isinstance(x, str) or not x.strip()]:
         raise StsError(f"cell id {wrong[0]!r} is not text; read cell_id as str")
-    doubled = cells["cell_id"][cells["cell_id"].duplicated()]
-    if len(doubled):
+    if len(doubled := cells["cell_id"][cells["cell_id"].duplicated()]):
         raise StsError(f"cell id {doubled.iloc[0]} occurs twice ({len(doubled)} doubled ids); keep one row a cell")
     unknown = cells.loc[~_text(cells, "label").isin((*CLASSES, UNSURE, "")), "label"]
     if len(unknown):
         raise StsError(f"class {unknown.iloc[0]!r} is unknown ({len(unknown)} cells); use one of: {', '.join(CLASSES)}")
-    unknown = _text(cells, "split")[lambda split: ~split.isin(("train", "test", ""))]
-    if len(unknown):
+    if len(unknown := _text(cells, "split")[lambda split: ~split.isin(("train", "test", ""))]):
         raise StsError(f"split {unknown.iloc[0]!r} is unknown; use train, test or nothing")
 
 

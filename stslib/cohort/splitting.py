@@ -17,8 +17,7 @@ def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
     """Refuse a split whose two parts share a cell, or that names a cell twice: `StsError` with the first such id."""
     for name, ids in (("train", train_ids), ("test", test_ids)):
         series = pd.Series(list(ids), dtype=object)
-        doubled = series[series.duplicated()]
-        if len(doubled):
+        if len(doubled := series[series.duplicated()]):
             raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the {name} split; keep it once")
     if shared := sorted(set(train_ids) & set(test_ids)):
         raise StsError(f"the split overlaps: {len(shared)} cells are in train and in test, first {shared[0]}")

@@ -54,11 +54,8 @@ def why_not_written(path: Path, error: OSError) -> str:
 
 def sha256_of(path: Path) -> str:
     """SHA-256 of a file (hex)."""
-    digest = hashlib.sha256()
     with path.open("rb") as stream:
-        while block := stream.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
 def mirror_path(path: str) -> Path:

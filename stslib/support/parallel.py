@@ -14,14 +14,13 @@ from joblib import Parallel, delayed
 from stslib.support.errors import MissingInput, ParameterError, StsError
 
 T = TypeVar("T")
-Job = tuple[Any, ...]
 _CONNECT_S = 10.0
 RETRIES = 5  # times that a job whose worker died is given to another one
 
 
 def run(
     function: Callable[..., T],
-    jobs: Iterable[Job],
+    jobs: Iterable[tuple[Any, ...]],
     workers: int = 1,
     scheduler: str = "",
     threads: bool = False,
@@ -43,7 +42,7 @@ def run(
     return results
 
 
-def _dask(function: Callable[..., T], jobs: Iterable[Job], scheduler: str, in_order: bool) -> Iterator[T]:
+def _dask(function: Callable[..., T], jobs: Iterable[tuple[Any, ...]], scheduler: str, in_order: bool) -> Iterator[T]:
     if "://" not in scheduler:
         raise ParameterError(f"scheduler is {scheduler!r}; give the address of Dask's, such as tcp://host:8786")
     try:

@@ -6,6 +6,7 @@ state is written to a small file (`STS_PROGRESS_FILE`), which `stslib.press.runn
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -38,11 +39,9 @@ def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Ite
 
 def _write(path: str, label: str, done: int, total: float | None) -> None:
     temporary = Path(f"{path}.part")
-    try:
+    with contextlib.suppress(OSError):  # a bar that cannot be shown must never stop the work
         temporary.write_text(json.dumps({"label": label, "done": done, "total": total}))
         os.replace(temporary, path)
-    except OSError:
-        pass  # a bar that cannot be shown must never stop the work
 
 
 def read_progress(path: Path) -> tuple[str, int, int | None] | None:
