@@ -14,14 +14,9 @@ from stslib.support.errors import StsError
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
 
-#: Why a cell has no such sweeps, and the meaning: some of `stslib.cohort.REASONS`.
-REASONS = {
-    code: cohort.REASONS[code]
-    for code in (
-        "no_long_square", "low_rate", "short_step", "bad_trace", "no_spiking_sweep", "no_partner_sweep",
-        "no_action_potential",
-    )
-}  # fmt: skip
+# Why a cell has no such sweeps, and the meaning: some of `stslib.cohort.REASONS`.
+_CODES = "no_long_square low_rate short_step bad_trace no_spiking_sweep no_partner_sweep no_action_potential"
+REASONS = {code: cohort.REASONS[code] for code in _CODES.split()}
 
 SPIKE_CROSSING_MV = -20.0  # a spike goes up through this voltage ...
 SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms of it (IPFX's default criterion)
