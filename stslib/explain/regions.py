@@ -216,10 +216,9 @@ def measure(
 
     Examples
     --------
-    >>> from stslib.scalograms import ImageSettings
-    >>> from stslib.sweeps import SweepSettings
+    >>> from stslib import scalograms, sweeps
     >>> even, labels = np.ones((8, 6, 60)), np.repeat(["Excitatory", "Pvalb"], 4)
-    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> preprocessing = Preprocessing(sweeps.SweepSettings(), Bank(), scalograms.ImageSettings(height=6, width=60))
     >>> measured = measure(Maps(even, np.stack([even, even])), preprocessing, np.zeros((8, 2, 4800)), labels)
     >>> measured.trained["band:low"].round(2).tolist()[:2], measured.statements(100, 0)["verdict"][0]
     ([0.33, 0.33], 'too few cells')

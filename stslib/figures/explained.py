@@ -49,9 +49,8 @@ def explanation(
 
     Examples
     --------
-    >>> from stslib.scalograms import Bank, ImageSettings
-    >>> from stslib.sweeps import SweepSettings
-    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> from stslib import scalograms, sweeps
+    >>> preprocessing = Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(6, 60))
     >>> cells = pd.DataFrame({"class": ["Sst"], "cell_id": 7, "predicted": "Sst", "probability": 0.9, "position": 0})
     >>> shap = Shap(np.ones((2, 1, 4)), pd.DataFrame({"width": [0.3, 0.4]}))
     >>> maps = Maps(np.ones((2, 6, 60)), np.ones((2, 2, 6, 60)))
@@ -151,9 +150,8 @@ def saliency_profiles(
 
     Examples
     --------
-    >>> from stslib.scalograms import Bank, ImageSettings
-    >>> from stslib.sweeps import SweepSettings
-    >>> preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=6, width=60))
+    >>> from stslib import scalograms, sweeps
+    >>> preprocessing = Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(6, 60))
     >>> maps = Maps(np.ones((4, 6, 60)), np.ones((2, 4, 6, 60)))
     >>> figure = saliency_profiles(maps, ["Sst", "Sst", "Pvalb", "Pvalb"], preprocessing, "simulated", 100)
     >>> [ax.get_xlabel() for ax in figure.axes]

@@ -123,8 +123,7 @@ def cross_validate_signals(
     Parameters
     ----------
     cells, recipes : from `prepare_signals` and `Signals.recipes`
-    n_folds, seed : folds, and the seed of folds and networks
-    n_jobs : folds at a time, each in its own process
+    n_folds, n_jobs, seed : folds, how many at a time (each in its own process), the seed of folds and networks
 
     Examples
     --------
@@ -153,8 +152,7 @@ def fit_signals(
 
     Parameters
     ----------
-    scored : CrossValidated, whose folds give the calibration
-    about : what all model cards say: `run`, ...
+    scored, about : CrossValidated, whose folds give the calibration; what all model cards say: `run`, ...
     scratch : path, where finished fits stay, so that a stopped run goes on; n_jobs seeds at a time, each its own process
 
     Examples
