@@ -125,9 +125,6 @@ def test_the_best_network_is_chosen_by_cross_validation_alone(tmp_path, images, 
         explain.load_network(tmp_path, records[4:5])
 
 
-# --- the check --------------------------------------------------------------------------------------------------------
-
-
 def test_similarity_is_spearman_and_knows_equal_and_unrelated_maps():
     from scipy.stats import spearmanr
 
@@ -162,9 +159,6 @@ def test_randomisation_sets_the_same_network_apart_from_others_drawn_by_their_se
     assert not torch.allclose(scores[0], scores[2])
 
 
-# --- where saliency lies ----------------------------------------------------------------------------------------------
-
-
 def test_image_axes_are_the_pixels_of_the_stored_image():
     axes = explain.image_axes(Bank(), 180, 4800, 0.1, 1.2)
     np.testing.assert_allclose(axes.frequencies_hz, np.arange(20, 200))
@@ -178,7 +172,7 @@ def test_image_axes_are_the_pixels_of_the_stored_image():
         regions.axes_of(Preprocessing(MADE.sweeps, MADE.bank, MADE.image, ready_made=True))
 
 
-def test_shares_add_up_and_even_maps_have_the_shares_of_the_area():
+def test_shares_add_up_to_those_of_the_area_and_measures_find_what_was_put_in():
     rng = np.random.default_rng(0)
     table = regions.shares(rng.random((7, 18, 120)), AXES.times_s)
     for part in ("window:", "band:"):
@@ -187,9 +181,6 @@ def test_shares_add_up_and_even_maps_have_the_shares_of_the_area():
     np.testing.assert_allclose(even.filter(like="window:"), np.array([0.1, 0.1, 0.9, 0.1]) / 1.2)
     np.testing.assert_allclose(even.filter(like="band:"), 1 / 3)
     assert regions.shares(np.zeros((1, 18, 120)), AXES.times_s).isna().all(axis=None)
-
-
-def test_measures_find_what_was_put_in():
     maps, times_s = np.ones((4, 18, 120)), AXES.times_s
     maps[1, :3, np.abs(times_s - 0.03) < 0.02] += 50  # low, at the first spike
     maps[2, 12:, np.abs(times_s - 0.5) < 0.02] += 50  # high, where the train ends
@@ -250,9 +241,6 @@ def test_intervals_cover_the_true_mean_as_often_as_they_say():
     assert 0.89 < inside / 300 < 0.98  # nominal 0.95; the percentile interval of 40 values is a little narrow
 
 
-# --- SHAP -------------------------------------------------------------------------------------------------------------
-
-
 @pytest.fixture(scope="module")
 def fitted():
     """A baseline whose second feature sets Pvalb apart from the rest, and whose others are noise."""
@@ -280,9 +268,6 @@ def test_shap_values_add_up_to_the_log_odds_and_a_decisive_feature_ranks_first(f
     assert top.mean_abs_shap[0] > 3 * top.mean_abs_shap[1]
     for_pvalb = shap.values[:, 1, CLASSES.index("Pvalb")]
     assert for_pvalb[labels == "Pvalb"].min() > for_pvalb[labels != "Pvalb"].max()
-
-
-# --- cells to show, and what is said ------------------------------------------------------------------------------------
 
 
 def test_representative_cells_are_correct_cells_of_median_confidence_or_the_papers_own():
@@ -319,9 +304,6 @@ def test_the_conclusion_follows_from_the_numbers():
     text = explain.conclusion(explain.Network("compact", None, None, "hybrid"), other, found, shap, 100)
     assert "much of a map is there without learning" in text and "have more in common" in text
     assert "neither confirm" not in text and "The cells are hybrid." in text
-
-
-# --- figures ----------------------------------------------------------------------------------------------------------
 
 
 def test_the_figure_shows_its_input(fitted):

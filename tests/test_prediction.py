@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import os
 import pickle
 import shutil
 import subprocess
@@ -31,7 +30,7 @@ COLUMNS = [f"p:{name}" for name in CLASSES]
 def sts_predict(*arguments):
     return subprocess.run(
         [sys.executable, "-m", "stslib.press.cli", "predict", *map(str, arguments)],
-        cwd=project_root(), capture_output=True, text=True, check=False, env={**os.environ},
+        cwd=project_root(), capture_output=True, text=True, check=False,
     )  # fmt: skip
 
 
