@@ -4,10 +4,7 @@ from __future__ import annotations
 
 
 class StsError(Exception):
-    """Something a user can correct: one line says what was wrong, with the value, and what to do.
-
-    The command line prints it without a traceback and exits with a status other than 0.
-    """
+    """Something a user can correct: one line says what was wrong, with the value, and what to do (no traceback)."""
 
 
 class ParameterError(StsError):

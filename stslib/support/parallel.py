@@ -1,7 +1,6 @@
 """Independent jobs, one a cell: in this process, its threads, more processes, or the workers of a Dask cluster.
 
-The same function runs everywhere, and the result is the same. Jobs go to Dask one by one, and not through
-joblib's own Dask backend: that one groups jobs and scatters their arrays, and arrays on a worker that dies are lost.
+Dask gets them one by one: joblib's own backend for it groups jobs, and arrays on a worker that dies are lost.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""Progress bars that reach the reader: in a terminal, in Jupyter, and through papermill.
+"""Progress bars in a terminal and in Jupyter; of a notebook under papermill a small file tells the runner how far it
+is.
 
-A notebook that papermill runs has no terminal, and a bar printed into its output would end up in the book. There the
-state is written to a small file (`STS_PROGRESS_FILE`), which `stslib.press.runner` shows as its own bar.
+A bar printed into such a notebook's output would end up in the book.
 """
 
 from __future__ import annotations
