@@ -400,7 +400,7 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
         figures.rheobase_search(recordings[0], "real", single),
         figures.spike_trains(traces[:, None], table, "real", single),
         figures.spectrum_and_share(traces, table.label.tolist(), "real"),
-        figures.compare_wavelets(traces[5], [Bank(), Bank("morl")], "real", "Sst"),
+        figures.scalograms({"Sst": traces[5]}, {"Sst": images[5, 0]}, Bank(), "real"),
     ]
     assert [len(figure.axes) for figure in drawn[:3]] == [2, 2, 6]
     for figure in drawn:

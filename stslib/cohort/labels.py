@@ -79,7 +79,15 @@ def label_cell(
 
 
 def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "class") -> np.ndarray:
-    """Index `(n,)` of each label in `CLASSES`, the order of all probabilities; `StsError` calls a stranger `name`."""
+    """Index `(n,)` of each label in `CLASSES`, the order of all probabilities; `StsError` calls an unknown label
+    `name`.
+
+    Examples
+    --------
+    >>> from stslib import cohort
+    >>> cohort.class_index(["Excitatory", "Pvalb", "Sst"])
+    array([3, 0, 1])
+    """
     values = np.asarray(labels, dtype=object)
     index = pd.Index(CLASSES).get_indexer(values).astype(np.int64)
     if (unknown := values[index < 0]).size:

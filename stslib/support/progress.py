@@ -1,5 +1,4 @@
-"""Progress bars in a terminal and in Jupyter; of a notebook under papermill a small file tells the runner how far it
-is.
+"""Progress bars in a terminal and in Jupyter; of a notebook under papermill a small file tells the runner its state.
 
 A bar printed into such a notebook's output would end up in the book.
 """
