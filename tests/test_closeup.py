@@ -31,22 +31,14 @@ def sweep(*peaks_s: float, height_mv: float = 90.0, plateau_mv: float = 20.0) ->
     return v_mv.astype(np.float32)
 
 
-@pytest.mark.parametrize("plateau_mv", [20.0, 45.0, 60.0])
-def test_the_first_peak_is_found_from_any_threshold(plateau_mv):
-    """A cell that fires from 60 mV above rest has its first spike found as one that fires from 20 mV."""
-    v_mv = sweep(0.2, 0.5, 0.8, height_mv=110.0, plateau_mv=plateau_mv)
-    assert first_peak(v_mv, SWEEPS) == round((0.1 + 0.2) * RATE_HZ)
-
-
-def test_the_first_peak_counts_only_during_the_step_and_on_raw_voltage_as_well():
+def test_the_first_peak_is_found_from_any_threshold_and_only_during_the_step():
+    for plateau_mv in (20.0, 45.0, 60.0):  # above rest, from which cells fire
+        v_mv = sweep(0.2, 0.5, 0.8, height_mv=110.0, plateau_mv=plateau_mv)
+        assert first_peak(v_mv, SWEEPS) == round((0.1 + 0.2) * RATE_HZ)
     early = sweep(-0.05, 0.3)  # a spike before the step
     assert first_peak(early, SWEEPS) == round(0.4 * RATE_HZ)
-    kept = early - 70.0
-    assert first_peak(kept, replace(SWEEPS, baseline="keep")) == round(0.4 * RATE_HZ)
-
-
-def test_without_a_spike_the_highest_value_is_shown():
-    slow = 30 * np.exp(-(((np.arange(12_000) / RATE_HZ - 0.6) / 0.05) ** 2)).astype(np.float32)
+    assert first_peak(early - 70.0, replace(SWEEPS, baseline="keep")) == round(0.4 * RATE_HZ)
+    slow = 30 * np.exp(-(((np.arange(12_000) / RATE_HZ - 0.6) / 0.05) ** 2)).astype(np.float32)  # its highest value
     assert first_peak(slow, SWEEPS) == round(0.6 * RATE_HZ)
 
 

@@ -16,20 +16,9 @@ from torch.nn.functional import interpolate
 from stslib import figures
 from stslib.io import open_source
 from stslib.press.runner import plan
-from stslib.scalograms import (
-    Bank,
-    ImageSettings,
-    Preprocessing,
-    ScalogramWarning,
-    conclusion,
-    cwt,
-    cwt_resized,
-    direct_evaluation,
-    errors_by_frequency,
-    pixels,
-    transform,
-)
+from stslib.scalograms import Bank, ImageSettings, Preprocessing, ScalogramWarning, cwt, cwt_resized, pixels, transform
 from stslib.scalograms import resized as at_size
+from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.wavelets import NAMES, wavelet
 from stslib.support.errors import ParameterError
 from stslib.sweeps import SweepSettings, prepare
@@ -98,20 +87,15 @@ def test_spectrum_is_the_fourier_transform_of_the_wavelet(name):
     assert np.abs(mother.spectrum(around)).argmax() == 1
 
 
-def test_mexican_hat_names_its_frequencies_as_pywt_and_peaks_elsewhere():
+def test_rows_are_named_as_by_pywt_and_peak_elsewhere():
     bank = Bank()
     np.testing.assert_array_equal(bank.frequencies_hz, np.arange(20, 200))
     scales = np.array([pywt.frequency2scale("mexh", f / RATE_HZ) for f in bank.frequencies_hz])
     np.testing.assert_allclose(bank.scales, scales)
-    np.testing.assert_allclose(bank.peak_frequencies_hz / bank.frequencies_hz, np.sqrt(2) / (2 * np.pi) / 0.25)
-    np.testing.assert_allclose(
-        bank.ridge_frequencies_hz / bank.frequencies_hz, np.sqrt(2.5) / (2 * np.pi) / 0.25, rtol=1e-4
-    )
-
-
-def test_log_spacing_has_one_ratio_and_leaves_the_maximum_out():
-    frequencies_hz = Bank(frequency_min_hz=10, frequency_max_hz=160, n_frequencies=8, spacing="log").frequencies_hz
-    np.testing.assert_allclose(frequencies_hz, 10 * 2 ** (np.arange(8) / 2))
+    by_rad = bank.frequencies_hz / (2 * np.pi) / 0.25
+    np.testing.assert_allclose(bank.peak_frequencies_hz / by_rad, np.sqrt(2))
+    np.testing.assert_allclose(bank.ridge_frequencies_hz / by_rad, np.sqrt(2.5), rtol=1e-4)
+    np.testing.assert_allclose(Bank("mexh", 10, 160, 8, "log").frequencies_hz, 10 * 2 ** (np.arange(8) / 2))
 
 
 # --- exactness ------------------------------------------------------------------------------------------------------
@@ -219,6 +203,7 @@ def test_cone_of_influence():
 # --- model resolution -----------------------------------------------------------------------------------------------
 
 SIZES = [(224, 224), (224, 244), (299, 299), (96, 96), (180, 4800), (40, 1500), (400, 6000), (1, 1), (7, 3)]
+BEYOND_NYQUIST = Bank("gaus2", 20, 2000, 120, "log")  # up there the sampled wavelet is not the analytic one
 
 
 def agrees(x, bank, image, dtypes=(np.float32, np.float64)):
@@ -232,9 +217,9 @@ def agrees(x, bank, image, dtypes=(np.float32, np.float64)):
         assert relative(found, resized(whole, image.height, image.width)) <= {4: 1e-5, 8: 1e-10}[dtype().itemsize]
 
 
-@pytest.mark.parametrize(("height", "width"), SIZES)
-def test_resized_equals_torchs_resize_of_the_full_one(noise, height, width):
-    agrees(noise, Bank(), ImageSettings(height, width))
+@pytest.mark.parametrize(("bank", "size"), [*((Bank(), size) for size in SIZES), (BEYOND_NYQUIST, (96, 150))])
+def test_resized_equals_torchs_resize_of_the_full_one(noise, bank, size):
+    agrees(noise, bank, ImageSettings(*size))
 
 
 @pytest.mark.parametrize("name", ["mexh", "gaus5", "morl", "cgau2", "cmor1.5-1.0", "shan1.5-1.0"])
@@ -251,11 +236,6 @@ def test_resized_equals_it_for_every_wavelet(noise, name, output):
     """The paper's band and image, where the sweep is decimated; a narrow image, where columns lie far apart."""
     for height, width in ((30, 112), (24, 13)):
         agrees(noise[:, :2400], Bank(name, n_frequencies=24), ImageSettings(height, width, output))
-
-
-def test_rows_beyond_nyquist_and_below_it_in_one_image(noise):
-    """The sampled wavelet is not the analytic one up there: these rows are summed over the samples themselves."""
-    agrees(noise, Bank("gaus2", 20, 2000, 120, "log"), ImageSettings(96, 150))
 
 
 def test_few_multiplications_a_pixel():
@@ -377,15 +357,12 @@ def test_bad_sweeps(x, part):
             transformed(x, Bank())
 
 
-def test_nan_names_the_sweep(noise, monkeypatch):
+def test_bad_numbers_and_options(noise, monkeypatch):
     monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # in a later chunk
     x = np.repeat(noise, 3, axis=0)
     x[4, 17] = np.nan
     with pytest.raises(ParameterError, match="sweep 4 holds NaN"):
         cwt_resized(x, Bank(), ImageSettings(8, 8))
-
-
-def test_bad_options(noise):
     for options in ({"output": "power"}, {"padding": "wrap"}, {"backend": "gpu"}):
         with pytest.raises(ParameterError, match=next(iter(options))):
             cwt(noise, Bank(n_frequencies=2), **options)
@@ -482,21 +459,14 @@ def test_a_sine_is_drawn_at_its_frequency_at_any_size(spacing):
         assert edges_hz[row] <= 80 <= edges_hz[row + 1]
 
 
-def test_errors_by_frequency_are_those_of_pywt_and_of_rounding():
+def test_errors_are_those_of_pywt_and_of_rounding_and_the_conclusion_follows_the_numbers():
     table = errors_by_frequency(Bank(n_frequencies=20))
     assert 0.08 < table.attrs["total"]["pywt"] < 0.16
-    assert (table.float32 < 1e-5).all()
-    assert (table.float64 < 1e-10).all()
-
-
-@pytest.mark.parametrize(
-    ("above_20", "part"), [(0.7, "holds most of what is faster"), (0.4, "in the shape of the spikes")]
-)
-def test_the_conclusion_follows_the_numbers(above_20, part):
-    errors, shares = pd.DataFrame(), pd.DataFrame({"above_hz": [0.0, 20.0], "median": [0.3, above_20]})
-    errors.attrs["total"] = {"pywt": 0.117, "float32": 2e-7, "float64": 5e-16}
-    text = conclusion(Bank(), errors, shares)
-    assert part in text and "180 rows of `mexh` from 20 to 199 Hz" in text and "PyWavelets is off by 12 %" in text
+    assert (table.float32 < 1e-5).all() and (table.float64 < 1e-10).all()
+    table.attrs["total"] = {"pywt": 0.117, "float32": 2e-7, "float64": 5e-16}
+    for above_20, part in ((0.7, "holds most of what is faster"), (0.4, "in the shape of the spikes")):
+        text = conclusion(Bank(), table, pd.DataFrame({"above_hz": [0.0, 20.0], "median": [0.3, above_20]}))
+        assert part in text and "180 rows of `mexh` from 20 to 199 Hz" in text and "PyWavelets is off by 12 %" in text
 
 
 # --- real recordings ------------------------------------------------------------------------------------------------

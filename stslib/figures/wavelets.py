@@ -48,9 +48,8 @@ def scalograms(
     n_columns = len(traces)
     n_rows = 2 if n_columns == len(images) else 1 + len(images)
     figure = new_figure(max(7.5, 2.8 * n_columns), 4.2 if n_rows == 2 else 1.5 + 1.7 * len(images))
-    axes = figure.subplots(
-        n_rows, n_columns, sharex=True, sharey="row", squeeze=False, height_ratios=[1] + [1.6] * (n_rows - 1)
-    )
+    heights = [1] + [1.6] * (n_rows - 1)
+    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights)
     for ax, (name, trace) in zip(axes[0], traces.items(), strict=True):
         colour = CLASS_COLOURS.get(name.split(" ")[0], "0.15")
         panels.sweep_panel(ax, np.asarray(trace), bank.rate_hz, before_s, colour, step=before_s > 0)
@@ -119,16 +118,14 @@ def compare_wavelets(banks: Sequence[Bank]) -> Figure:
         above.set(title=bank.wavelet, xlabel="Time (ms)")
         below.set(xlabel="Frequency (Hz)", xlim=(0, 600))
         t = np.arange(round(bank.rate_hz)) / bank.rate_hz  # 1 s, so that the longest wavelet fits; the middle is shown
-        at_s = (0.5 - _GAP_S / 2, 0.5 + _GAP_S / 2)
+        at_s = np.array([0.5 - _GAP_S / 2, 0.5 + _GAP_S / 2])
         pulses = np.sum([np.exp(-(((t - one) / 0.0006) ** 2)) for one in at_s], axis=0)
         tones = np.sum([np.sin(2 * np.pi * tone_hz * t) for tone_hz in _TONES_HZ], axis=0)
         for ax, x in ((first, pulses), (second, tones)):
             magnitude = cwt(x, bank, "magnitude", padding="reflect")
             _image(ax, magnitude, bank, 0.5, 1.0, limit_of(magnitude))
             ax.set(xlabel="Time (s)", xlim=(-0.25, 0.25))
-        first.plot(
-            np.array(at_s) - 0.5, [0.97, 0.97], "v", color="#56B4E9", ms=4, transform=first.get_xaxis_transform()
-        )
+        first.plot(at_s - 0.5, [0.97, 0.97], "v", color="#56B4E9", ms=4, transform=first.get_xaxis_transform())
         second.plot([0.97, 0.97], _TONES_HZ, "<", color="#56B4E9", ms=4, transform=second.get_yaxis_transform())
     axes[0, 0].legend(title="row", fontsize=8, title_fontsize=8, loc="upper right")
     words = ("Wavelet (peak = 1)", "Spectrum (peak = 1)", f"Two pulses {1000 * _GAP_S:g} ms apart\n{FREQUENCY_LABEL}",

@@ -54,17 +54,15 @@ class Bank:
             raise ParameterError(
                 f"n_frequencies is {n_rows}; give a whole number, at least 1, at most {MOST_FREQUENCIES}"
             )
-        if not self.frequency_min_hz > 0:
-            raise ParameterError(f"frequency_min_hz is {self.frequency_min_hz}; give a frequency above 0 Hz")
         if not self.frequency_max_hz <= self.rate_hz / 2:
             raise ParameterError(
                 f"frequency_max_hz is {self.frequency_max_hz}; a sweep at {self.rate_hz:g} Hz holds frequencies up to "
                 f"{self.rate_hz / 2:g} Hz (Nyquist): lower the band or raise the rate"
             )
-        if not self.frequency_min_hz < self.frequency_max_hz:
+        if not 0 < self.frequency_min_hz < self.frequency_max_hz:
             raise ParameterError(
                 f"frequency_min_hz is {self.frequency_min_hz} and frequency_max_hz {self.frequency_max_hz}; "
-                "the minimum must be the lower"
+                "the minimum must be the lower, and above 0 Hz"
             )
 
     @property

@@ -139,14 +139,11 @@ def _parts(task: _Task) -> Iterator[slice]:
 
 
 def _step(task: _Task, scale: float) -> int:
-    """Grid points from one column to the next that hold a wavelet's band; 0 where it ends beyond the Nyquist frequency.
-
-    Of large steps only every second, fourth, ... is used, so that there are not too many groups.
-    """
+    """Grid points from one column to the next that hold a wavelet's band; 0 where it ends beyond the Nyquist frequency."""
     if task.in_rad / scale > np.pi:
         return 0
     step = max(1, math.ceil(task.columns.n_in / task.columns.n_out * task.in_rad / scale / np.pi))
-    coarse = 2 ** max(step.bit_length() - 3, 0)
+    coarse = 2 ** max(step.bit_length() - 3, 0)  # so that there are not too many groups
     return -(-step // coarse) * coarse
 
 

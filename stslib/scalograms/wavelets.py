@@ -64,10 +64,7 @@ class Wavelet:
         return abs(self.peak_rad) / (2 * math.pi)
 
     def ridge_frequency(self, normalisation: str) -> float:
-        """Frequency at scale 1 of the sinusoid that is strongest in this row of all rows: in L1 `peak_frequency`.
-
-        In L2 the factor `sqrt(a)` favours long wavelets: for mexh `a w` is `sqrt(2.5)`, not `sqrt(2)`.
-        """
+        """Frequency at scale 1 of the sinusoid that is strongest in this row of all: L2 favours long wavelets."""
         if normalisation == "L1" or self.spectrum is None:
             return self.peak_frequency
         rad = np.linspace(0.5, 2, 30001) * self.peak_rad
@@ -128,9 +125,8 @@ def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, pe
     """Fill in the reaches of a wavelet whose envelope is a polynomial times `exp(-(t / width)**2)`."""
     times = np.linspace(0, 12 * width, 12001)
     rad = np.linspace(-60 / width, 60 / width, 12001) + (peak_rad if is_complex else 0)
-    support, half_support, spectral_reach = 2 * _reach(psi, times, 1e-4), _reach(psi, times), _reach(spectrum, rad)
-    edge_reach = _edge_reach(psi, times)
-    return Wavelet(name, is_complex, psi, spectrum, peak_rad, support, half_support, spectral_reach, edge_reach)
+    extents = (2 * _reach(psi, times, 1e-4), _reach(psi, times), _reach(spectrum, rad), _edge_reach(psi, times))
+    return Wavelet(name, is_complex, psi, spectrum, peak_rad, *extents)
 
 
 def _gaussian_derivative(name: str) -> Wavelet:
