@@ -67,7 +67,6 @@ def account(
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
     >>> cohort.account(cells, {"3": "no_partner_sweep"})["reason"].tolist()
@@ -110,7 +109,6 @@ def count_table(cells: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": ["1", "2", "3"], "label": ["Sst", "Unsure", "Pvalb"]})
     >>> cohort.count_table(cohort.account(cells))["total"].to_dict()
@@ -150,7 +148,6 @@ def describe(cells: pd.DataFrame) -> str:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": ["1", "2"], "label": ["Sst", "Pvalb"], "split": ["train", "test"]})
     >>> print(cohort.describe(cohort.account(cells)).splitlines()[0])

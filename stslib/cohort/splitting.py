@@ -36,7 +36,6 @@ def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import cohort
     >>> cells = pd.DataFrame({"cell_id": list("abcdefghij"), "label": ["Sst", "Pvalb"] * 5})
     >>> cohort.holdout_split(cells, 0.2)["split"].value_counts().to_dict()

@@ -22,7 +22,6 @@ def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import figures
     >>> cells = pd.DataFrame({"label": ["Sst", "Pvalb"], "dataset": "Seq", "status": "kept", "split": ["train", "test"]})
     >>> len(figures.class_by_rig(cells, "simulated").axes)
@@ -62,7 +61,6 @@ def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figu
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import cohort, figures
     >>> pairs = pd.DataFrame({"label": cohort.CLASSES, "rheobase_pa": [190.0, 90.0, 70.0, 110.0], "partner_spikes": 12})
     >>> quartiles = [(5.0, 10.0, 20.0)] * 4

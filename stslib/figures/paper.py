@@ -127,8 +127,6 @@ def spike_trains(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
     >>> from stslib import figures
     >>> table = pd.DataFrame({"cell_id": ["a", "b"], "label": ["Sst", "Pvalb"], "rheobase_pa": 50.0, "n_spikes": [9, 40]})
     >>> len(figures.spike_trains(np.zeros((2, 2, 4800)), table.assign(partner_pa=90.0), "simulated").axes)

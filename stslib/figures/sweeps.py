@@ -93,7 +93,6 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import figures
     >>> table = pd.DataFrame({"offset_pa": [20.0, 40.0], "n_cells": [3, 4], "n_rheobase": 4, "share": [0.75, 1.0]})
     >>> len(figures.partners(table, "simulated").axes)
@@ -171,7 +170,6 @@ def spectrum_and_share(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from stslib import figures
     >>> noise_mv = np.random.default_rng(0).normal(size=(2, 4800))
     >>> len(figures.spectrum_and_share(noise_mv, ["Sst", "Pvalb"], "simulated").axes)

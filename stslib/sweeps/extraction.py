@@ -119,7 +119,6 @@ def summary(table: pd.DataFrame) -> pd.DataFrame:
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import sweeps
     >>> table = pd.DataFrame({"label": "Sst", "partner_pa": [90.0, 110.0], "n_spikes": [4, 8], "last_spike_s": 0.9})
     >>> sweeps.summary(table.assign(rheobase_pa=50.0)).round(2).values.tolist()

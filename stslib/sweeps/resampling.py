@@ -90,7 +90,6 @@ def round_trip(v_mv: np.ndarray, from_hz: float, to_hz: float) -> np.ndarray:
 
     Examples
     --------
-    >>> import numpy as np
     >>> from stslib import sweeps
     >>> tone = np.sin(2 * np.pi * 3000 * np.arange(5000) / 50_000)  # 3 kHz: lost at 4 kHz, which holds 2 kHz at most
     >>> bool(abs(sweeps.round_trip(tone, 50_000.0, 4000.0)[1000:-1000]).max() < 0.01)

@@ -39,7 +39,6 @@ def band_power(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from stslib import sweeps
     >>> tones = np.sin(2 * np.pi * np.arange(4800) / 4000 * np.array([[10], [100]])).sum(axis=0)
     >>> sweeps.band_power({"two tones": tones[None]}, 20, 200)["median"].round(2).tolist()  # above 0, 5, 20 Hz

@@ -117,7 +117,6 @@ def count_partners(long_squares: pd.DataFrame, offsets_pa: Sequence[float], tole
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import sweeps
     >>> squares = pd.DataFrame({"cell_id": "a", "stimulus_pa": [50.0, 90.0], "n_spikes": [1, 6]})
     >>> sweeps.count_partners(squares, (20.0, 40.0))["n_cells"].tolist()
