@@ -2,7 +2,7 @@
 
 import json
 import pickle
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -13,7 +13,6 @@ from stslib.io import mirrored, open_source
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
-from stslib.support.settings import settings_from
 from stslib.sweeps import SweepSettings, choose_pair, extract, prepare
 
 RATES_HZ = [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0]
@@ -118,11 +117,11 @@ def test_settings_that_make_no_sense_are_refused(options):
 
 def test_settings_come_back_from_a_dict():
     settings = SweepSettings(offset_pa=60, before_s=0.05, baseline="keep")
-    fields = json.loads(json.dumps(asdict(settings)))
-    assert settings_from(SweepSettings, "sweeps", fields) == settings
+    fields = json.loads(json.dumps(settings.as_dict()))
+    assert SweepSettings.from_dict(fields) == settings
     for bad in ({"n_sweeps": 2.5}, {"rate_hz": "4000"}, {"offset_pa": True}, {"offset": 40.0}, {"repeats": "last"}):
         with pytest.raises(ParameterError, match=next(iter(bad))):
-            settings_from(SweepSettings, "sweeps", fields | bad)
+            SweepSettings.from_dict(fields | bad)
 
 
 @pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 4000.0])

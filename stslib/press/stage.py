@@ -1,8 +1,7 @@
 """The run folder: `results/<run>/<notebook>/`, what a notebook made and how.
 
-A notebook opens its own `Stage` with `begin`, reads others with `Stage.input` and saves through it. When its last code
-cell has run, the stage closes itself: it writes `manifest.json`. Every write is atomic: a file is whole or absent, also
-after a kill or a full disk. A stage without a manifest counts as unfinished.
+A notebook opens its own `Stage` with `begin`, reads others with `Stage.input` and saves through it; after its last code cell
+the stage writes `manifest.json`, without which it counts as unfinished. A file is whole or absent, also after a kill.
 """
 
 from __future__ import annotations
@@ -69,8 +68,7 @@ class Stage:
         return path
 
     def _damaged(self, path: Path) -> DamagedFile:
-        again = f"sts run {self.name} --force"
-        return DamagedFile(f"{path} is damaged: it is not what was written there; make it again: {again}")
+        return DamagedFile(f"{path} is damaged, not what was written there; make it again: sts run {self.name} --force")
 
     def load_table(self, name: str, **read_csv: Any) -> pd.DataFrame:
         """Table `name` (`<name>.csv`); cell ids come back as text, other keywords go to `pandas.read_csv`."""
@@ -207,9 +205,7 @@ def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
     manifest = read_manifest(folder)
     if manifest is None:
         reason = f"{wanted_by} needs the results of {name}" if wanted_by else f"no results of {name}"
-        raise MissingInput(
-            f"{reason} in {folder.parent}, and they are not there; make them: sts run {name} --run {run}"
-        )
+        raise MissingInput(f"{reason} in {folder.parent}; make them first: sts run {name} --run {run}")
     stage = Stage(name, run, manifest["parameters"], writable=False)
     stage._recorded = manifest["outputs"]
     return stage
@@ -220,8 +216,8 @@ def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
 
     The parameters are taken from `namespace` by the names of the notebook's own `parameters` cell and checked. What an
     earlier, unfinished run of the very same fingerprint left in `scratch` is kept; anything else in the folder goes.
-    In IPython figures are shown in the notebook, and the stage is closed when each code cell of the notebook's file, from
-    the one that calls this on, has run without error: by `sts run`, by papermill alone, and cell by cell in Jupyter.
+    In IPython figures are shown in the notebook, and the stage is closed when each code cell of the notebook's file, from the
+    one that calls this on, has run without error: by `sts run`, papermill alone, or cell by cell in Jupyter.
 
     A wrong parameter is a `ParameterError`, a notebook that has to finish before this one a `MissingInput`.
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from stslib.support.errors import ParameterError, one_of
+from stslib.support.settings import settings_from
 
 STEP_S = 1.0  # length of the long square, in s
 
@@ -64,3 +66,12 @@ class SweepSettings:
     def n_samples(self) -> int:
         """Length of a prepared sweep, 4,800 by default."""
         return round((self.before_s + self.step_s + self.after_s) * self.rate_hz)
+
+    def as_dict(self) -> dict[str, Any]:
+        """The settings as plain values: `from_dict` reads them back."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: object) -> SweepSettings:
+        """The inverse of `as_dict`; `ParameterError` names a field that is missing, unknown, or of a wrong type."""
+        return settings_from(cls, "the sweep settings", values)
