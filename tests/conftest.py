@@ -19,6 +19,12 @@ matplotlib.use("Agg")
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The files with the longest tests first, so that several workers end together."""
+    first = ("test_real_data", "test_recorded_runs", "test_smoke_run", "test_prediction")
+    items.sort(key=lambda item: next((k for k, name in enumerate(first) if name in item.nodeid), len(first)))
+
+
 @pytest.fixture(scope="session")
 def mirror() -> Path:
     """Folder of real data in the layout of the project's data mirror; the test skips where there is none."""

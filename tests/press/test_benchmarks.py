@@ -75,9 +75,11 @@ def test_a_benchmark_leaves_a_record_with_its_memory_and_says_what_is_missing(tm
     (folder / "conftest.py").write_text((ROOT / "tests" / "bench" / "conftest.py").read_text())
     (folder / "bench_ones.py").write_text("\n".join(line[4:] for line in BENCH.splitlines()))
     options = ["-o", "python_files=bench_*.py", "-o", "python_functions=bench_*", "-p", "no:cacheprovider"]
+    # As no worker of pytest-xdist: those measure nothing.
+    apart = {key: value for key, value in os.environ.items() if not key.startswith("PYTEST_XDIST")}
     done = subprocess.run(
         [sys.executable, "-m", "pytest", str(folder), "-q", "-c", "/dev/null", "--rootdir", str(tmp_path), *options],
-        cwd=ROOT, env={**os.environ, "STS_RESULTS": str(tmp_path / "results")}, capture_output=True, text=True, check=False,
+        cwd=ROOT, env=apart | {"STS_RESULTS": str(tmp_path / "results")}, capture_output=True, text=True, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (made,) = benchmarks.read(tmp_path / "results" / "bench.json")
