@@ -13,7 +13,7 @@ from stslib.figures import style
 from stslib.support.errors import StsError
 
 
-@style.in_house_style
+@style.house_style
 def score_dots(
     table: pd.DataFrame, kind: str, rows: str, panels: str = "", series: str = "",
     lines: Mapping[str, float] | None = None, xlabel: str = "balanced accuracy, 95 % interval",
@@ -66,7 +66,7 @@ def score_dots(
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool = False) -> Figure:
     """Balanced accuracy against a quantity, one line a model, with 95 % intervals.
 
@@ -104,7 +104,7 @@ def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool 
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def features_read_again(table: pd.DataFrame, kind: str) -> Figure:
     """Strength of each feature for a class (mean |SHAP|), and beside it what the feature predicts alone: class or rig.
 

@@ -10,8 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
 from stslib.cohort import CLASSES
-from stslib.figures.panels import house_style
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 
 
 @house_style

@@ -15,8 +15,8 @@ from stslib.cohort import CLASSES
 from stslib.explain import Maps, Shap
 from stslib.explain.regions import WINDOWS_S, ImageAxes, axes_of, mean_interval, normalised
 from stslib.figures import panels
-from stslib.figures.panels import FREQUENCY_LABEL, TIME_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.panels import FREQUENCY_LABEL, TIME_LABEL
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 from stslib.scalograms import Preprocessing
 from stslib.support.errors import StsError
 

@@ -15,7 +15,7 @@ from stslib.cohort import CLASSES
 from stslib.figures import style
 
 
-@style.in_house_style
+@style.house_style
 def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
     """The time of the first spike as it is published, and from the onset of the step, by data set and class.
 
@@ -51,7 +51,7 @@ def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
     """Spread of every feature in every class: median, quartiles, and 5 to 95 % of the cells.
 

@@ -2,41 +2,16 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
-from functools import wraps
-from typing import ParamSpec
-
-import matplotlib as mpl
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import QuadMesh
-from matplotlib.figure import Figure
 
-from stslib.figures.style import RC
-from stslib.scalograms import Bank, ScalogramWarning, cwt
+from stslib.scalograms import Bank, cwt
 from stslib.sweeps import STEP_S
 
 FREQUENCY_LABEL = "Pseudo-frequency (Hz)"
 TIME_LABEL = "Time from step onset (s)"
 _COLUMNS = 400  # of a drawn scalogram: no more than it has pixels
-
-P = ParamSpec("P")
-
-
-def house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Make the axes that `draw` adds follow the house style too, not only the figure.
-
-    A wavelet that is longer than the sweep warns where the scalograms are made, not again in each picture.
-    """
-
-    @wraps(draw)
-    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context(RC), warnings.catch_warnings():
-            warnings.simplefilter("ignore", ScalogramWarning)
-            return draw(*args, **kwargs)
-
-    return styled
 
 
 def sweep_panel(

@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch, Polygon, Rectangle
 
 from stslib.cohort import CLASSES
-from stslib.figures.panels import house_style, limit_of, scalogram_panel, sweep_panel
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.panels import limit_of, scalogram_panel, sweep_panel
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 from stslib.recordings import Recording
 from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.sweeps import SweepSettings, choose_sweeps, prepare, typical_cells

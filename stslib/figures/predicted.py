@@ -16,8 +16,8 @@ from stslib import explain
 from stslib.cohort import CLASSES
 from stslib.figures import panels
 from stslib.figures.explained import saliency_panel
-from stslib.figures.panels import FREQUENCY_LABEL, STEP_S, TIME_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.panels import FREQUENCY_LABEL, STEP_S, TIME_LABEL
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 from stslib.models.prediction import Predicted
 from stslib.scalograms import Bank, cwt
 from stslib.support import files

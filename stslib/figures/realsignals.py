@@ -10,8 +10,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure, SubFigure
 
 from stslib.cohort import CLASSES
-from stslib.figures.panels import FREQUENCY_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, RC, label_data, new_figure
+from stslib.figures.panels import FREQUENCY_LABEL
+from stslib.figures.style import CLASS_COLOURS, RC, house_style, label_data, new_figure
 from stslib.models.signals import Signals
 from stslib.scalograms import Bank
 from stslib.sweeps import typical_cells

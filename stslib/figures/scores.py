@@ -27,7 +27,7 @@ _PAPER: dict[str, Any] = {"ls": "", "ms": 4.5, "mfc": "white", "mec": "black", "
 _PAPER_MARKS = {"=": ("D", "value"), ">": ("^", "more than")}
 
 
-@style.in_house_style
+@style.house_style
 def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, paper: bool = True) -> Figure:
     """Cross-validation beside holdout, one pair of bars a model (paper Fig. 4).
 
@@ -84,7 +84,7 @@ def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, pape
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def confusion_matrix(
     labels: Any, predictions: Any, kind: str, title: str = "", n_bootstrap: int = 0, seed: int = 2026
 ) -> Figure:
@@ -129,7 +129,7 @@ def confusion_matrix(
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> Figure:
     """Reliability curves: how often a prediction is right, against its probability; one panel a model.
 
@@ -163,7 +163,7 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> 
     return style.label_data(figure, kind)
 
 
-@style.in_house_style
+@style.house_style
 def search_history(table: pd.DataFrame, kind: str) -> Figure:
     """Mean score of each trial of a search, with one SD over its folds, and the best so far.
 

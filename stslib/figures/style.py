@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-import functools
+import warnings
 from collections.abc import Callable
+from functools import wraps
 from typing import Any, ParamSpec
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from stslib.support.errors import ScalogramWarning
 
 P = ParamSpec("P")
 
@@ -34,7 +37,7 @@ NEUTRAL = SERIES[-1][0]
 RC: dict[Any, Any] = {
     "figure.dpi": 110, "savefig.dpi": 160, "figure.constrained_layout.use": True, "font.size": 10,
     "axes.titlesize": 10.5, "axes.labelsize": 10, "axes.spines.top": False, "axes.spines.right": False,
-    "legend.frameon": False,
+    "legend.frameon": False, "figure.constrained_layout.w_pad": 0.07,
     "svg.hashsalt": "stslib",  # the same figure gives the same SVG bytes
 }  # fmt: skip
 
@@ -48,9 +51,8 @@ KIND_WORDS = {
 
 
 def new_figure(width: float = 7.0, height: float = 3.2) -> Figure:
-    """An empty figure of `width` x `height` inches in the house style, outside pyplot (nothing is shown twice)."""
-    with mpl.rc_context(RC):
-        return Figure(figsize=(width, height), layout="constrained")
+    """An empty figure of `width` x `height` inches, outside pyplot (nothing is shown twice)."""
+    return Figure(figsize=(width, height), layout="constrained")
 
 
 def label_data(figure: Figure, kind: str) -> Figure:
@@ -59,15 +61,19 @@ def label_data(figure: Figure, kind: str) -> Figure:
     return figure
 
 
-def in_house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """A drawing function that runs under the house style, for axes take their look when they are made."""
+def house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
+    """Run `draw` under the house style, for figures and axes take their look when they are made.
 
-    @functools.wraps(draw)
-    def wrapped(*args: P.args, **kwargs: P.kwargs) -> Figure:
-        with mpl.rc_context({**RC, "figure.constrained_layout.w_pad": 0.07}):
+    A wavelet that is longer than the sweep warns where the scalograms are made, not again in each picture.
+    """
+
+    @wraps(draw)
+    def styled(*args: P.args, **kwargs: P.kwargs) -> Figure:
+        with mpl.rc_context(RC), warnings.catch_warnings():
+            warnings.simplefilter("ignore", ScalogramWarning)
             return draw(*args, **kwargs)
 
-    return wrapped
+    return styled
 
 
 def model_name(model: str) -> str:

@@ -11,8 +11,8 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullLocator, StrMethodFormatter
 
 from stslib.cohort import CLASSES
-from stslib.figures.panels import TIME_LABEL, house_style
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.panels import TIME_LABEL
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 from stslib.recordings import Recording
 from stslib.sweeps import ResamplingQuality, SweepSettings, band_power, choose_sweeps, counted, power_spectrum
 

@@ -14,7 +14,7 @@ from stslib.figures import style
 from stslib.support.errors import StsError
 
 
-@style.in_house_style
+@style.house_style
 def losses(history: pd.DataFrame, kind: str) -> Figure:
     """Mean training and validation loss over the folds with bands of one SD, a panel a network (paper Fig. 3).
 
@@ -73,7 +73,7 @@ def _spread(values: pd.Series) -> tuple[float, float]:
     return values.mean() - values.std(ddof=0), values.mean() + values.std(ddof=0)
 
 
-@style.in_house_style
+@style.house_style
 def ablations(table: pd.DataFrame, kind: str) -> Figure:
     """Balanced accuracy of each variant of a network, a panel a group; a point is the mean of the folds, a bar one SD.
 

@@ -12,8 +12,8 @@ from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from stslib.figures import panels
-from stslib.figures.panels import FREQUENCY_LABEL, house_style, limit_of
-from stslib.figures.style import CLASS_COLOURS, label_data, new_figure
+from stslib.figures.panels import FREQUENCY_LABEL, limit_of
+from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_figure
 from stslib.scalograms import Bank, cwt
 
 _ORANGE, _BLUE, _GREEN = "#D55E00", "#0072B2", "#009E73"

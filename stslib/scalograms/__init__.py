@@ -9,7 +9,8 @@ from stslib.scalograms.bank import Bank
 from stslib.scalograms.preprocessing import Preprocessing, check_parameters
 from stslib.scalograms.resized import cwt_resized
 from stslib.scalograms.settings import CloseUp, ImageSettings
-from stslib.scalograms.transform import ScalogramWarning, cwt
+from stslib.scalograms.transform import cwt
+from stslib.support.errors import ScalogramWarning
 
 __all__ = [
     "Bank", "CloseUp", "ImageSettings", "Preprocessing", "ScalogramWarning", "check_parameters", "conclusion", "cwt",

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.transform import ScalogramWarning, cwt
+from stslib.scalograms.transform import cwt
+from stslib.support.errors import ScalogramWarning
 
 
 def direct_evaluation(x: np.ndarray, bank: Bank) -> np.ndarray:

@@ -12,9 +12,8 @@ import numpy as np
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.resized import cwt_resized
 from stslib.scalograms.settings import ImageSettings
-from stslib.scalograms.transform import ScalogramWarning
 from stslib.support import parallel
-from stslib.support.errors import ParameterError
+from stslib.support.errors import ParameterError, ScalogramWarning
 from stslib.support.progress import progress
 from stslib.support.settings import settings_from
 from stslib.sweeps import SweepSettings

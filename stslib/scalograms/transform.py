@@ -17,7 +17,7 @@ import torch
 from stslib.scalograms.bank import Bank
 from stslib.scalograms.chunks import Array, chunks, device, load, precision, result_array, side_by_side, store
 from stslib.scalograms.settings import ImageSettings
-from stslib.support.errors import ParameterError
+from stslib.support.errors import ParameterError, ScalogramWarning
 
 N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
 CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
@@ -29,10 +29,6 @@ _PYWT: dict[str, Any] = {"precision": 10} if "precision" in inspect.signature(py
 _SMALL_FACTORS = (1, 2, 4, 8, 16, 18, 20, 21, 24, 25, 27, 28, 30, 32)
 
 Rows = Iterator[tuple[slice, torch.Tensor]]
-
-
-class ScalogramWarning(UserWarning):
-    """Part of a scalogram that is computed but should be read with care."""
 
 
 class Plan(NamedTuple):

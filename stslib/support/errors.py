@@ -11,6 +11,10 @@ class ParameterError(StsError):
     """A parameter with an unknown name, a wrong type or a value out of its range."""
 
 
+class ScalogramWarning(UserWarning):
+    """Part of a scalogram that is computed but should be read with care."""
+
+
 class MissingInput(StsError):
     """A file or result that is not there; the message names what makes it."""
 
