@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import os
 import subprocess
 import sys
@@ -14,17 +13,19 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from stslib import features
+from stslib import features, io
 from stslib.features.relative import relative
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
 
-PAPERS_15 = {
-    "f_i_curve_slope", "adaptation", "latency", "fast_trough_t_long_square", "fast_trough_v_long_square",
-    "peak_t_long_square", "peak_v_long_square", "slow_trough_t_long_square", "slow_trough_v_long_square",
-    "threshold_i_long_square", "threshold_t_long_square", "threshold_v_long_square", "trough_t_long_square",
-    "trough_v_long_square", "upstroke_downstroke_ratio_long_square",
+PAPERS_15 = {"f_i_curve_slope", "adaptation", "latency"} | {
+    f"{column}_long_square" for column in (
+        "fast_trough_t", "fast_trough_v", "peak_t", "peak_v", "slow_trough_t", "slow_trough_v", "threshold_i", "threshold_t",
+        "threshold_v", "trough_t", "trough_v", "upstroke_downstroke_ratio",
+    )
 }  # fmt: skip
+RATE_HZ, ONSET_S = 50_000.0, 0.5
+REST_MV, RESISTANCE_MOHM, TAU_S = -70.0, 150.0, 0.02
 
 
 def shared_table(n: int = 6) -> pd.DataFrame:
@@ -57,14 +58,9 @@ def test_the_15_follow_from_the_two_tables_by_the_authors_steps(mirror: Path):
 
 
 def test_column_order_does_not_depend_on_pythons_hash_seed():
-    code = "from stslib.features import FEATURE_SETS; print(FEATURE_SETS)"
-    seen = {
-        subprocess.run(
-            [sys.executable, "-c", code], env={**os.environ, "PYTHONHASHSEED": s}, capture_output=True, check=True
-        ).stdout
-        for s in ("0", "1", "77")
-    }
-    assert len(seen) == 1
+    run = [sys.executable, "-c", "from stslib.features import FEATURE_SETS; print(FEATURE_SETS)"]
+    environments = [os.environ | {"PYTHONHASHSEED": seed} for seed in ("0", "77")]
+    assert len({subprocess.run(run, env=env, capture_output=True, check=True).stdout for env in environments}) == 1
 
 
 def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later():
@@ -72,11 +68,10 @@ def test_aligned_sets_do_not_change_when_a_rig_starts_its_step_later():
     later = table.copy()
     times = [c for c in features.SHARED if "_t_" in c]
     later[[*times, "onset_s"]] += 0.52
+    one, other = features.FeatureTable(table), features.FeatureTable(later)
     for name in ("stimulus_aligned", "all"):
-        pd.testing.assert_frame_equal(
-            features.FeatureTable(table).select(name), features.FeatureTable(later).select(name)
-        )
-    assert not features.FeatureTable(table).select().equals(features.FeatureTable(later).select())
+        pd.testing.assert_frame_equal(one.select(name), other.select(name))
+    assert not one.select().equals(other.select())
 
 
 def test_aligned_times_are_from_the_onset_and_from_the_threshold():
@@ -172,24 +167,14 @@ def test_the_relative_set_holds_every_aligned_feature_and_implausible_voltages_a
 
 # --- measurement --------------------------------------------------------------------------------------------------------
 
-RATE_HZ, ONSET_S = 50_000.0, 0.5
-REST_MV, RESISTANCE_MOHM, TAU_S = -70.0, 150.0, 0.02
-
-
-def passive(stimulus_pa: float, t_s: np.ndarray) -> np.ndarray:
-    """A membrane that is nothing but a resistance and a capacitance."""
-    since = t_s - ONSET_S
-    rise = np.where(since > 0, -np.expm1(-since.clip(0) / TAU_S), 0)
-    fall = np.where(since > 1, -np.expm1(-(since - 1).clip(0) / TAU_S), 0)
-    return REST_MV + 1e-3 * RESISTANCE_MOHM * stimulus_pa * (rise - fall)
-
 
 def sweep(number: int, stimulus_pa: float, spikes_s: list[float], known: bool = True) -> Sweep:
     """Spikes of one shape (2 mV foot, peak +30 mV, trough -60 mV 3 ms later) at the times `spikes_s` after the onset."""
 
     def read() -> tuple[np.ndarray, np.ndarray]:
         t_s = np.arange(round(1.8 * RATE_HZ)) / RATE_HZ
-        v_mv = passive(min(stimulus_pa, 100), t_s)
+        rise, fall = (-np.expm1(-(t_s - start).clip(0) / TAU_S) for start in (ONSET_S, ONSET_S + 1))
+        v_mv = REST_MV + 1e-3 * RESISTANCE_MOHM * min(stimulus_pa, 100) * (rise - fall)
         for s in spikes_s:
             ms = 1e3 * (t_s - ONSET_S - s)
             points = np.interp(ms, [-0.5, 0, 0.25, 0.85, 3, 8], [0, 0, 0.55, 1.0, -0.12, 0])
@@ -238,17 +223,9 @@ def test_train_of_the_sweep_39_to_61_pa_above_rheobase(measured: pd.Series):
     assert measured["f_i_curve_slope"] == pytest.approx(np.polyfit(current, rates, 1)[0])
 
 
-def test_passive_properties_are_those_of_the_membrane(measured: pd.Series):
-    assert measured["ri"] == pytest.approx(RESISTANCE_MOHM, rel=0.01)
-    assert measured["tau"] == pytest.approx(1e3 * TAU_S, rel=0.02)
-    assert measured["vrest"] == pytest.approx(REST_MV, abs=0.05)
-    assert measured["sag"] == pytest.approx(0, abs=0.01)
-    assert measured["vm_for_sag"] == pytest.approx(REST_MV - 0.15 * 90, abs=0.1)
-
-
 def test_spikes_are_counted_where_the_source_does_not_know_them(measured: pd.Series):
     unknown = features.extract([recording(known=False)]).iloc[0]
-    columns = list(features.MEASURED)
+    columns = list(features.FEATURE_SETS["intended"])
     assert unknown[columns].tolist() == pytest.approx(measured[columns].tolist(), nan_ok=True)
 
 
@@ -257,28 +234,26 @@ def test_what_a_recording_does_not_allow_is_empty():
     silent = Recording("silent", "Clamp", "simulated", (sweep(1, 120, []),))
     table = features.extract(iter([two, silent])).set_index("cell_id")
     assert list(table.index) == ["two", "silent"]
-    assert table.loc["two", ["latency", "adaptation", "avg_isi", "ri", "tau", "sag"]].isna().all()
+    assert table.loc["two", ["latency", "adaptation", "avg_isi"]].isna().all()
     assert table.loc["two", "f_i_curve_slope"] == pytest.approx(1 / 5)
-    assert table.loc["silent", list(features.MEASURED)].isna().all()
+    assert table.loc["silent", list(features.FEATURE_SETS["intended"])].isna().all()
 
 
-def test_two_processes_measure_what_one_does(measured: pd.Series):
-    from stslib.io import open_source
+@pytest.fixture(scope="module")
+def two_cells() -> io.Cells:
+    simulated = io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1})
+    return replace(simulated, cells=simulated.cells.iloc[:2])
 
-    source = open_source("simulated", n_cells=24, seed=1)
-    ids = list(itertools.islice(source.cells()["cell_id"], 4))
-    one = features.extract(source.recordings(ids), passive=False)
-    two = features.extract(source.recordings(ids), passive=False, n_jobs=2)
+
+def test_two_processes_measure_what_one_does(two_cells: io.Cells):
+    ids = two_cells.cells["cell_id"].tolist()
+    one, two = (features.extract(two_cells.recordings(ids), n_jobs) for n_jobs in (1, 2))
     pd.testing.assert_frame_equal(one, two)
     assert list(one["cell_id"]) == ids
 
 
-def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured():
-    from stslib import io
-
-    simulated = io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1})
-    cells = replace(simulated, cells=simulated.cells.iloc[:2])
-    ids = cells.cells["cell_id"].tolist()
+def test_a_source_with_a_table_is_read_and_one_with_recordings_is_measured(two_cells: io.Cells):
+    cells, ids = two_cells, two_cells.cells["cell_id"].tolist()
     own = SimpleNamespace(name="tables", cells=cells.cells, features=lambda: shared_table(2).assign(cell_id=ids[::-1]))
     table = features.of_cells(own, "all")
     assert list(table.table["cell_id"]) == ids

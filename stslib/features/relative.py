@@ -11,22 +11,14 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from stslib.features.names import STIMULI
+from stslib.features.names import STIMULI, meaning
 
 _IMPLAUSIBLE_MV = 200.0  # no membrane goes there; one published peak_v_ramp is 4e10 mV
 _SHORTEST_S = 1e-5  # half a sample at 50 kHz, so that a slope stays finite
 _TROUGHS = {"fast_trough": "fast trough", "trough": "deepest trough", "slow_trough": "slow trough"}
-_COMPARED = {
-    "threshold_v": ("mV", "voltage of the threshold"),
-    "peak_v": ("mV", "voltage of the peak"),
-    "fast_trough_v": ("mV", "voltage of the fast trough"),
-    "trough_v": ("mV", "voltage of the deepest trough"),
-    "threshold_i": ("pA", "current at the threshold"),
-    "upstroke_downstroke_ratio": ("1", "steepest rise over steepest fall"),
-}
+_COMPARED = ("threshold_v", "peak_v", "fast_trough_v", "trough_v", "threshold_i", "upstroke_downstroke_ratio")
 
-#: Name, unit, meaning, values.
-Column = tuple[str, str, str, pd.Series]
+Column = tuple[str, str, str, pd.Series]  # name, unit, meaning, values
 
 
 def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
@@ -62,8 +54,8 @@ def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
 
 def _between_stimuli(t: pd.DataFrame) -> Iterator[Column]:
     for a, b in combinations(STIMULI, 2):
-        for column, (unit, words) in _COMPARED.items():
-            values = t[f"{column}_{a}"] - t[f"{column}_{b}"]
+        for column in _COMPARED:
+            (unit, words), values = meaning(column), t[f"{column}_{a}"] - t[f"{column}_{b}"]
             yield f"{column}_{a}_minus_{b}", unit, f"{words}, {STIMULI[a]} minus {STIMULI[b]}", values
 
 

@@ -1,4 +1,4 @@
-"""Feature tables: the sets of columns that the baseline uses, what each column means, and the features of some cells.
+"""Feature tables: the sets of columns that the baseline uses, and the features of some cells.
 
 Names and units are those of the published tables: V in mV, times in s from the start of the sweep, current in pA,
 `avg_isi` and `tau` in ms, `ri` in MOhm.
@@ -15,7 +15,7 @@ import pandas as pd
 
 from stslib.cohort import CLASSES
 from stslib.features.measurement import extract
-from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI
+from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI, meaning
 from stslib.features.relative import meanings, relative
 from stslib.support.errors import ParameterError, StsError, one_of
 
@@ -28,7 +28,6 @@ _ALIGNED = {
 
 
 def _align(columns: Iterable[str]) -> tuple[str, ...]:
-    """Names of columns, in order, once their times are aligned."""
     return tuple(sorted(_ALIGNED[c][0] if c in _ALIGNED else c for c in columns))
 
 
@@ -48,27 +47,6 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
 #: The published columns that a set with aligned times is worked out from.
 _ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED, "relative": SHARED}
 
-_MEANINGS = {
-    "adaptation": ("1", "mean relative change from one interspike interval to the next, in the sweep above rheobase"),
-    "avg_isi": ("ms", "mean interspike interval in the sweep above rheobase"),
-    "f_i_curve_slope": ("Hz/pA", "slope of firing rate against current over the spiking long squares"),
-    "latency": ("s", "onset of the step to the first action potential, in the sweep above rheobase"),
-    "ri": ("MOhm", "input resistance from hyperpolarising steps"),
-    "sag": ("1", "share of a hyperpolarisation that is lost again before its end"),
-    "tau": ("ms", "membrane time constant"),
-    "vm_for_sag": ("mV", "voltage at which the sag is read"),
-    "vrest": ("mV", "resting potential"),
-    "threshold_i": ("pA", "current at the threshold of the first action potential"),
-    "upstroke_downstroke_ratio": ("1", "steepest rise over steepest fall of the first action potential"),
-}
-_POINT_WORDS = {
-    "threshold": "the threshold of the first action potential",
-    "peak": "its peak",
-    "fast_trough": "its fast trough, within 5 ms of the peak",
-    "trough": "its deepest trough",
-    "slow_trough": "its slow trough, where there is one",
-}
-
 
 def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
     """What each column of a feature table means: `feature`, `unit`, `meaning`, and the median of each class.
@@ -86,26 +64,12 @@ def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
       feature unit  Pvalb   Sst
     0     tau   ms   10.0  20.0
     """
-    table = pd.DataFrame([_describe(str(c)) for c in x.columns], columns=["feature", "unit", "meaning"])
+    rows = [(c, *(_RELATIVE.get(c) or meaning(c))) for c in map(str, x.columns)]
+    table = pd.DataFrame(rows, columns=["feature", "unit", "meaning"])
     if labels is None:
         return table
     medians = x.groupby(np.asarray(labels)).median().T.reindex(columns=CLASSES)
     return table.join(medians, on="feature")
-
-
-def _describe(column: str) -> tuple[str, str, str]:
-    if column in _RELATIVE:
-        return column, *_RELATIVE[column]
-    stimulus = next((s for s in STIMULI if column.endswith(f"_{s}")), "")
-    base, under = column.removesuffix(f"_{stimulus}"), f", {STIMULI[stimulus]}" if stimulus else ""
-    if base in _MEANINGS:
-        unit, words = _MEANINGS[base]
-        return column, unit, words + under
-    point, what = base.split("_t_from_") if "_t_from_" in base else (base[:-2], base[-1])
-    clock = {"t": "s from the start of the sweep", "onset": "s from the onset of the step"}
-    unit = "mV" if what == "v" else clock.get(what, "s from the threshold")
-    quantity = "voltage" if what == "v" else "time"
-    return column, unit, f"{quantity} of {_POINT_WORDS[point]}{under}"
 
 
 @dataclass(frozen=True)
@@ -141,15 +105,13 @@ class FeatureTable:
 
     def _check(self, columns: Iterable[str]) -> None:
         table, names = self.table, ["cell_id", *columns]
-        missing = [c for c in names if c not in table.columns]
-        if missing:
+        if missing := [c for c in names if c not in table.columns]:
             raise StsError(f"the feature table lacks {len(missing)} of {len(names)} columns: {', '.join(missing[:4])}")
         doubled = table["cell_id"][table["cell_id"].duplicated()]
         if len(doubled):
             raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the feature table; keep one row a cell")
-        for column in names[1:]:
-            values = table[column]
-            if not (pd.api.types.is_numeric_dtype(values) and not pd.api.types.is_bool_dtype(values)):
+        for column, values in table[names[1:]].items():
+            if values.dtype.kind not in "iuf":
                 bad = values[pd.to_numeric(values, errors="coerce").isna() & values.notna()]
                 example = repr(bad.iloc[0]) if len(bad) else f"type {values.dtype}"
                 raise StsError(f"column {column} holds {example}, which is not a number")
@@ -167,8 +129,7 @@ def of_cells(
     Parameters
     ----------
     cells : stslib.io.Cells, from `stslib.io.reopen` or `stslib.io.open_cells`
-    feature_set : str, the set of `FEATURE_SETS` that will be selected; recordings of long squares cannot fill every one
-    n_jobs : int, processes for the measurement
+    feature_set, n_jobs : str, int, the set that will be selected, and processes for the measurement
     cell_ids : sequence of str, the cells, each one in the source's table; by default all of `cells.cells`
 
     Examples
@@ -186,12 +147,11 @@ def of_cells(
     own = cells.features()
     if own is not None:
         table = own.set_index("cell_id")
-        absent = [c for c in ids if c not in table.index]
-        if absent:
+        if absent := [c for c in ids if c not in table.index]:
             raise StsError(f"the source's feature table lacks cell {absent[0]} ({len(absent)} cells)")
         return FeatureTable(table.loc[ids].reset_index(), allow_empty=cells.name != "published")
     if feature_set in ("all", "relative"):
         raise ParameterError(
             f"feature_set is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
         )
-    return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids), passive=False), allow_empty=True)
+    return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids)), allow_empty=True)

@@ -111,11 +111,11 @@ def _fetch_cells(options: FetchOptions) -> None:
 
 
 def _measure(recording: Any) -> dict[str, float]:
-    """The features of one recording that the published tables have, without the passive ones."""
-    from stslib.features import MEASURED, extract_one
+    """The features of one recording that the published tables have too."""
+    from stslib.features import FEATURE_SETS, extract_one
 
-    row = extract_one(recording, passive=False)
-    return {name: row[name] for name in MEASURED}
+    row = extract_one(recording)
+    return {name: row[name] for name in FEATURE_SETS["intended"]}
 
 
 def _fetch_tables(output: Path) -> None:
