@@ -58,7 +58,7 @@ def test_networks_are_scored_once_on_the_test_cells_and_saved_with_their_cards(f
     for name in means:
         model, transform, card = networks.load(tmp_path / name)
         proba = training.predict_proba(model, transform, CELLS.images, test)
-        assert np.array_equal(proba, scored.proba[name][test])
+        assert np.array_equal(proba, scored.held_out[name].outside)
         assert card["calibration"]["holdout"]["n"] == card["training_range"]["n_test_cells"] == 8
         value = evaluation.score("balanced_accuracy", CELLS.labels[test], scored.predicted(name))
         assert f"{100 * value:.1f} (" in scored.table().loc[name, "balanced accuracy, holdout (%)"]

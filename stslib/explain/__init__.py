@@ -5,16 +5,6 @@ from stslib.explain.regions import Measured, image_axes, measure
 from stslib.explain.saliency import Maps, Network, gradients, load_network, saliency_maps
 
 __all__ = [
-    "Maps",
-    "Measured",
-    "Network",
-    "Shap",
-    "conclusion",
-    "gradients",
-    "image_axes",
-    "load_network",
-    "measure",
-    "representative_cells",
-    "saliency_maps",
-    "shap_values",
-]
+    "Maps", "Measured", "Network", "Shap", "conclusion", "gradients", "image_axes", "load_network", "measure",
+    "representative_cells", "saliency_maps", "shap_values",
+]  # fmt: skip

@@ -7,13 +7,6 @@ from stslib.models.signals import prepare_signals
 from stslib.models.training_range import describe as describe_cells
 
 __all__ = [
-    "CrossValidated",
-    "cross_validate_signals",
-    "describe_cells",
-    "fit_signals",
-    "load",
-    "networks_conclusion",
-    "prepare_signals",
-    "score_networks",
-    "signals_conclusion",
-]
+    "CrossValidated", "cross_validate_signals", "describe_cells", "fit_signals", "load", "networks_conclusion",
+    "prepare_signals", "score_networks", "signals_conclusion",
+]  # fmt: skip

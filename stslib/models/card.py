@@ -1,7 +1,4 @@
-"""The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it.
-
-`finish` makes it in notebooks 05 and 08, `Model` reads it for `sts predict`, and the book shows it as a page.
-"""
+"""The model card: what `model.json` says of a network, so that nobody needs its training run to use it or to judge it."""
 
 from __future__ import annotations
 
@@ -17,7 +14,7 @@ from torch import nn
 
 from stslib import networks, training
 from stslib.cohort import CLASSES
-from stslib.evaluation import calibration, temperature
+from stslib.evaluation import Predictions, calibration, temperature
 from stslib.models import training_range
 from stslib.networks import InputTransform
 from stslib.scalograms import Preprocessing
@@ -30,41 +27,26 @@ JOINT = "joint.json"
 JOINT_FORMAT = 1
 
 
-@dataclass(frozen=True)
-class HeldOut:
-    """What a network's calibration and training range follow from."""
+def finish(
+    card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], held_out: Predictions, described: pd.DataFrame
+) -> dict[str, Any]:
+    """The whole card of a network that was cross-validated, refitted (`card` is that of `training.refit`) and tested.
 
-    labels: np.ndarray  # (n,) class of each cell
-    proba: np.ndarray  # (n, 4), of a training cell while a fold held it out
-    train_idx: np.ndarray
-    test_idx: np.ndarray  # maybe none
-    folds: Sequence[tuple[np.ndarray, np.ndarray]]  # positions within the training cells
-    described: pd.DataFrame  # the cells' `training_range.describe`
-
-
-def finish(card: Mapping[str, Any], records: Sequence[Mapping[str, Any]], cells: HeldOut) -> dict[str, Any]:
-    """The whole card of a network that was cross-validated, refitted (`card` is that of `training.refit`) and tested."""
-    labels, proba, train, test = cells.labels, cells.proba, cells.train_idx, cells.test_idx
-    scaling = temperature.summary(labels[train], proba[train], cells.folds)
-    ranges = training_range.fit(cells.described.iloc[train])
-    flagged = sum(map(bool, training_range.outside(cells.described.iloc[test], ranges)))
-    if len(test):  # reported, not fitted: the holdout has no part in the temperature
-        after = temperature.calibrated(proba[test], scaling["temperature"])
-        scaling["holdout"] = {
-            "ece_before": calibration(labels[test], proba[test])[1],
-            "ece_after": calibration(labels[test], after)[1],
-            "n": len(test),
-        }
+    `described` is `training_range.describe` of the cells of `held_out`.
+    """
+    train, n_test = held_out.train, len(held_out.outside)
+    scaling = temperature.summary(held_out.cells["label"].to_numpy()[train], held_out.inside, held_out.folds)
+    ranges = training_range.fit(described[train])
+    flagged = sum(map(bool, training_range.outside(described[~train], ranges)))
+    if n_test:  # reported, not fitted: the holdout has no part in the temperature
+        after = temperature.calibrated(held_out.outside, scaling["temperature"])
+        before, after = held_out.calibration()[1], calibration(held_out.test_labels, after)[1]
+        scaling["holdout"] = {"ece_before": before, "ece_after": after, "n": n_test}
+    margins = {"central": training_range.CENTRAL, "margin": training_range.MARGIN, "ranges": ranges}
     return {
         **card,
         "calibration": scaling,
-        "training_range": {
-            "central": training_range.CENTRAL,
-            "margin": training_range.MARGIN,
-            "ranges": ranges,
-            "flagged_test_cells": flagged,
-            "n_test_cells": len(test),
-        },
+        "training_range": {**margins, "flagged_test_cells": flagged, "n_test_cells": n_test},
         "versions": versions(),
         "metrics": [dict(record) for record in records],
     }

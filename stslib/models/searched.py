@@ -13,19 +13,17 @@ import pandas as pd
 from stslib import evaluation, networks, training
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
-from stslib.models.card import HeldOut, finish
+from stslib.models.card import finish
 
 Record = Mapping[str, Any]
-_PROBABILITIES = [f"p:{name}" for name in CLASSES]
 
 
 @dataclass(frozen=True)
 class ScoredNetworks:
     """The networks of one search, each scored in cross-validation and once on the test cells."""
 
-    cells: pd.DataFrame  # `cell_id`, `label` and `split` of all cells
     outcomes: Mapping[str, training.Outcome]
-    proba: Mapping[str, np.ndarray]  # (n_cells, 4): of a training cell from the fold that held it out
+    held_out: Mapping[str, evaluation.Predictions]
     records: list[dict[str, Any]]
     cards: Mapping[str, dict[str, Any]]
 
@@ -36,26 +34,17 @@ class ScoredNetworks:
         return max(self.outcomes, key=scores.__getitem__)
 
     @property
-    def test(self) -> np.ndarray:
-        """Positions of the test cells."""
-        return np.flatnonzero(self.cells["split"] == "test")
-
-    @property
     def test_labels(self) -> np.ndarray:
         """Classes of the test cells."""
-        return self.cells["label"].to_numpy()[self.test]
+        return self.held_out[self.best].test_labels
 
     def predicted(self, name: str) -> np.ndarray:
         """The classes that a network predicts for the test cells."""
-        return evaluation.predicted(self.proba[name][self.test])
+        return self.held_out[name].test_classes
 
     def predictions(self) -> pd.DataFrame:
         """One row a network and cell: cell_id, label, split, p:<class>, model."""
-        tables = [
-            self.cells.assign(**dict(zip(_PROBABILITIES, proba.T, strict=True)), model=name)
-            for name, proba in self.proba.items()
-        ]
-        return pd.concat(tables, ignore_index=True)
+        return pd.concat([own.table().assign(model=name) for name, own in self.held_out.items()], ignore_index=True)
 
     def history(self) -> pd.DataFrame:
         """Losses of the winners' folds, one row an epoch."""
@@ -77,20 +66,19 @@ class ScoredNetworks:
 
     def reliability(self, name: str) -> dict[str, tuple[pd.DataFrame, float]]:
         """A network's calibration on the test cells, before and after its temperature (see `evaluation.calibration`)."""
-        before = self.proba[name][self.test]
-        after = temperature.calibrated(before, self.cards[name]["calibration"]["temperature"])
-        both = {"before": before, "after": after}
-        return {when: evaluation.calibration(self.test_labels, proba) for when, proba in both.items()}
+        own = self.held_out[name]
+        after = temperature.calibrated(own.outside, self.cards[name]["calibration"]["temperature"])
+        return {"before": own.calibration(), "after": evaluation.calibration(own.test_labels, after)}
 
     def compare(self, predictions: pd.DataFrame, n_bootstrap: int, seed: int) -> dict[str, Any]:
         """The best network and another model, from its predictions, on the same test cells; `p_exact` is McNemar's."""
-        theirs = predictions[predictions["split"] == "test"].set_index("cell_id").loc[self.cells["cell_id"][self.test]]
-        other = evaluation.predicted(theirs[_PROBABILITIES].to_numpy())
-        labels, own = self.test_labels, self.predicted(self.best)
-        gap = evaluation.compare(labels, own, other, "balanced_accuracy", n_bootstrap, seed)
+        own = self.held_out[self.best]
+        theirs = predictions[predictions["split"] == "test"].set_index("cell_id").loc[own.cells["cell_id"][~own.train]]
+        other = evaluation.predicted(theirs[[f"p:{label}" for label in CLASSES]].to_numpy())
+        gap = evaluation.compare(own.test_labels, own.test_classes, other, "balanced_accuracy", n_bootstrap, seed)
         return {
             "network": self.best, "only_network": gap.only_first, "only_baseline": gap.only_second, "p_exact": gap.p,
-            "difference": gap.value, "low": gap.low, "high": gap.high, "n": len(labels),
+            "difference": gap.value, "low": gap.low, "high": gap.high, "n": gap.n,
         }  # fmt: skip
 
     def save(self, folder: str | Path) -> None:
@@ -119,36 +107,29 @@ def score_networks(
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from stslib import models, training
-    >>> images = np.random.default_rng(0).standard_normal((12, 2, 32, 32))
-    >>> labels, split = ["Sst", "Pvalb"] * 6, ["train"] * 8 + ["test"] * 4
-    >>> cells = pd.DataFrame({"cell_id": range(12), "label": labels, "split": split})
-    >>> known = training.TrainingSet(images, cells["label"], np.arange(8))
-    >>> recipes = {"compact": training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     settings = training.SearchSettings(n_trials=1, n_folds=2)
-    ...     outcomes = training.search_networks(known, recipes, settings, folder, {"data": "made_up"})
-    >>> models.score_networks(outcomes, cells, images, models.describe_cells(images), n_bootstrap=100).best
+    >>> from stslib.models import describe_cells
+    >>> from stslib.models.signals import example
+    >>> images, cells = example().images, example().cells.assign(split=["train", "train", "train", "test"] * 2)
+    >>> known = training.TrainingSet(images, cells["label"], [0, 1, 2, 4, 5, 6])
+    >>> recipes = {"compact": training.recipe("compact", max_epochs=2, batch_size=2)}
+    >>> settings = training.SearchSettings(n_trials=1, n_folds=2)
+    >>> outcomes = training.search_networks(known, recipes, settings, tempfile.mkdtemp(), {"data": "made_up"})
+    >>> score_networks(outcomes, cells, images, describe_cells(images), n_bootstrap=100).best
     'compact'
     """
     cells = cells[["cell_id", "label", "split"]].reset_index(drop=True)
-    labels = cells["label"].to_numpy()
-    train, test = (np.flatnonzero(cells["split"] == part) for part in ("train", "test"))
-    proba: dict[str, np.ndarray] = {}
+    test = np.flatnonzero(cells["split"] == "test")
+    held_out: dict[str, evaluation.Predictions] = {}
     records: list[dict[str, Any]] = []
     cards: dict[str, dict[str, Any]] = {}
     for name, done in outcomes.items():
-        card = done.fitted.card or {}
-        proba[name] = np.zeros((len(cells), len(CLASSES)))
-        proba[name][train] = done.cv_proba
-        proba[name][test] = training.predict_proba(done.fitted.model, done.fitted.transform, images, test)
-        own = evaluation.cv_scores(labels[train], done.cv_proba, done.folds, name, card["data"])
-        own += evaluation.scores(labels[test], proba[name][test], name, card["data"], "holdout", n_bootstrap, seed)
-        cards[name] = finish(card, own, HeldOut(labels, proba[name], train, test, done.folds, described))
+        fitted, card = done.fitted, done.fitted.card or {}
+        outside = training.predict_proba(fitted.model, fitted.transform, images, test)
+        held_out[name] = evaluation.Predictions(name, card["data"], cells, done.cv_proba, outside, done.folds)
+        own = held_out[name].records(n_bootstrap, seed)
+        cards[name] = finish(card, own, held_out[name], described)
         records += own
-    return ScoredNetworks(cells, outcomes, proba, records, cards)
+    return ScoredNetworks(outcomes, held_out, records, cards)
 
 
 def networks_conclusion(records: Sequence[Record], comparison: Mapping[str, Any], name: str) -> str:

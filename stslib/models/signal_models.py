@@ -27,10 +27,9 @@ _MEANING = {
 
 @dataclass(frozen=True)
 class CrossValidated:
-    """Models of the cells `inside` of a file, each cell predicted while a fold held it out.
+    """Models of the cells `inside` of a file, each cell predicted while a fold held it out: `proba` `(n_inside, 4)`.
 
-    `folds` are positions within `inside`; `proba` holds an array `(n_inside, 4)` a model: the networks of `recipes`, their
-    `mean` where there are several, and the one named `classical` where it was added.
+    Models are the networks of `recipes`, their `mean` where there are several, and the `classical` one where it was added.
     """
 
     cells: Signals
@@ -45,13 +44,17 @@ class CrossValidated:
         """Class of each cross-validated cell."""
         return self.cells.labels[self.cells.inside]
 
+    def held_out(self, name: str) -> evaluation.Predictions:
+        """The predictions of a model; none of them is of a test cell."""
+        about = self.cells.cells.loc[self.cells.inside, ["cell_id", "label"]].assign(split="train")
+        proba = self.proba[name]
+        return evaluation.Predictions(name, self.cells.data, about, proba, proba[:0], self.folds)
+
     @cached_property
     def records(self) -> list[dict[str, Any]]:
         """Metric records of all models."""
-        found: list[dict[str, Any]] = []
-        for name, proba in self.proba.items():
-            found += evaluation.cv_scores(self.labels, proba, self.folds, name, self.cells.data)
-        return found
+        data, each = self.cells.data, self.proba.items()
+        return [r for name, p in each for r in evaluation.cv_scores(self.labels, p, self.folds, name, data)]
 
     def score(self, name: str, metric: str = "balanced_accuracy") -> float:
         """Mean of a metric over the folds."""
@@ -64,7 +67,7 @@ class CrossValidated:
 
     def predicted(self, name: str) -> np.ndarray:
         """The class that a model predicts for each cell."""
-        return np.asarray(evaluation.predicted(self.proba[name]))
+        return evaluation.predicted(self.proba[name])
 
     def with_classical(self, features: pd.DataFrame | None = None) -> CrossValidated:
         """Add LightGBM on a table of features; without one, an SVM on the raw traces, whose probabilities are 0 or 1."""
@@ -83,20 +86,16 @@ class CrossValidated:
 
     def predictions(self) -> pd.DataFrame:
         """One row a cell and model: cell_id, label, model, the four probabilities."""
-        about = self.cells.cells.loc[self.cells.inside, ["cell_id", "label"]]
-        columns = [f"p:{name}" for name in cohort.CLASSES]
-        tables = [about.assign(model=n, **dict(zip(columns, p.T, strict=True))) for n, p in self.proba.items()]
-        return pd.concat(tables, ignore_index=True)
+        whole = pd.concat([self.held_out(name).table().assign(model=name) for name in self.proba], ignore_index=True)
+        return whole[["cell_id", "label", "model", *(f"p:{name}" for name in cohort.CLASSES)]]
 
     def summary(self, n_bootstrap: int = 2000) -> pd.DataFrame:
         """Scores of each model: mean of the folds; pooled over all cells, with its 95 % bootstrap interval; n."""
         rows = []
         for name in self.proba:
-            drawn = evaluation.bootstrap(self.labels, self.predicted(name), n_bootstrap, self.seed)
             for metric in ("weighted_f1", "balanced_accuracy", "accuracy"):
-                pooled = evaluation.score(metric, self.labels, self.predicted(name))
-                low, high = evaluation.interval(drawn[metric])
-                rows.append((name, metric, self.score(name, metric), pooled, low, high, len(self.labels)))
+                pooled = evaluation.with_interval(self.labels, self.predicted(name), n_bootstrap, self.seed, metric)
+                rows.append((name, metric, self.score(name, metric), *pooled, len(self.labels)))
         return pd.DataFrame(rows, columns=["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"])
 
     def comparison(self, n_bootstrap: int = 2000) -> dict[str, Any]:
@@ -117,13 +116,13 @@ def cross_validate_signals(
 ) -> CrossValidated:
     """Networks in stratified cross-validation on the cells of a file, and the mean of their probabilities.
 
-    What is measured on cells (the scale of an image) is measured on the fitting part of a fold. The number of epochs is
-    fixed, so no held-out cell chooses anything. Finished folds stay in `folder`, so that a stopped run goes on.
+    No held-out cell chooses anything: the scale of images is measured on the others, the number of epochs is fixed.
 
     Parameters
     ----------
     cells, recipes : from `prepare_signals` and `Signals.recipes`
-    n_folds, n_jobs, seed : folds, how many at a time (each in its own process), the seed of folds and networks
+    folder, n_folds, n_jobs : for finished folds, from which a stopped run goes on; number of folds, and folds at a time
+    seed : of folds and networks
 
     Examples
     --------
@@ -153,7 +152,7 @@ def fit_signals(
     Parameters
     ----------
     scored, about : CrossValidated, whose folds give the calibration; what all model cards say: `run`, ...
-    scratch : path, where finished fits stay, so that a stopped run goes on; n_jobs seeds at a time, each its own process
+    scratch, n_jobs : for finished fits, from which a stopped run goes on; seeds at a time, each its own process
 
     Examples
     --------
@@ -173,34 +172,30 @@ def fit_signals(
         if len(cells.outside):
             held = training.refit(recipe, epochs, every.only(cells.inside), scored.seed, own / "inside", common, n_jobs)
             unseen[name] = training.predict_proba(held.model, held.transform, cells.images, cells.outside)
-        whole = training.refit(recipe, epochs, every, scored.seed, own / "all", common, n_jobs)
-        fitted[name] = (whole.model, whole.transform, dict(whole.card or {}))
+        fitted[name] = training.refit(recipe, epochs, every, scored.seed, own / "all", common, n_jobs)
     if len(unseen) > 1:
         unseen["mean"] = np.mean(list(unseen.values()), axis=0)
     for name, proba in unseen.items():
         records += evaluation.scores(cells.labels[cells.outside], proba, name, cells.data, "holdout", seed=scored.seed)
     whole_sweeps = cells.images[..., : cells.preprocessing.image.width]  # without the close-ups
     described = training_range.describe(whole_sweeps, cells.traces, cells.table).iloc[cells.inside]
-    every_idx, no_idx = np.arange(len(cells.inside)), np.array([], dtype=np.int64)
 
     def card(own: Mapping[str, Any], name: str) -> dict[str, Any]:
-        held_out = modelcard.HeldOut(scored.labels, scored.proba[name], every_idx, no_idx, scored.folds, described)
-        return modelcard.finish(own, [record for record in records if record["model"] == name], held_out)
+        of_model = [record for record in records if record["model"] == name]
+        return modelcard.finish(own, of_model, scored.held_out(name), described)
 
-    members = {name.replace(":", "-"): (*parts[:2], card(parts[2], name)) for name, parts in fitted.items()}
-    for name, (network, transform, own_card) in members.items():
-        networks.save(Path(folder) / name, network, transform, own_card)
+    members = {
+        name.replace(":", "-"): (own.model, own.transform, card(own.card or {}, name)) for name, own in fitted.items()
+    }
+    for name, parts in members.items():
+        networks.save(Path(folder) / name, *parts)
     if len(members) > 1:
         modelcard.save_joint(Path(folder) / "mean", members, card(common, "mean"))
     return records
 
 
 def signals_conclusion(scored: CrossValidated, comparison: Mapping[str, Any]) -> str:
-    """What the comparison of a network with a classical classifier says, in Markdown.
-
-    Parameters
-    ----------
-    scored, comparison : the models, and their `CrossValidated.comparison`
+    """What the comparison of a network with a classical classifier (`CrossValidated.comparison`) says, in Markdown.
 
     Examples
     --------

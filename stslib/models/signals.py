@@ -1,7 +1,4 @@
-"""Signals of one file of cells, long squares or single action potentials, as images for a network.
-
-Notebooks 02 and 03 take the paper's two sweeps at 4 kHz and 20 to 200 Hz; here the kind of signal decides what is read.
-"""
+"""Signals of one file of cells, long squares or action potentials, as images: their kind decides what a network reads."""
 
 from __future__ import annotations
 
@@ -72,8 +69,7 @@ class Signals:
     @property
     def labels(self) -> np.ndarray:
         """Class of each cell: `(n,)` of str."""
-        labels: np.ndarray = self.cells["label"].to_numpy()
-        return labels
+        return np.asarray(self.cells["label"])
 
     @property
     def cell_ids(self) -> list[str]:
@@ -88,10 +84,9 @@ class Signals:
     def recipes(
         self, models: Sequence[str], weights: str, regularisation: str, **changes: Any
     ) -> dict[str, training.Recipe]:
-        """The recipe of each network of a list such as `["compact", "mobilenet_v2:imagenet"]`.
+        """The recipe of each network, such as "compact" or "mobilenet_v2:imagenet", which starts from `weights`.
 
-        `:imagenet` starts from `weights`, the others from random ones; `regularisation` is one of
-        `training.REGULARISATIONS`, `changes` are those of `training.recipe`.
+        `regularisation` is one of `training.REGULARISATIONS`, `changes` are those of `training.recipe`.
         """
         found, factor = {}, 2 if self.preprocessing.image.close_up else 1  # a close-up makes the images twice as wide
         for name in models:
@@ -125,8 +120,7 @@ def example() -> Signals:
     times_ms, rng = np.arange(600) / 200 - 1, np.random.default_rng(0)
 
     def recording(k: int) -> Recording:
-        width_ms = 0.2 if k < 4 else 0.4
-        v_mv = 80 * np.exp(-((times_ms / width_ms) ** 2)) - 60 + rng.normal(size=600)
+        v_mv = 80 * np.exp(-((times_ms / (0.2 if k < 4 else 0.4)) ** 2)) - 60 + rng.normal(size=600)
         sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (v_mv, np.full(600, np.nan)), 1)
         return Recording(str(k), "Clamp", "real", (sweep,))
 
@@ -148,17 +142,16 @@ def prepare_signals(
     Parameters
     ----------
     cells : DataFrame, one row a cell: cell_id, label, published_split (the attribute `split` of the file), ...
-    recordings : iterable of Recording, of these cells; `n_jobs` processes read and prepare them
-    signal : "sweeps" or "action_potentials", what each holds; it decides sweeps, band and image (`SIGNALS`)
-    settings : single numbers of these that differ: fields of `SweepSettings`, `Bank` and `ImageSettings`
+    recordings, n_jobs : iterable of Recording, of these cells, and processes that read and prepare them
+    signal, settings : "sweeps" or "action_potentials", which decides sweeps, band and image (`SIGNALS`), and numbers of
+        these that differ: fields of `SweepSettings`, `Bank` and `ImageSettings`
     cv_split : only cells of this split are cross-validated, the others are the holdout; "" takes all cells
 
     Examples
     --------
     >>> sweep = Sweep(0, float("nan"), 0.001, 0.0, 200e3, lambda: (np.hanning(600), np.full(600, np.nan)), 1)
     >>> cells = pd.DataFrame({"cell_id": ["a"], "label": "Pvalb", "dataset": "Clamp", "donor": "", "split": ""})
-    >>> prepared = prepare_signals(cells, [Recording("a", "Clamp", "real", (sweep,))], "action_potentials")
-    >>> prepared.images.shape
+    >>> prepare_signals(cells, [Recording("a", "Clamp", "real", (sweep,))], "action_potentials").images.shape
     (1, 1, 48, 48)
     """
     preprocessing = preprocessing_of(signal, settings or {})
