@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 
 from stslib import baseline, evaluation
 from stslib.cohort import CLASSES
-from stslib.support.errors import ParameterError, StsError, one_of
+from stslib.support.errors import StsError
 
 #: Features that the paper names first in its SHAP summary (section IV.B, Fig. 5), as columns of the published tables.
 PAPER_TOP = {
@@ -30,17 +30,13 @@ def rig_accuracy(
     `value`, its 95 % interval `low` and `high` (cells drawn within class and data set), and each class under its name.
     """
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
-    names = two_data_sets(rigs)
-    if n_folds < 2:
-        raise ParameterError(f"n_folds is {n_folds}; it must be at least 2")
+    truth = (rigs == two_data_sets(rigs)[1]).astype(int)
     groups = np.array([f"{c}, {d}" for c, d in zip(y, rigs, strict=True)])
     counts = pd.Series(groups).value_counts()
     if counts.min() < n_folds:
         raise StsError(f"{counts.index[-1]}: {counts.min()} cells, fewer than {n_folds} folds; use fewer folds")
     weight = 1 / counts[groups].to_numpy()
-    truth = (rigs == names[1]).astype(int)
-    guess = np.empty(len(y), dtype=int)
-    values = x.to_numpy(dtype=float)
+    values, guess = x.to_numpy(dtype=float), np.empty(len(y), dtype=int)
     for fit, out in StratifiedKFold(n_folds, shuffle=True, random_state=seed).split(groups, groups):
         model = HistGradientBoostingClassifier(random_state=seed, early_stopping=False)
         model.fit(values[fit], truth[fit], sample_weight=weight[fit] / weight[fit].mean())
@@ -86,7 +82,6 @@ def class_or_rig(
     sizes: pd.DataFrame, x: pd.DataFrame, labels: Any, datasets: Any, label: str, n: int = 6
 ) -> pd.DataFrame:
     """The `n` strongest features of a class, the others that the paper names, and the ROC area of each alone."""
-    one_of("class", label, CLASSES)
     y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     size = sizes[label].sort_values(ascending=False)
     named, rank = PAPER_TOP.get(label, ()), {name: k + 1 for k, name in enumerate(size.index)}

@@ -7,7 +7,6 @@ nothing was chosen. No label of B is ever used in training.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from stslib.audit.rigs import two_data_sets
 from stslib.baseline import Learner
 from stslib.baseline.kernel import Standard
 from stslib.cohort import CLASSES, class_index
-from stslib.support.errors import ParameterError
 
 #: Shrinkage of the covariance and rounds of self-training, by the training cells of both data sets.
 SHRINKAGE, ROUNDS = 0.5, 6
@@ -26,33 +24,22 @@ _FIRST_SHARE, _LAST_SHARE = 0.30, 0.86  # of each predicted class that is taken 
 _FEWEST = 5
 
 
-@dataclass(frozen=True)
-class Direction:
-    """One way across, by its name in the metric records: cells learnt from, known without labels, and scored."""
+def directions(datasets: Any, train: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Both ways between two data sets, first with all cells, then from training to test cells.
 
-    split: str
-    fit: np.ndarray
-    unlabelled: np.ndarray
-    test: np.ndarray
-
-
-def directions(datasets: Any, train: np.ndarray) -> Iterator[Direction]:
-    """Both ways between two data sets, first with all cells, then from training to test cells."""
+    Each by its name in the metric records: which cells are learnt from, known without labels, and scored.
+    """
     rigs = np.asarray(datasets, dtype=object)
     names = two_data_sets(rigs)
-    ways = [(a, b, rigs == a, rigs == b) for a, b in (names, names[::-1])]
-    for source, target, here, there in ways:
-        yield Direction(f"transfer:{source}->{target}", here, there, there)
-    for source, target, here, there in ways:
-        yield Direction(f"transfer-test:{source}->{target}", here & train, there & train, there & ~train)
+    ways = [(f"{a}->{b}", rigs == a, rigs == b) for a, b in (names, names[::-1])]
+    for way, here, there in ways:
+        yield f"transfer:{way}", here, there, there
+    for way, here, there in ways:
+        yield f"transfer-test:{way}", here & train, there & train, there & ~train
 
 
-#: Learns from cells of one data set, may look at unlabelled cells of the other, gives probabilities of unseen cells.
-Crossing = Callable[[pd.DataFrame, np.ndarray, pd.DataFrame, pd.DataFrame], np.ndarray]
-
-
-def across(learner: Learner) -> Crossing:
-    """A learner that takes no notice of the other data set's unlabelled cells."""
+def across(learner: Learner) -> Callable[[pd.DataFrame, Any, pd.DataFrame, pd.DataFrame], np.ndarray]:
+    """A learner in the form of `adapted`, which takes no notice of the other data set's unlabelled cells."""
     return lambda x, y, unlabelled, unseen: learner.fit(x, y).predict_proba(unseen, learner.threads)
 
 
@@ -75,8 +62,6 @@ def adapted(
     In each of `rounds` (0: none) the cells of which the model is surest join its training cells under the predicted label,
     30 % of each class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
     """
-    if rounds < 0:
-        raise ParameterError(f"rounds is {rounds}; it must be 0 or more")
     standard = Standard.of(pd.concat([x, unlabelled]))  # one scale of ranks for both data sets
     n = len(standard.features)  # which values are missing predicts the rig, so the marks of gaps stay out
     known, other, wanted = (standard(part)[:, :n] for part in (x, unlabelled, unseen))
