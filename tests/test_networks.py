@@ -16,6 +16,7 @@ from torch import nn
 
 from stslib import networks
 from stslib.networks import ARCHITECTURES, InputTransform
+from stslib.networks.architectures import batch_norms
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -57,7 +58,6 @@ def test_the_head_is_dropout_and_four_outputs_and_freeze_leaves_it_alone_to_trai
     )  # its own dropout stays
     model = networks.build("resnet18", freeze=True)
     assert [key for key, weight in model.named_parameters() if weight.requires_grad] == ["fc.1.weight", "fc.1.bias"]
-    assert networks.count_parameters(model)[1] == 512 * 4 + 4
 
 
 @pytest.mark.parametrize(
@@ -142,7 +142,6 @@ def test_recalibration_keeps_the_function_and_gives_each_layer_the_statistics_of
     if file and not path.is_file():
         pytest.skip(f"{path} is not there")
     model = networks.build(name, weights=path).eval()
-    assert networks.has_folded_batch_norm(model)
     if file:
         model.classifier[0].p = 0.0  # so that training mode differs by batch normalisation only
     x = torch.randn(24, 3, 64, 64) * 2 + 1
@@ -156,7 +155,9 @@ def test_recalibration_keeps_the_function_and_gives_each_layer_the_statistics_of
     assert torch.allclose(before, after, rtol=1e-3, atol=1e-4 * size)
     assert float((in_training - before).abs().max()) < 0.01 * size
     assert float((uncalibrated - before).abs().max()) > 0.5 * size
-    assert not networks.has_folded_batch_norm(model)
+    again = {key: value.clone() for key, value in model.state_dict().items()}
+    networks.recalibrate_batch_norm(model, x[:8])  # what is no longer folded stays as it is
+    assert all(torch.equal(value, again[key]) for key, value in model.state_dict().items())
 
 
 # --- input ------------------------------------------------------------------------------------------------------------
@@ -221,7 +222,7 @@ def test_scalograms_without_content_are_refused(scalograms):
 @pytest.fixture
 def saved(tmp_path, scalograms) -> tuple[Path, nn.Module, InputTransform]:
     model = networks.build("resnet18", 0.5).eval()
-    for bn in networks.batch_norms(model):  # statistics as after training, so that they do something in evaluation
+    for bn in batch_norms(model):  # statistics as after training, so that they do something in evaluation
         bn.running_mean.normal_(0, 0.1)
         bn.running_var.uniform_(0.5, 1.5)
     transform = InputTransform.fit(scalograms, np.arange(12), "resnet18", (32, 32))

@@ -19,6 +19,7 @@ from torch import nn
 
 from stslib import networks, training
 from stslib.networks import InputTransform
+from stslib.networks.architectures import batch_norms
 from stslib.support.errors import ParameterError, StsError, one_of
 
 SWEEPS = ("rheobase", "partner")
@@ -176,7 +177,7 @@ def untrained_network(architecture: str, transform: InputTransform, x: np.ndarra
     with torch.random.fork_rng(), torch.no_grad():
         torch.manual_seed(seed)
         model = networks.build(architecture).eval()
-        for layer in networks.batch_norms(model):
+        for layer in batch_norms(model):
             layer.momentum = None  # a plain mean over the batches
             layer.train()
         for start in range(0, len(x), 32):

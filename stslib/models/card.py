@@ -40,8 +40,8 @@ def finish(
     flagged = sum(map(bool, training_range.outside(described[~train], ranges)))
     if n_test:  # reported, not fitted: the holdout has no part in the temperature
         after = temperature.calibrated(held_out.outside, scaling["temperature"])
-        before, after = held_out.calibration()[1], calibration(held_out.test_labels, after)[1]
-        scaling["holdout"] = {"ece_before": before, "ece_after": after, "n": n_test}
+        errors = held_out.calibration()[1], calibration(held_out.test_labels, after)[1]
+        scaling["holdout"] = {"ece_before": errors[0], "ece_after": errors[1], "n": n_test}
     margins = {"central": training_range.CENTRAL, "margin": training_range.MARGIN, "ranges": ranges}
     return {
         **card,

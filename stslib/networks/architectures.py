@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import math
+import struct
 import sys
-from collections.abc import Iterable, Iterator
+import zipfile
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.error import URLError
 
+import numpy as np
 import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stslib.cohort import CLASSES
-from stslib.networks.weights import load_state, read_weights
-from stslib.support.errors import ParameterError, one_of
+from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 
 
 def _import_torchvision() -> None:
@@ -111,18 +116,106 @@ def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none",
     return model.to(memory_format=torch.channels_last)  # type: ignore[call-overload,no-any-return]
 
 
-#: Smallest image side for InceptionV3's second head: its 5 x 5 filters must fit on a map that was pooled three times.
-AUXILIARY_PX = 299
+# --- weights, and batch normalisation whose statistics were folded into them --------------------------------------------
+
+
+def read_weights(architecture: str, weights: str | Path) -> dict[str, Tensor]:
+    """The state dict that `weights` names, of one of the paper's networks: "imagenet", a .safetensors or an .npz file."""
+    if str(weights) == "imagenet":
+        try:
+            state = models.get_model_weights(architecture).DEFAULT.get_state_dict(progress=False, check_hash=True)
+        except (URLError, OSError, RuntimeError) as error:
+            reason = " ".join(str(error).split())
+            raise MissingInput(
+                f"the ImageNet weights of {architecture} could not be downloaded ({reason}); go online, or use "
+                'weights="none" or the path of a .safetensors or .npz file'
+            ) from error
+        return {key: value for key, value in state.items() if not key.startswith("AuxLogits.")}
+    path = Path(weights)
+    if not path.is_file():
+        raise MissingInput(f'there are no weights at {path}; use "none", "imagenet" or a .safetensors or .npz file')
+    try:
+        if path.suffix == ".safetensors":
+            return load_file(path)
+        if path.suffix == ".npz":
+            with np.load(path, allow_pickle=False) as arrays:
+                return {key: torch.from_numpy(arrays[key]) for key in arrays.files}
+    except (SafetensorError, ValueError, OSError, EOFError, zipfile.BadZipFile, struct.error) as error:
+        raise DamagedFile(f"the weights {path} cannot be read ({error}); fetch the file again") from error
+    raise ParameterError(f"weights is {path}; use a file that ends in .safetensors or .npz")
+
+
+def load_state(model: nn.Module, state: Mapping[str, Tensor], name: str) -> None:
+    """Load `state` after naming the first key that does not fit; counters of batches may be missing."""
+    own = model.state_dict()
+    whole = {**{key: value for key, value in own.items() if key.endswith("num_batches_tracked")}, **state}
+    wrong = [f"{key} is missing" for key in own if key not in whole]
+    wrong += [f"{key} is unknown" for key in whole if key not in own]
+    wrong += [
+        f"{key} has shape {tuple(whole[key].shape)}, not {tuple(value.shape)}"
+        for key, value in own.items()
+        if key in whole and whole[key].shape != value.shape
+    ]
+    if wrong:
+        raise DamagedFile(f"the weights {name} do not fit: {wrong[0]}; use weights of the same architecture")
+    model.load_state_dict(whole)
+
+
+def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
+    """The batch-normalisation layers of `model`, in order."""
+    return [module for module in model.modules() if isinstance(module, nn.BatchNorm2d)]
+
+
+@torch.no_grad()
+def recalibrate_batch_norm(model: nn.Module, x: Tensor) -> None:
+    """Give batch normalisation the statistics of its input, and keep what the network computes; in place.
+
+    Only where they were folded into the weights (mean 0, variance 1 in every layer): such weights compute the right
+    thing, but the first step of training would replace the statistics by those of the batch and so break the network.
+    `x` holds transformed training images `(n, 3, H, W)`.
+    """
+    layers: list[Any] = batch_norms(model)
+    if not all((bn.running_mean == 0).all() and (bn.running_var == 1).all() for bn in layers):
+        return
+    sums: dict[Any, Tensor] = {}  # of a layer: its number of values a channel, their sum, the sum of their squares
+
+    def add(bn: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+        values = inputs[0].double().cpu()
+        count = torch.full(values.shape[1:2], values.numel() / values.shape[1], dtype=torch.float64)
+        sums[bn] = sums.get(bn, 0) + torch.stack([count, values.sum((0, 2, 3)), values.square().sum((0, 2, 3))])
+
+    was_training = model.training
+    model.eval()
+    hooks = [bn.register_forward_pre_hook(add) for bn in layers]
+    try:
+        for batch in x.split(64):
+            model(batch)
+    finally:
+        for hook in hooks:
+            hook.remove()
+        model.train(was_training)
+    for bn, (count, total, squares) in sums.items():
+        mean = (total / count).to(bn.weight)
+        variance = (squares / count - (total / count).square()).clamp(min=0).to(bn.weight)
+        slope = bn.weight / torch.sqrt(bn.running_var + bn.eps)
+        bn.bias.add_(slope * (mean - bn.running_mean))
+        bn.weight.copy_(slope * torch.sqrt(variance + bn.eps))
+        bn.running_mean.copy_(mean)
+        bn.running_var.copy_(variance)
 
 
 @contextlib.contextmanager
 def with_auxiliary(model: nn.Module, architecture: str, height: int, width: int) -> Iterator[None]:
-    """Give InceptionV3 its second head inside the block: in training it then returns `(scores, auxiliary scores)`."""
+    """Give InceptionV3 its second head inside the block: in training it then returns `(scores, auxiliary scores)`.
+
+    Its 5 x 5 filters must fit on a map that was pooled three times, so images have at least the native size.
+    """
+    smallest = ARCHITECTURES[architecture].native_px
     if architecture != "inception_v3":
         raise ParameterError(f"aux_weight is for inception_v3, and {architecture} has no second head; use 0")
-    if min(height, width) < AUXILIARY_PX:
+    if min(height, width) < smallest:
         raise ParameterError(
-            f"aux_weight needs images of at least {AUXILIARY_PX} x {AUXILIARY_PX} px, not {height} x {width}; use 0"
+            f"aux_weight needs images of at least {smallest} x {smallest} px, not {height} x {width}; use 0"
         )
     inception: Any = model
     inception.AuxLogits, inception.aux_logits = models.inception.InceptionAux(768, len(CLASSES)), True
@@ -132,42 +225,24 @@ def with_auxiliary(model: nn.Module, architecture: str, height: int, width: int)
         inception.AuxLogits, inception.aux_logits = None, False
 
 
-def count_parameters(model: nn.Module) -> tuple[int, int]:
-    """Number of weights of `model`: `(all, trainable)`."""
-    sizes = [(p.numel(), p.requires_grad) for p in model.parameters()]
-    return sum(size for size, _ in sizes), sum(size for size, trainable in sizes if trainable)
-
-
-# --- our own modules -------------------------------------------------------------------------------------------------
-
-#: Filters of each stage; after a stage the map is halved. The first stage is one convolution of 5 x 5, the others two of 3 x 3.
-CHANNELS = (16, 32, 64)
-#: Bands and stretches of time that the last layer distinguishes.
-GRID = (4, 4)
-
-
 class Compact(nn.Module):
     """Five convolutions in three stages, an average over a 4 x 4 grid, and a linear layer of `n_outputs`.
 
     The paper's networks average over the whole map; in a scalogram the row is a frequency and the column a time, so
-    this one averages over four bands by four stretches of time. It is small enough to be trained many times on a
-    processor.
+    this one averages over four bands by four stretches of time. It is small enough to be trained many times on a CPU.
     """
 
     def __init__(self, n_outputs: int = 1000) -> None:
         super().__init__()
         layers: list[nn.Module] = []
-        before = 3
-        for channels in CHANNELS:
-            for source in (before,) if before == 3 else (before, channels):
-                side = 5 if source == 3 else 3
-                convolution = nn.Conv2d(source, channels, side, padding=side // 2, bias=False)
-                layers += [convolution, nn.BatchNorm2d(channels), nn.ReLU()]
-            layers.append(nn.MaxPool2d(2))
-            before = channels
+        for source, filters, side in ((3, 16, 5), (16, 32, 3), (32, 32, 3), (32, 64, 3), (64, 64, 3)):
+            convolution = nn.Conv2d(source, filters, side, padding=side // 2, bias=False)
+            layers += [convolution, nn.BatchNorm2d(filters), nn.ReLU()]
+            if source in (3, filters):  # the last of a stage, after which the map is halved
+                layers.append(nn.MaxPool2d(2))
         self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(GRID)
-        self.fc = nn.Linear(before * GRID[0] * GRID[1], n_outputs)
+        self.pool = nn.AdaptiveAvgPool2d(4)
+        self.fc = nn.Linear(64 * 4 * 4, n_outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Images `(n, 3, H, W)` of at least 32 x 32 px to scores `(n, n_outputs)`."""

@@ -15,11 +15,6 @@ from stslib.networks.architectures import ARCHITECTURES, check_size
 from stslib.support.errors import DamagedFile, StsError, one_of
 
 COMPRESSIONS = ("asinh", "none")
-NORMALISATIONS = ("own", "pretrained", "none")
-
-#: At most so many training cells are read to measure a transform.
-_SAMPLE_CELLS = 512
-
 #: Which stored channel each of the three that a network sees is, by how many are stored. Two are the paper's case: the
 #: rheobase channel comes again as the third (section III.B.b).
 SEEN = {1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 1, 2)}
@@ -63,14 +58,14 @@ class InputTransform:
         image from 0 to 1, normalised as the pre-trained network asks; "none" changes nothing, as in the paper's code.
         """
         one_of("compress", compress, COMPRESSIONS)
-        one_of("normalise", normalise, NORMALISATIONS)
+        one_of("normalise", normalise, ("own", "pretrained", "none"))
         if x.ndim != 4 or x.shape[1] not in SEEN:
             raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 1 to 3 channels, height, width)")
         channels = x.shape[1]
         height, width = size[0] or x.shape[2], size[1] or x.shape[3]
         check_size(architecture, height, width)
         chosen = np.sort(np.asarray(indices))
-        chosen = chosen[np.linspace(0, len(chosen) - 1, min(_SAMPLE_CELLS, len(chosen))).astype(int)]
+        chosen = chosen[np.linspace(0, len(chosen) - 1, min(512, len(chosen))).astype(int)]
         sample = np.asarray(x[chosen])  # as stored: twice as long in float32
         low, high = torch.from_numpy(sample).transpose(0, 1).flatten(1).aminmax(dim=1)  # NaN where a single value is
         if not torch.isfinite(torch.stack([low, high])).all():
@@ -88,17 +83,17 @@ class InputTransform:
             return transform
         z = torch.cat([transform.shrink(part) for part in np.array_split(sample, -(-len(sample) // 64))]).double()
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3), unbiased=False)
-        gain, offset = [1.0, 1.0, 1.0], [0.0, 0.0, 0.0]
+        measured: dict[str, Any] = {"mean": mean, "std": std}
         if normalise == "pretrained":
             known = ARCHITECTURES[architecture]
             image_mean, image_std = np.array(known.mean), np.array(known.std)
-            gain, offset = (1 / (6 * image_std)).tolist(), ((0.5 - image_mean) / image_std).tolist()
-        transform = dataclasses.replace(transform, mean=tuple(mean.tolist()), std=tuple(std.tolist()))
-        return dataclasses.replace(transform, gain=tuple(gain), offset=tuple(offset))
+            measured |= {"gain": 1 / (6 * image_std), "offset": (0.5 - image_mean) / image_std}
+        measured = {name: tuple(values.tolist()) for name, values in measured.items()}
+        return dataclasses.replace(transform, **measured)
 
     def shrink(self, x: np.ndarray | Tensor) -> Tensor:
         """First half, done once a fit: `(n, c, h, w)` of any float type to `(n, c, height, width)` float32."""
-        z = torch.as_tensor(np.asarray(x) if isinstance(x, np.ndarray) else x).float() / self._column(self.scale)
+        z = torch.as_tensor(np.asarray(x) if isinstance(x, np.ndarray) else x).float() / _column(self.scale)
         if self.compress == "asinh":
             z = torch.asinh(z)
         if tuple(z.shape[-2:]) != (self.height, self.width):
@@ -111,8 +106,8 @@ class InputTransform:
         """Second half, done on each batch: `(n, c, height, width)` to `(n, 3, height, width)`, channels last."""
         seen = list(SEEN[self.channels])
         # One factor and one addend a channel: this runs on every batch, and each pass over the images is felt.
-        factor = self._column(self.gain, z) / self._column(self.std, z)[seen]
-        addend = self._column(self.offset, z) - self._column(self.mean, z)[seen] * factor
+        factor = _column(self.gain, z.device) / _column(self.std, z.device)[seen]
+        addend = _column(self.offset, z.device) - _column(self.mean, z.device)[seen] * factor
         return z[:, seen].mul_(factor).add_(addend).contiguous(memory_format=torch.channels_last)
 
     def __call__(self, x: np.ndarray | Tensor) -> Tensor:
@@ -123,10 +118,6 @@ class InputTransform:
     def channels(self) -> int:
         """Number of stored channels, `c`."""
         return len(self.scale)
-
-    @staticmethod
-    def _column(values: tuple[float, ...], like: Tensor | None = None) -> Tensor:
-        return torch.tensor(values, device=None if like is None else like.device).view(-1, 1, 1)
 
     def to_json(self) -> dict[str, Any]:
         """The numbers as plain JSON types."""
@@ -152,3 +143,7 @@ class InputTransform:
         except (TypeError, ValueError, KeyError) as error:
             raise DamagedFile(f"the model's input transform is damaged ({error}); use an unaltered model") from error
         return transform
+
+
+def _column(values: tuple[float, ...], device: torch.device | None = None) -> Tensor:
+    return torch.tensor(values, device=device).view(-1, 1, 1)

@@ -11,15 +11,13 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
-from stslib.networks.architectures import ARCHITECTURES, Ensemble, build, check_size
+from stslib.networks.architectures import ARCHITECTURES, Ensemble, build, check_size, load_state
 from stslib.networks.inputs import InputTransform
-from stslib.networks.weights import load_state
 from stslib.support.errors import DamagedFile, MissingInput, one_of
 from stslib.support.files import atomic, sha256_of
 
 #: Of `model.json`: another number is another meaning of its fields, and is refused.
 FORMAT = 2
-MAX_MEMBERS = 100
 
 
 def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: Mapping[str, Any]) -> None:
@@ -53,7 +51,7 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
         transform_fields, members = dict(fields["transform"]), int(fields.get("members", 1))
     except (ValueError, KeyError, TypeError) as error:
         raise DamagedFile(f"{description} is damaged ({error!r}); make the model again (05_deep_models)") from error
-    if not 1 <= members <= MAX_MEMBERS:
+    if not 1 <= members <= 100:
         raise DamagedFile(f"{description} says that it holds {members} networks; make the model again (05_deep_models)")
     if described[0] != FORMAT or described[1] != list(CLASSES) or described[2] not in ARCHITECTURES:
         raise DamagedFile(

@@ -65,7 +65,7 @@ def _train_one(recipe: Recipe, cells: TrainingSet, seed: int, label: str) -> Fit
         transform = InputTransform.fit(
             cells.images, cells.train, recipe.architecture, size, recipe.compress, recipe.antialias, recipe.normalise
         )
-        if recipe.weights != "none" and networks.has_folded_batch_norm(model):
+        if recipe.weights != "none":
             networks.recalibrate_batch_norm(model, transform(np.asarray(cells.images[np.sort(cells.train)[:256]])))
         second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
         if recipe.fit.aux_weight:

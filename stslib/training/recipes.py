@@ -118,7 +118,7 @@ class Recipe:
     def overview(self) -> dict[str, Any]:
         """The network's size and the most important settings, as a row of a table."""
         network = networks.build(self.architecture, self.dropout, freeze=self.freeze)
-        weights, trained = networks.count_parameters(network)
+        weights, trained = (sum(p.numel() for p in network.parameters() if p.requires_grad or all_) for all_ in (1, 0))
         return {
             "network": self.architecture, "weights (million)": weights / 1e6, "trained (million)": trained / 1e6,
             "image (px)": f"{self.height} x {self.width}", "epochs at most": self.fit.max_epochs,
