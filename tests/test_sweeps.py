@@ -317,7 +317,7 @@ def test_resampling_quality_finds_the_power_and_counts_what_is_lost():
     rate_hz, t = 50_000.0, np.arange(60_000) / 50_000.0
     low, high = 3 * np.sin(2 * np.pi * 101 * t), 0.5 * np.sin(2 * np.pi * 3003 * t)
     one = cell(Sweep(0, 50.0, 0.1, 1.0, rate_hz, lambda: (low + high, np.zeros_like(t)), 1))
-    stored = sweeps.SweepQuality.unpacked(sweeps.sweep_quality(one.sweeps[0]).packed())
+    stored = sweeps.sweep_quality(one.sweeps[0]).astype(np.float32)  # as fetched cells keep it
     quality = sweeps.resampling_quality([one, one], SweepSettings(n_sweeps=1), [stored, stored])
     power, by_hz = quality.spectra.density * quality.spectra.width_hz, quality.spectra.frequency_hz
     assert power[(by_hz > 80) & (by_hz < 130)].sum() == pytest.approx(4.5, rel=0.15)

@@ -56,14 +56,9 @@ def account(
 ) -> pd.DataFrame:
     """State for every cell whether it is included, and if not, why. No row is lost.
 
-    Parameters
-    ----------
-    cells : DataFrame with cell_id and label; what the source itself knows may stand in reason and detail
-    reasons, details : further exclusions by cell_id: a code of `REASONS`, a line that says more
-
-    Returns
-    -------
-    DataFrame : a copy with status (`"kept"` or `"excluded"`), reason and detail (empty when included)
+    `cells` has cell_id and label; what the source itself knows may stand in reason and detail. `reasons` and `details`
+    add exclusions by cell_id: a code of `REASONS`, a line that says more. Returns a copy with status (`"kept"` or
+    `"excluded"`), reason and detail (empty when included); a table that cannot be right is refused (`StsError`).
 
     Examples
     --------
@@ -103,9 +98,7 @@ def kept(cells: pd.DataFrame) -> pd.DataFrame:
 def count_table(cells: pd.DataFrame) -> pd.DataFrame:
     """How many cells of an accounted table are included and excluded, by reason and class; they add up to its length.
 
-    Returns
-    -------
-    DataFrame : a row a reason, the first `kept`, the last `all cells`; columns: the classes, other, total, meaning
+    Rows: `kept`, the reasons that occur, `all cells`; columns: the classes, other, total, meaning.
 
     Examples
     --------
@@ -120,8 +113,6 @@ def count_table(cells: pd.DataFrame) -> pd.DataFrame:
     table = pd.crosstab(what, labels).reindex(index=rows, columns=[*CLASSES, "other"], fill_value=0)
     table["total"] = table.sum(axis=1)
     table.loc["all cells"] = table.sum(axis=0)
-    if (n := table.loc["all cells", "total"]) != len(cells):
-        raise StsError(f"the account does not add up: {n} of {len(cells)} cells are in it")
     table.index.name, table.columns.name = "reason", None
     return table.astype(int).assign(meaning=[REASONS.get(row, "") for row in table.index])
 
@@ -134,17 +125,15 @@ def require_classes(cells: pd.DataFrame) -> None:
     why = cells.loc[cells["status"] == "excluded", "reason"].value_counts()
     lost = "".join(f"; {n} excluded: {REASONS[reason]} ({reason})" for reason, n in why.items())
     state = f"all included cells are {present[0]}" if present else f"none of {len(cells)} cells can be used"
-    raise StsError(
-        f"{state}, so nothing can be learnt from them{lost}; a trained model classifies them: "
-        "sts predict RECORDINGS --model FOLDER"
-    )
+    way_out = "a trained model classifies them: sts predict RECORDINGS --model FOLDER"
+    raise StsError(f"{state}, so nothing can be learnt from them{lost}; {way_out}")
 
 
 def describe(cells: pd.DataFrame) -> str:
     """What the account and the split mean, as a Markdown list: shares, imbalance, and the accuracy of guessing.
 
-    `cells` comes from `account` and `holdout_split`. With the column donor, donors on both sides are counted too; with
-    rheobase_agrees, cells whose rheobase sweep is not the archive's.
+    `cells` comes from `account` and `holdout_split`; its columns donor and rheobase_agrees may add donors on both sides,
+    and cells whose rheobase sweep is not the archive's.
 
     Examples
     --------

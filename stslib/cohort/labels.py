@@ -45,17 +45,11 @@ _T_TYPES |= {"Pvalb": "Pvalb", "Sst": "Sst", "L2/3": "Excitatory"}
 def label_cell(
     line_name: str | None = None, t_type: str | float | None = None, dendrite_type: str | None = None
 ) -> str:
-    """Class of a cell by the authors' rules: from its transgenic line (patch-clamp), else from its genes (Patch-seq).
+    """Class of a cell by the authors' rules: one of `CLASSES`, or `UNSURE`.
 
-    Parameters
-    ----------
-    line_name : of the Cell Types Database, such as `"Pvalb-IRES-Cre"`; crossed lines are joined by `"|"`
-    t_type : `T-type Label` of the Patch-seq metadata, such as `"Sst Tac2 Myh4"` (its first word decides), or empty
-    dendrite_type : `"spiny"` (Excitatory), `"aspiny"` or `"sparsely spiny"` (`UNSURE`); used only without a T-type
-
-    Returns
-    -------
-    str : one of `CLASSES`, or `UNSURE`; an unknown line or T-type needs a decision, not a guess (`StsError`)
+    Patch-clamp cells have a `line_name`, such as `"Pvalb-IRES-Cre"` (crossed lines are joined by `"|"`), Patch-seq cells
+    a `t_type` whose first word decides, such as `"Sst Tac2 Myh4"`; without one, the `dendrite_type` `"spiny"` makes it
+    Excitatory. An unknown line or T-type needs a decision, not a guess (`StsError`).
 
     Examples
     --------
@@ -64,8 +58,8 @@ def label_cell(
     ('Excitatory', 'Vip/Lamp5')
     """
     if line_name is not None:
-        name = str(line_name).strip()
-        if any(part in _PVALB_CROSSES for part in name.split("|")) and "|" in name:
+        name = line_name.strip()
+        if "|" in name and set(_PVALB_CROSSES) & set(name.split("|")):
             return "Pvalb"
         if name not in _LINES:
             raise StsError(f"transgenic line {line_name!r} has no class; add it to the label rules of stslib.cohort")
@@ -79,8 +73,7 @@ def label_cell(
 
 
 def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "class") -> np.ndarray:
-    """Index `(n,)` of each label in `CLASSES`, the order of all probabilities; `StsError` calls an unknown label
-    `name`.
+    """Index `(n,)` of each label in `CLASSES`, the order of all probabilities; `StsError` calls a stranger `name`.
 
     Examples
     --------
@@ -91,7 +84,6 @@ def class_index(labels: Sequence[str] | np.ndarray | pd.Series, name: str = "cla
     values = np.asarray(labels, dtype=object)
     index = pd.Index(CLASSES).get_indexer(values).astype(np.int64)
     if (unknown := values[index < 0]).size:
-        raise StsError(
-            f"{name} {unknown[0]!r} is unknown ({len(unknown)} of {len(values)}); use one of: {', '.join(CLASSES)}"
-        )
+        how_many = f"{len(unknown)} of {len(values)}"
+        raise StsError(f"{name} {unknown[0]!r} is unknown ({how_many}); use one of: {', '.join(CLASSES)}")
     return index

@@ -26,13 +26,9 @@ def check_split(train_ids: Sequence[str], test_ids: Sequence[str]) -> None:
 def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2026) -> pd.DataFrame:
     """Split the included cells into train and test, stratified by label (paper section III.C: 80 % and 20 %).
 
-    Parameters
-    ----------
-    cells : DataFrame with cell_id, label and, after `account`, status; a split that it brings along is kept
-    test_fraction : share of the test cells, in (0, 1); each class has at least one cell in either part
-    seed : the same seed gives the same split on every machine
-
-    The result is a copy with the column `split`: `"train"`, `"test"`, or `""` for excluded cells.
+    `cells` has cell_id, label and, after `account`, status; a split that it brings along is kept. `test_fraction` lies
+    in (0, 1), and each class has at least one cell in either part. One seed gives one split on every machine. Returns
+    a copy with the column `split`: `"train"`, `"test"`, or `""` for excluded cells.
 
     Examples
     --------
@@ -63,32 +59,23 @@ def holdout_split(cells: pd.DataFrame, test_fraction: float = 0.2, seed: int = 2
 
 def _n_test(counts: Mapping[str, int], fraction: float) -> dict[str, int]:
     """Test cells of each class: whole numbers that add up to the wanted total (largest remainders, ties to the rarer)."""
-    exact = {c: n * fraction for c, n in counts.items()}
-    whole = {c: int(x) for c, x in exact.items()}
+    whole = {c: int(n * fraction) for c, n in counts.items()}
     left = round(sum(counts.values()) * fraction) - sum(whole.values())
-    by_remainder = sorted(counts, key=lambda c: (-round(exact[c] - whole[c], 9), counts[c]))
+    by_remainder = sorted(counts, key=lambda c: (-round(counts[c] * fraction - whole[c], 9), counts[c]))
     for c in by_remainder[:left]:
         whole[c] += 1
     return {c: min(max(whole[c], 1), n - 1) if n > 1 else 0 for c, n in counts.items()}
 
 
 def folds(
-    labels: Sequence[str] | np.ndarray | pd.Series,
-    n_folds: int = 3,
-    seed: int = 2026,
+    labels: Sequence[str] | np.ndarray | pd.Series, n_folds: int = 3, seed: int = 2026,
     groups: Sequence[str] | np.ndarray | pd.Series | None = None,
-) -> list[tuple[np.ndarray, np.ndarray]]:
+) -> list[tuple[np.ndarray, np.ndarray]]:  # fmt: skip
     """Stratified folds for cross-validation (paper section III.C: 3 folds inside the training part).
 
-    Parameters
-    ----------
-    labels : (n_cells,) classes; one that would be absent from a part of a fold is refused (`StsError`)
-    n_folds, seed : number of folds, at least 2, and seed of the shuffle
-    groups : (n_cells,), optional; cells of one group (a donor) stay in one fold
-
-    Returns
-    -------
-    list of (fit_idx, held_out_idx) : indices into `labels`; each cell is held out exactly once
+    Returns `n_folds` pairs `(fit_idx, held_out_idx)` of indices into `labels` `(n_cells,)`; each cell is held out once,
+    and with `groups` `(n_cells,)` the cells of a group (a donor) stay in one fold. A class that would be absent from a
+    part of a fold is refused (`StsError`).
 
     Examples
     --------
@@ -103,12 +90,11 @@ def folds(
     for label in present:
         if (n := int((y == label).sum())) < n_folds:
             raise StsError(f"class {label} has {n} cells, fewer than {n_folds} folds: it would be absent from a fold")
-    donors = None if groups is None else np.asarray(groups).astype(str)
+    kind, donors = (StratifiedKFold, None) if groups is None else (StratifiedGroupKFold, np.asarray(groups).astype(str))
     if donors is not None and donors.shape != y.shape:
         raise StsError(f"{len(donors)} groups for {len(y)} cells; give one group a cell")
     if donors is not None and len(set(donors)) < n_folds:
         raise StsError(f"{len(set(donors))} groups for {n_folds} folds; use fewer folds")
-    kind = StratifiedKFold if groups is None else StratifiedGroupKFold
     parts = list(kind(n_folds, shuffle=True, random_state=seed).split(y, y.astype(str), donors))
     for number, (fit_idx, held_out_idx) in enumerate(parts):
         for name, idx in (("fitted", fit_idx), ("held-out", held_out_idx)):

@@ -116,7 +116,7 @@ class Cells:
         own = getattr(self.source, "features", None)
         return own() if own else None
 
-    def resampling_quality(self, cell_id: str) -> sweeps.SweepQuality | None:
+    def resampling_quality(self, cell_id: str) -> np.ndarray | None:
         """Resampling quality of the raw second sweep, measured when the cell was fetched; None where sweeps are raw."""
         stored = getattr(self.source, "resampling_quality", None)
         return stored(cell_id) if stored else None

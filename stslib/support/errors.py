@@ -15,6 +15,17 @@ class ScalogramWarning(UserWarning):
     """Part of a scalogram that is computed but should be read with care."""
 
 
+class Excluded(StsError):
+    """A cell, or one sweep of it, that cannot be used; `reason` is one of `stslib.cohort.REASONS`."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(reason, message)
+        self.reason, self.message = reason, message
+
+    def __str__(self) -> str:
+        return self.message
+
+
 class MissingInput(StsError):
     """A file or result that is not there; the message names what makes it."""
 

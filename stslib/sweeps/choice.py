@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
 
 from stslib import cohort
 from stslib.recordings import Recording, Sweep
-from stslib.support.errors import StsError
+from stslib.support.errors import Excluded, StsError
 from stslib.sweeps.resampling import fast_enough
 from stslib.sweeps.settings import SweepSettings
 
@@ -23,19 +24,11 @@ SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms 
 _SAME_STEP_PA = 0.5  # amplitudes closer than this are repeats of one step
 
 
-class NoPair(StsError):
+class NoPair(Excluded):
     """A cell without the wanted sweeps; `reason` is one of `REASONS`."""
 
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
 
-    def __reduce__(self) -> tuple[type[NoPair], tuple[str, str]]:  # so that it survives a worker process
-        return NoPair, (self.reason, str(self))
-
-
-@dataclass(frozen=True)
-class SweepPair:
+class SweepPair(NamedTuple):
     """The sweep at the rheobase and its partner at a fixed current above it."""
 
     rheobase: Sweep
@@ -50,10 +43,7 @@ def spike_times(
     A spike goes up through `crossing_mv` and rises at 20 mV/ms or faster within 1 ms of that crossing; crossings closer
     than 1 ms are one spike. For a sweep whose baseline was subtracted give a voltage above rest, such as 40.
     """
-    start, stop = max(round(onset_s * rate_hz), 0), round((onset_s + duration_s) * rate_hz)
-    v = np.asarray(v_mv[start:stop], float)
-    if len(v) < 2:
-        return np.empty(0)
+    v = np.asarray(v_mv[max(round(onset_s * rate_hz), 0) : round((onset_s + duration_s) * rate_hz)], float)
     millisecond = max(1, round(rate_hz / 1000))
     slope = np.diff(v) * rate_hz / 1000
     crossings: list[int] = []
@@ -68,8 +58,8 @@ def counted(sweep: Sweep) -> Sweep:
     """The sweep with its number of spikes, which is counted from the voltage where the source does not state it."""
     if sweep.n_spikes is not None:
         return sweep
-    v_mv, _ = sweep.load()
-    return replace(sweep, n_spikes=len(spike_times(v_mv, sweep.rate_hz, sweep.onset_s, sweep.duration_s)))
+    times_s = spike_times(sweep.load()[0], sweep.rate_hz, sweep.onset_s, sweep.duration_s)
+    return replace(sweep, n_spikes=len(times_s))
 
 
 def counted_if_readable(sweep: Sweep) -> Sweep:
@@ -90,13 +80,6 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
 
     The rheobase is the lowest current above 0 pA with a spike, the partner the sweep nearest to `offset_pa` above it
     (the lower of two equally near), a third one as much higher again. `NoPair` when the cell has no such sweeps.
-
-    Examples
-    --------
-    >>> from stslib import io, sweeps
-    >>> recording = next(iter(io.open_source("simulated", n_cells=4).recordings()))
-    >>> [sweep.stimulus_pa for sweep in sweeps.choose_sweeps(recording)]
-    [70.0, 110.0]
     """
 
     def refuse(reason: str, detail: str) -> NoPair:
@@ -124,11 +107,11 @@ def choose_sweeps(recording: Recording, settings: SweepSettings = SweepSettings(
     rheobase_pa = spiking[0].stimulus_pa
     chosen = [_at_current(spiking, rheobase_pa, settings.repeats)]
     for above in range(1, settings.n_sweeps):
-        wanted_pa = rheobase_pa + above * settings.offset_pa
-        partners = [s for s in readable if abs(s.stimulus_pa - wanted_pa) <= settings.tolerance_pa + 1e-9]
+        wanted_pa, tolerance_pa = rheobase_pa + above * settings.offset_pa, settings.tolerance_pa
+        partners = [s for s in readable if abs(s.stimulus_pa - wanted_pa) <= tolerance_pa + 1e-9]
         if not partners:
-            within = f"within {settings.tolerance_pa:g} of {wanted_pa:g} pA"
-            raise refuse("no_partner_sweep", f"rheobase {rheobase_pa:g} pA, no sweep {within}")
+            detail = f"rheobase {rheobase_pa:g} pA, no sweep within {tolerance_pa:g} of {wanted_pa:g} pA"
+            raise refuse("no_partner_sweep", detail)
         nearest_pa = min((s.stimulus_pa for s in partners), key=lambda pa: (round(abs(pa - wanted_pa), 6), pa))
         chosen.append(_at_current(partners, nearest_pa, settings.repeats))
     return tuple(chosen)
@@ -141,11 +124,11 @@ def _at_current(sweeps: Sequence[Sweep], stimulus_pa: float, repeats: str) -> Sw
     same = [s for s in same if (s.rate_hz, s.onset_s) == (first.rate_hz, first.onset_s)]
     if repeats == "first" or len(same) == 1:
         return first
-    mean_spikes = round(float(np.mean([s.n_spikes or 0 for s in same])))
-    return replace(first, reader=partial(_average, tuple(same)), n_spikes=mean_spikes)
+    mean_spikes = round(float(np.mean([s.n_spikes for s in same])))
+    return replace(first, reader=partial(_average, same), n_spikes=mean_spikes)
 
 
-def _average(sweeps: tuple[Sweep, ...]) -> tuple[np.ndarray, np.ndarray]:
+def _average(sweeps: Sequence[Sweep]) -> tuple[np.ndarray, np.ndarray]:
     loaded = [sweep.load() for sweep in sweeps]
     length = min(len(v_mv) for v_mv, _ in loaded)
     v_mv, i_pa = (np.mean([np.asarray(one[k][:length], float) for one in loaded], axis=0) for k in (0, 1))

@@ -27,22 +27,15 @@ _COLUMNS = {
 
 
 def extract(
-    recordings: Iterable[Recording],
-    settings: SweepSettings = SweepSettings(),
-    n_jobs: int = 1,
-    scheduler: str = "",
-    total: int | None = None,
-    complete: bool = False,
-) -> tuple[np.ndarray, pd.DataFrame]:
+    recordings: Iterable[Recording], settings: SweepSettings = SweepSettings(), n_jobs: int = 1, scheduler: str = "",
+    total: int | None = None, complete: bool = False,
+) -> tuple[np.ndarray, pd.DataFrame]:  # fmt: skip
     """The two sweeps of every cell (or one, or three) as one array, and what became of each cell.
 
     `n_jobs` and `scheduler` say where the work is done (`stslib.support.parallel.run`), `total` is the number of
     recordings for the progress bar. With `complete`, a cell without these sweeps is refused (`StsError`).
-
-    Returns
-    -------
-    sweeps_mv : float32 (n_included, n_sweeps, n_samples), mV
-    table : DataFrame, a row a cell in order, with the columns that are explained at `_COLUMNS`
+    Returns float32 (n_included, n_sweeps, n_samples) in mV, and a row a cell in order, whose columns are explained at
+    `_COLUMNS`.
 
     Examples
     --------
@@ -82,13 +75,14 @@ def _extract_cell(recording: Recording, settings: SweepSettings) -> tuple[np.nda
     except StsError as error:  # chosen by what the source states of it, but the voltage cannot be read
         detail = f"cell {recording.cell_id} is excluded: {error} (bad_trace)"
         return None, row | {"reason": "bad_trace", "detail": detail}
-    for name, sweep in zip(("rheobase", "partner"), chosen, strict=False):
+    names = (("rheobase", "rest_mv"), ("partner", "partner_rest_mv"))
+    for (name, rest), sweep, one in zip(names, chosen, prepared, strict=False):
         row |= {f"{name}_pa": sweep.stimulus_pa, f"{name}_sweep": sweep.number, f"{name}_spikes": sweep.n_spikes}
+        row[rest] = one.rest_mv
     row |= {"raw_rate_hz": chosen[0].rate_hz, "onset_s": chosen[0].onset_s}
-    row |= {name: one.rest_mv for name, one in zip(("rest_mv", "partner_rest_mv"), prepared, strict=False)}
     row["padded_s"] = max(one.padded_s for one in prepared)
-    times_s = firing(prepared[-1].v_mv[None], settings.rate_hz, settings.before_s).iloc[0]
-    row |= {"n_spikes": int(times_s["n_spikes"]), "last_spike_s": times_s["last_s"]}
+    fired = firing(prepared[-1].v_mv[None], settings.rate_hz, settings.before_s).iloc[0]
+    row |= {"n_spikes": int(fired["n_spikes"]), "last_spike_s": fired["last_s"]}
     return np.stack([one.v_mv for one in prepared]), row
 
 
@@ -100,15 +94,14 @@ def firing(traces_mv: np.ndarray, rate_hz: float = 4000.0, before_s: float = 0.1
     rows = []
     for trace in traces_mv:
         rest_mv = float(np.mean(trace[: max(round(before_s * rate_hz), 1)]))
-        times = spike_times(trace, rate_hz, before_s, STEP_S, crossing_mv=rest_mv + 40.0)
-        rows.append((len(times), times[0] if len(times) else np.nan, times[-1] if len(times) else np.nan))
+        times_s = spike_times(trace, rate_hz, before_s, STEP_S, crossing_mv=rest_mv + 40.0)
+        rows.append((len(times_s), *(times_s[[0, -1]] if len(times_s) else (np.nan, np.nan))))
     return pd.DataFrame(rows, columns=["n_spikes", "first_s", "last_s"])
 
 
 def typical_cells(labels: Sequence[str], values: Sequence[float]) -> dict[str, int]:
     """For each class the index of the cell whose value is nearest to the class's median (the first of equally near ones)."""
-    series = pd.Series(np.asarray(values, float))
-    groups = series.groupby(np.asarray(labels))
+    groups = pd.Series(np.asarray(values, float)).groupby(np.asarray(labels))
     return {str(label): int((group - group.median()).abs().idxmin()) for label, group in groups}
 
 

@@ -1,22 +1,19 @@
-"""Resampling quality, on which the choice of 4 kHz rests: the spectrum of raw sweeps, and what a round trip loses.
-
-A fetched cell keeps its sweeps at 4 kHz, so it is measured when it is fetched.
-"""
+"""Which frequencies sweeps hold, and what a lower sampling rate loses of them, on which the choice of 4 kHz rests."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+from scipy.signal import periodogram
 from scipy.stats import binned_statistic
 
 from stslib.recordings import Recording, Sweep
 from stslib.sweeps.choice import choose_sweeps
-from stslib.sweeps.resampling import reconstruction_error, round_trip
+from stslib.sweeps.resampling import prepare, reconstruction_error, round_trip
 from stslib.sweeps.settings import SweepSettings
-from stslib.sweeps.spectra import power_spectrum
 
 #: Sampling rates that are tried, in Hz.
 TRIED_HZ = (1000.0, 2000.0, 4000.0, 8000.0)
@@ -24,51 +21,62 @@ TRIED_HZ = (1000.0, 2000.0, 4000.0, 8000.0)
 EDGES_HZ = 2.0 ** np.arange(1, 16 + 1 / 12, 1 / 6)
 
 
-@dataclass(frozen=True)
-class SweepQuality:
-    """Of one raw sweep: the errors of reconstruction at `TRIED_HZ`, `(4,)`, and the density in each band, mV^2/Hz.
+def power_spectrum(v_mv: np.ndarray, rate_hz: float) -> tuple[np.ndarray, np.ndarray]:
+    """Frequencies `(n_bins,)` and power density `(..., n_bins)`, mV^2/Hz, of sweeps less their mean (Hann window)."""
+    frequencies_hz, density = periodogram(np.asarray(v_mv, float), rate_hz, window="hann", detrend="constant")
+    return frequencies_hz, density
 
-    NaN where the sweep is no faster, or a band holds no bin.
+
+def band_power(
+    cells: Mapping[str, np.ndarray | Sequence[Recording]], low_hz: float, high_hz: float,
+    rate_hz: float = 4000.0, floors_hz: Sequence[float] = (0.0, 5.0, 20.0),
+) -> pd.DataFrame:  # fmt: skip
+    """Share of the power of each kind of cells that lies in `[low_hz, high_hz)`: its median and quartiles.
+
+    `cells` holds by kind (`"simulated"`, ...) sweeps `(n, n_samples)` in mV at `rate_hz`, or recordings, whose last
+    sweep counts. Power counts from each of `floors_hz` up: the step is slow, and below some floor it is all there is.
+    Columns: data (the kind), n_sweeps, above_hz, median, low and high; empty without cells.
+
+    Examples
+    --------
+    >>> from stslib import sweeps
+    >>> tones = np.sin(2 * np.pi * np.arange(4800) / 4000 * np.array([[10], [100]])).sum(axis=0)
+    >>> sweeps.band_power({"two tones": tones[None]}, 20, 200)["median"].round(2).tolist()  # above 0, 5, 20 Hz
+    [0.5, 0.5, 1.0]
     """
-
-    relative: np.ndarray
-    peak_mv: np.ndarray
-    density: np.ndarray
-
-    def packed(self) -> np.ndarray:
-        """All numbers in one array, float32."""
-        return np.concatenate([self.relative, self.peak_mv, self.density]).astype(np.float32)
-
-    @classmethod
-    def unpacked(cls, numbers: np.ndarray) -> SweepQuality:
-        """The inverse of `packed`."""
-        n = len(TRIED_HZ)
-        return cls(numbers[:n], numbers[n : 2 * n], numbers[2 * n :])
+    rows, settings = [], SweepSettings(rate_hz=rate_hz)
+    for kind, sweeps in cells.items():
+        x = sweeps if isinstance(sweeps, np.ndarray) else np.stack([prepare(r.sweeps[-1], settings) for r in sweeps])
+        frequencies_hz, density = power_spectrum(x, rate_hz)
+        inside = (frequencies_hz >= low_hz) & (frequencies_hz < high_hz)
+        for floor_hz in floors_hz:
+            counted = frequencies_hz >= floor_hz
+            total = density[:, counted].sum(axis=-1)
+            shares = density[:, inside & counted].sum(axis=-1) / np.where(total > 0, total, np.nan)
+            low, median, high = np.nanquantile(shares, (0.25, 0.5, 0.75)).tolist()
+            rows.append((kind, len(x), float(floor_hz), median, low, high))
+    return pd.DataFrame(rows, columns=["data", "n_sweeps", "above_hz", "median", "low", "high"])
 
 
-def sweep_quality(sweep: Sweep) -> SweepQuality:
-    """Spectrum and errors of reconstruction of a raw sweep; `StsError` when it cannot be read."""
+def sweep_quality(sweep: Sweep) -> np.ndarray:
+    """A raw sweep's relative errors of reconstruction at `TRIED_HZ`, those of its peak in mV, and the density in each band.
+
+    Flat, so that fetched cells can keep it; NaN where the sweep is no faster, or a band holds no bin.
+    """
     v_mv, _ = sweep.load()
-    errors = np.full((len(TRIED_HZ), 2), np.nan)
-    for row, to_hz in enumerate(TRIED_HZ):
-        if to_hz < sweep.rate_hz:
-            errors[row] = reconstruction_error(v_mv, sweep.rate_hz, to_hz)
-    means = binned_statistic(*power_spectrum(v_mv, sweep.rate_hz), "mean", EDGES_HZ).statistic
-    return SweepQuality(errors[:, 0], errors[:, 1], means)
+    nothing = (np.nan, np.nan)
+    tried = [reconstruction_error(v_mv, sweep.rate_hz, hz) if hz < sweep.rate_hz else nothing for hz in TRIED_HZ]
+    density = binned_statistic(*power_spectrum(v_mv, sweep.rate_hz), "mean", EDGES_HZ).statistic
+    return np.concatenate([*np.transpose(tried), density])
 
 
 @dataclass(frozen=True)
 class ResamplingQuality:
-    """What sweeps lose at lower sampling rates.
+    """What sweeps lose at lower sampling rates."""
 
-    `errors`: a row a sweep and rate (label, rate_hz, relative, peak_mv, see `reconstruction_error`). `spectra`: a row a
-    class and band (label, frequency_hz, width_hz, median density in mV^2/Hz). `spike`: the highest spike of one cell
-    (time_ms, raw, and by rate in Hz the round trip, in mV).
-    """
-
-    errors: pd.DataFrame
-    spectra: pd.DataFrame
-    spike: pd.DataFrame
+    errors: pd.DataFrame  # a row a sweep and rate: label, rate_hz, relative, peak_mv (see `reconstruction_error`)
+    spectra: pd.DataFrame  # a row a class and band: label, frequency_hz, width_hz, median density in mV^2/Hz
+    spike: pd.DataFrame  # the highest one of a cell, in mV: time_ms, raw, and by rate in Hz after the round trip
 
     def share_above(self, high_hz: float, floor_hz: float = 20.0) -> pd.Series:
         """Share of each class's power above `floor_hz` that lies above `high_hz`."""
@@ -81,22 +89,24 @@ class ResamplingQuality:
     def text(self, rate_hz: float = 4000.0) -> str:
         """The loss of each class in words (Markdown)."""
         above = "; ".join(f"{label} {100 * share:.2f} %" for label, share in self.share_above(rate_hz / 2).items())
+        words = f"Of the power above 20 Hz, the median raw sweep holds beyond {rate_hz / 2:,.0f} Hz: {above}."
         at_rate = self.errors[self.errors["rate_hz"] == rate_hz].groupby("label")[["relative", "peak_mv"]].median()
+        if at_rate.empty:
+            return words
         lost = "; ".join(
             f"{label} {100 * row.relative:.1f} % ({row.peak_mv:+.1f} mV at the peak)"
             for label, row in at_rate.iterrows()
         )
-        words = f"Of the power above 20 Hz, the median raw sweep holds beyond {rate_hz / 2:,.0f} Hz: {above}."
-        if lost:
-            words += f"\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
-            words += "A plus means that the highest point is lower than recorded."
-        return words
+        return (
+            f"{words}\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
+            "A plus means that the highest point is lower than recorded."
+        )
 
 
 def resampling_quality(
     recordings: Sequence[Recording],
     settings: SweepSettings = SweepSettings(),
-    measured: Sequence[SweepQuality | None] = (),
+    measured: Sequence[np.ndarray | None] = (),
     n_each: int = 6,
 ) -> ResamplingQuality:
     """What the last chosen sweep of each cell loses at 1, 2, 4 and 8 kHz, its spectrum, and an example spike.
@@ -113,28 +123,20 @@ def resampling_quality(
     ([1000.0, 2000.0, 4000.0, 8000.0], True)
     """
     known = [quality for quality in measured if quality is not None]
-    labels = pd.Series([recording.label or "" for recording in recordings])
-    index = labels.index if known else labels.groupby(labels).head(n_each).index
-    chosen = [choose_sweeps(recordings[i], settings)[-1] for i in index]
-    qualities = known or [sweep_quality(sweep) for sweep in chosen]
-    errors, spectra = _tables(qualities, list(labels[index]))
-    narrow = list(labels[index]).index("Pvalb") if "Pvalb" in set(labels) else 0
-    return ResamplingQuality(errors, spectra, _resampled_spike(chosen[narrow]))
-
-
-def _tables(qualities: Sequence[SweepQuality], labels: Sequence[str]) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """`errors` and `spectra` of `ResamplingQuality`."""
-    errors = pd.concat(
-        pd.DataFrame({"label": label, "rate_hz": TRIED_HZ, "relative": one.relative, "peak_mv": one.peak_mv})
-        for label, one in zip(labels, qualities, strict=True)
-    )
+    every = pd.Series([recording.label or "" for recording in recordings])
+    labels = every if known else every.groupby(every).head(n_each)
+    chosen = [choose_sweeps(recordings[i], settings)[-1] for i in labels.index]
+    n = len(TRIED_HZ)
+    relative, peak_mv, density = np.split(np.array(known or list(map(sweep_quality, chosen))), [n, 2 * n], axis=1)
+    errors = pd.DataFrame({"label": labels.repeat(n), "rate_hz": np.tile(TRIED_HZ, len(labels))})
+    errors = errors.assign(relative=relative.ravel(), peak_mv=peak_mv.ravel()).dropna().reset_index(drop=True)
     middle_hz = pd.Index(np.sqrt(EDGES_HZ[:-1] * EDGES_HZ[1:]), name="frequency_hz")
-    density = pd.DataFrame([one.density for one in qualities], columns=middle_hz)
-    medians = density.groupby(pd.Index(labels, name="label"), sort=False).median().T
+    medians = pd.DataFrame(density, labels.rename("label"), middle_hz).groupby(level=0, sort=False).median().T
     medians.insert(0, "width_hz", np.diff(EDGES_HZ))
-    spectra = medians.reset_index().melt(["frequency_hz", "width_hz"], var_name="label", value_name="density").dropna()
-    columns = ["label", "frequency_hz", "width_hz", "density"]
-    return errors.dropna().reset_index(drop=True), spectra[columns].reset_index(drop=True)
+    spectra = medians.reset_index().melt(["frequency_hz", "width_hz"], var_name="label", value_name="density")
+    spectra = spectra.dropna()[["label", "frequency_hz", "width_hz", "density"]].reset_index(drop=True)
+    narrow = labels.tolist().index("Pvalb") if "Pvalb" in set(labels) else 0
+    return ResamplingQuality(errors, spectra, _resampled_spike(chosen[narrow]))
 
 
 def _resampled_spike(sweep: Sweep, before_s: float = 0.002, after_s: float = 0.004) -> pd.DataFrame:

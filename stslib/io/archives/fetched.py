@@ -3,7 +3,7 @@
 <folder>/fetched.json         what it holds and how the sweeps were chosen
 <folder>/cells/<cell_id>.npz  one file a finished cell, kept or excluded: sweeps float32 (2, 4800) in mV (or (0, 4800)),
                               long_squares (n, 3): number, amplitude in pA, spikes (NaN: not counted); resampling: spectrum
-                              and error of reconstruction of the raw partner sweep (stslib.sweeps.SweepQuality); texts: its row
+                              and error of reconstruction of the raw partner sweep (stslib.sweeps.sweep_quality); texts: its row
                               and features, as JSON
 <folder>/cells.csv            the account: one row a cell, kept or excluded with one of `stslib.cohort.REASONS`
 <folder>/long_squares.csv     every long square of every cell that was examined
@@ -28,7 +28,6 @@ from stslib.io.published import Published
 from stslib.io.source import Source, find_cell
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
-from stslib.sweeps import SweepQuality
 
 FORMAT = 3
 #: The file that describes a folder of fetched cells.
@@ -51,7 +50,7 @@ class FetchedCell:
     """One cell as its file holds it.
 
     `row` is its row of the account; `sweeps` in mV, `(2 or 0, n_samples)`; `long_squares` `(n, 3)`: number, amplitude in pA,
-    spikes; `resampling` of the raw partner sweep (`SweepQuality.packed`), empty for an excluded cell; `features` measured on
+    spikes; `resampling` of the raw partner sweep (`sweeps.sweep_quality`), empty for an excluded cell; `features` measured on
     the raw sweeps, empty where a table has them.
     """
 
@@ -177,9 +176,9 @@ class Fetched(Source):
             return kept.iloc[:0]
         return kept.merge(pd.concat(tables, ignore_index=True).drop_duplicates("cell_id"), on="cell_id")
 
-    def resampling_quality(self, cell_id: str) -> SweepQuality:
+    def resampling_quality(self, cell_id: str) -> np.ndarray:
         """Spectrum and error of reconstruction of a kept cell's raw partner sweep (see `stslib.sweeps.sweep_quality`)."""
-        return SweepQuality.unpacked(self._kept(cell_id).resampling)
+        return self._kept(cell_id).resampling
 
     def long_squares(self) -> pd.DataFrame:
         """Every long square of every examined cell: cell_id, number, stimulus_pa, n_spikes (missing: not counted)."""

@@ -14,8 +14,8 @@ from stslib.io.archives.archive import Archive
 from stslib.io.archives.fetched import COMPLETE, FetchedCell
 from stslib.io.files.traces import BadRecording, usable
 from stslib.recordings import Recording, Sweep
-from stslib.support.errors import ParameterError, StsError
-from stslib.sweeps import NoPair, SweepPair, SweepSettings, choose_pair, prepare, spike_times, sweep_quality
+from stslib.support.errors import Excluded, ParameterError, StsError
+from stslib.sweeps import SweepPair, SweepSettings, choose_pair, prepare, spike_times, sweep_quality
 
 #: Measures features of a recording whose spikes are counted; NaN where it does not allow one.
 Measure = Callable[[Recording], Mapping[str, float]]
@@ -52,12 +52,12 @@ def fetch_cell(
             long_squares = _long_squares(recording, counted)
             stored = replace(settings, baseline="keep")
             sweeps = np.stack([prepare(sweep, stored) for sweep in (pair.rheobase, pair.partner)])
-            resampling = sweep_quality(pair.partner).packed()
+            resampling = sweep_quality(pair.partner).astype(np.float32)
             features = _features(recording, long_squares, measure) if measure else {}
     except ParameterError:
         raise
     except StsError as error:
-        reason = error.reason if isinstance(error, (BadRecording, NoPair)) else "bad_trace"
+        reason = error.reason if isinstance(error, Excluded) else "bad_trace"
         row |= {"reason": reason, "detail": " ".join(str(error).split())}
         return FetchedCell(row, np.empty((0, settings.n_samples), np.float32), long_squares)
     except OSError as error:

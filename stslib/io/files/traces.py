@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from stslib.recordings import Recording
-from stslib.support.errors import StsError
+from stslib.support.errors import Excluded
 
 #: To mV and to pA. Units as they occur in NWB and ABF files, in lower case.
 TO_MV = {"v": 1e3, "volt": 1e3, "volts": 1e3, "mv": 1.0, "millivolt": 1.0, "millivolts": 1.0, "uv": 1e-3}
@@ -26,15 +26,8 @@ _SMALLEST_STEP_PA = 0.5
 _STILL_S = 0.01  # time without any current at the beginning of a stimulus, at least
 
 
-class BadRecording(StsError):
-    """A recording, or one sweep of it, that cannot be used; `reason` is one of `stslib.cohort.REASONS`."""
-
-    def __init__(self, reason: str, message: str) -> None:
-        super().__init__(message)
-        self.reason = reason
-
-    def __reduce__(self) -> tuple[type[BadRecording], tuple[str, str]]:  # so that it survives a worker process
-        return BadRecording, (self.reason, str(self))
+class BadRecording(Excluded):
+    """A recording, or one sweep of it, that cannot be used."""
 
 
 @dataclass(frozen=True)
