@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 
 from stslib import features, io
-from stslib.features.relative import relative
+from stslib.features.columns import relative
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import ParameterError, StsError
 
@@ -33,9 +33,6 @@ def shared_table(n: int = 6) -> pd.DataFrame:
     table = pd.DataFrame({c: rng.normal(size=n) for c in features.SHARED})
     table.insert(0, "cell_id", [str(k) for k in range(n)])
     return table.assign(onset_s=[1.02, 0.5] * (n // 2))
-
-
-# --- sets ---------------------------------------------------------------------------------------------------------------
 
 
 def test_published_is_the_15_columns_that_the_authors_code_ends_up_with():
@@ -117,9 +114,6 @@ def test_unknown_set_missing_onset_and_allowed_empty_columns():
     assert table.select("published")["slow_trough_v_long_square"].isna().all()
 
 
-# --- relative features --------------------------------------------------------------------------------------------------
-
-
 def one_cell() -> pd.DataFrame:
     values = {
         "threshold_v_long_square": -40.0, "peak_v_long_square": 20.0, "fast_trough_v_long_square": -55.0,
@@ -163,9 +157,6 @@ def test_the_relative_set_holds_every_aligned_feature_and_implausible_voltages_a
     assert got["amplitude_long_square"].notna().all()
     with pytest.raises(StsError, match="columns: sag"):
         features.FeatureTable(shared_table().drop(columns="sag")).select("relative")
-
-
-# --- measurement --------------------------------------------------------------------------------------------------------
 
 
 def sweep(number: int, stimulus_pa: float, spikes_s: list[float], known: bool = True) -> Sweep:

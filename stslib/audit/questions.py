@@ -32,13 +32,11 @@ class Audit:
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from stslib import audit, cohort, features
+    >>> from stslib.features import SHARED
     >>> cells = pd.DataFrame({"cell_id": list("abcdefgh"), "label": cohort.CLASSES * 2, "donor": list("pqrsprtu")})
     >>> cells["split"] = ["train"] * 4 + ["test"] * 4
-    >>> own = pd.DataFrame(np.zeros((8, 45)), columns=features.SHARED).assign(cell_id=cells["cell_id"], onset_s=1.0)
-    >>> audit.Audit(cells, features.FeatureTable(own)).shared_donors()
+    >>> own = pd.DataFrame(0.0, range(8), ["onset_s", *SHARED]).assign(cell_id=cells["cell_id"])
+    >>> Audit(cells, FeatureTable(own)).shared_donors()
     0.5
     """
 
@@ -234,15 +232,13 @@ def conclusions(tables: Mapping[str, pd.DataFrame]) -> str:
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from stslib import audit
     >>> sets = {"features": ["published", "intended", "stimulus_aligned", "relative"], "value": 0.9, "random": 0.9}
     >>> ways = {"split": ["transfer:Clamp->Seq", "transfer:Seq->Clamp"], "metric": "balanced_accuracy", "value": 0.6}
     >>> parts = {"part": ["Clamp", "Seq"], "data set": ["Clamp", "Seq"], "metric": "balanced accuracy", "value": 0.88}
     >>> rig, part = pd.DataFrame(sets), pd.DataFrame(parts).assign(model="LightGBM", error=0.05)
     >>> tables = {"rig": rig, "donors": rig.assign(difference=0.001), "by_part": part, "calibration": part}
     >>> tables |= {"transfer": pd.DataFrame(ways).assign(model="lightgbm:published"), "shuffled": rig[["random"]]}
-    >>> audit.conclusions(tables).splitlines()[3]
+    >>> conclusions(tables).splitlines()[3]
     '- **Donors matter little**: keeping them together changes balanced accuracy by at most 0.1 points.'
     """
     balanced = tables["transfer"].query("metric == 'balanced_accuracy'").set_index(["model", "split"])["value"]

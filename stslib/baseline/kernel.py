@@ -1,7 +1,6 @@
 """Ridge regression on the classes with a Gaussian kernel, on standardised features, in closed form.
 
-It compares cells in all features at once where trees cut one at a time, so their mean is better than either. The one
-linear system also gives what each training cell would get without it (Rasmussen and Williams 2006, 5.4.2).
+It compares cells in all features at once where trees cut one at a time, so their mean is better than either.
 """
 
 from __future__ import annotations
@@ -20,12 +19,8 @@ from stslib.cohort import CLASSES
 from stslib.support.errors import StsError
 from stslib.support.files import atomic
 
-KERNEL_FILE = "kernel.safetensors"
-
 #: Width of the kernel (per squared unit of the standardised features) and penalty, by cross-validation inside train.
 GAMMA, PENALTY = 0.003, 0.1
-
-_N_KNOTS = 500
 _LIMIT = 3.0  # standard deviations; what lies beyond the training cells is taken as their edge
 
 
@@ -33,9 +28,8 @@ _LIMIT = 3.0  # standard deviations; what lies beyond the training cells is take
 class Standard:
     """Rank-normal standardisation: the values of a column become those of a normal distribution of the same ranks.
 
-    `knots`: quantiles of the `features`, `(n_knots, n_features)`; `gaps`: columns with missing values, which each get
-    one more column, 1 where missing. scikit-learn's `QuantileTransformer` sends a shared extreme to the end of its
-    range; here every value gets the middle of its ranks.
+    `knots`: quantiles of the `features`, `(n_knots, n_features)`; `gaps`: columns with missing values, which each get one
+    more, 1 where missing. Of a shared extreme scikit-learn's `QuantileTransformer` takes the end, this the middle rank.
     """
 
     features: tuple[str, ...]
@@ -49,22 +43,18 @@ class Standard:
         empty = np.isnan(values).all(axis=0)
         if empty.any():
             raise StsError(f"column {x.columns[int(np.argmax(empty))]} has no value in any of {len(x)} cells")
-        knots = np.nanquantile(values, np.linspace(0, 1, _N_KNOTS), axis=0)
+        knots = np.nanquantile(values, np.linspace(0, 1, 500), axis=0)
         return cls(tuple(map(str, x.columns)), knots, np.isnan(values).any(axis=0))
 
     def __call__(self, x: pd.DataFrame) -> np.ndarray:
         """Standardised features `(n_cells, n_features + number of gaps)`; a missing value becomes the median, 0."""
-        values = matrix(x, self.features)
-        absent = np.isnan(values)
-        levels = np.linspace(0, 1, len(self.knots))
-        out = np.zeros_like(values)
-        for k, knots in enumerate(self.knots.T):
-            here = ~absent[:, k]
-            v = values[here, k]
+        values, levels = matrix(x, self.features), np.linspace(0, 1, len(self.knots))
+        absent, out = np.isnan(values), np.zeros_like(values)
+        for v, column, knots in zip(values.T, out.T, self.knots.T, strict=True):
             # From either side, so that a value that many cells share gets the middle of its ranks.
             rank = 0.5 * (np.interp(v, knots, levels) + 1 - np.interp(-v, -knots[::-1], levels))
-            out[here, k] = np.clip(stats.norm.ppf(rank), -_LIMIT, _LIMIT)
-        return np.hstack([out, absent[:, self.gaps].astype(float)])
+            column[:] = np.nan_to_num(np.clip(stats.norm.ppf(rank), -_LIMIT, _LIMIT))
+        return np.hstack([out, absent[:, self.gaps]])
 
 
 @dataclass(frozen=True)
@@ -91,14 +81,13 @@ class KernelModel:
             "weights": self.weights, "numbers": np.array([self.gamma, self.sharpness]),
         }  # fmt: skip
         about = {"kind": "stslib kernel", "classes": "|".join(CLASSES), "features": "|".join(self.standard.features)}
-        with atomic(Path(folder) / KERNEL_FILE) as path:
+        with atomic(Path(folder) / "kernel.safetensors") as path:
             save_file({k: np.ascontiguousarray(v) for k, v in arrays.items()}, path, about)
 
 
 def fit_kernel(x: pd.DataFrame, y: Any) -> KernelModel:
     """Fit the kernel classifier; cells of a rare class weigh more, by the root of its inverse share."""
-    numbers = numbered(x, y)
-    standard = Standard.of(x)
+    numbers, standard = numbered(x, y), Standard.of(x)
     centres = standard(x)
     targets = np.eye(len(CLASSES))[numbers] - 1 / len(CLASSES)
     weight = np.bincount(numbers, minlength=len(CLASSES))[numbers] ** -0.5
@@ -109,7 +98,7 @@ def fit_kernel(x: pd.DataFrame, y: Any) -> KernelModel:
 
 
 def solve(system: np.ndarray, targets: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Weights `(n, 4)` of the cells, and their scores by a fit without them; `system` is overwritten."""
+    """Weights `(n, 4)` of the cells, and their scores by a fit without each (Rasmussen and Williams 2006, 5.4.2)."""
     inverse = linalg.inv(system, overwrite_a=True, check_finite=False)
     weights = inverse @ targets
     return weights, targets - weights / np.diag(inverse)[:, None]

@@ -1,7 +1,6 @@
 """The two baselines before they are fitted, and what is done with them inside the training cells.
 
-`lightgbm` is the paper's: boosted trees. `ensemble` is the mean of boosted trees and a kernel classifier, on features
-relative to the cell's own scales; its settings were chosen by cross-validation inside the authors' training cells.
+`lightgbm` is the paper's: boosted trees. `ensemble` is the mean of boosted trees and a kernel classifier.
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 #: Each model, and its name in the metric records.
 MODELS = {"lightgbm": "lightgbm", "ensemble": "lightgbm:ensemble"}
 
-#: Settings of the ensemble's trees: slower and more random than LightGBM's own, and blind to how common a class is.
+#: Settings of the ensemble's trees, by cross-validation inside the authors' training cells: slower, more random.
 ENSEMBLE_TREES: dict[str, Any] = {
     "learning_rate": 0.05, "n_estimators": 300, "num_leaves": 31, "min_child_samples": 10, "colsample_bytree": 0.3,
     "subsample": 0.8, "subsample_freq": 1, "reg_lambda": 1.0, "class_weight": "balanced",
@@ -57,19 +56,14 @@ class Learner:
 
     Parameters
     ----------
-    model : str, `"lightgbm"` or `"ensemble"`
-    params : mapping, values for keys of `stslib.baseline.DEFAULTS` or `subsample_freq`; the ensemble has its own
+    model, params : str, `"lightgbm"` or `"ensemble"`, and mapping, keys of `baseline.DEFAULTS`; the ensemble has its own
     seed, threads : int, of LightGBM; the result does not depend on the threads
 
     Examples
     --------
-    >>> import numpy as np
-    >>> import pandas as pd
-    >>> from stslib import baseline, cohort
-    >>> y = np.repeat(cohort.CLASSES, 60)
-    >>> x = pd.DataFrame({"rate": np.repeat([80.0, 30, 20, 10], 60) + np.random.default_rng(0).normal(size=240)})
-    >>> baseline.Learner("lightgbm", {"n_estimators": 20}).held_out(x, y, cohort.folds(y, 3)).shape
-    (240, 4)
+    >>> x, y = pd.DataFrame({"rate": [*range(60, 90), *range(10, 40)]}), ["Pvalb"] * 30 + ["Sst"] * 30
+    >>> Learner("lightgbm", {"n_estimators": 20}).held_out(x, y, cohort.folds(y, 3)).shape
+    (60, 4)
     """
 
     model: str = "lightgbm"
@@ -93,12 +87,11 @@ class Learner:
         return cls("lightgbm", params, seed, threads)
 
     def fit(self, x: pd.DataFrame, y: Any) -> trees.Model | Ensemble:
-        """Fit it to features `(n_cells, n_features)` and classes `(n_cells,)` (errors: `stslib.baseline.trees.fit`)."""
+        """Fit it to features `(n_cells, n_features)` and classes `(n_cells,)` (see `stslib.baseline.trees.fit`)."""
         if self.model == "lightgbm":
             return trees.fit(x, y, self.params, self.seed, self.threads)
         filled = x.loc[:, x.notna().any()]  # in a small cohort a column may be empty
-        halves = trees.fit(filled, y, ENSEMBLE_TREES, self.seed, self.threads), kernel.fit_kernel(filled, y)
-        return Ensemble(*halves)
+        return Ensemble(trees.fit(filled, y, ENSEMBLE_TREES, self.seed, self.threads), kernel.fit_kernel(filled, y))
 
     def held_out(self, x: pd.DataFrame, y: Any, folds: Folds) -> np.ndarray:
         """Probabilities `(n_cells, 4)`: each fold's held-out cells by a model that never saw them; else NaN."""
@@ -112,10 +105,7 @@ class Learner:
     def assess(
         self, x: pd.DataFrame, cells: pd.DataFrame, folds: Folds, data: str
     ) -> tuple[trees.Model | Ensemble, evaluation.Predictions]:
-        """A model of all training cells, and the predictions of held-out training cells and of test cells.
-
-        `cells`: `cell_id`, `label`, `split` of the rows of `x`; `folds` count training cells; `data` is for the records.
-        """
+        """A model of all training cells, and its predictions of `cells` (`cell_id`, `label`, `split`), the rows of `x`."""
         y, train = cells["label"].to_numpy(), (cells["split"] == "train").to_numpy()
         inside = self.held_out(x[train], y[train], folds)
         model = self.fit(x[train], y[train])
@@ -151,10 +141,10 @@ class Learner:
         labels = np.asarray(y, dtype=object)
         classes = {name: evaluation.predicted(self.held_out(x, labels, folds)) for name, x in sets.items()}
         rows = []
-        for name, predicted in classes.items():
-            value = evaluation.with_interval(labels, predicted, n_bootstrap, self.seed)
-            recall = evaluation.confusion_shares(labels, predicted, 1)[0].diagonal()
-            rows.append((name, sets[name].shape[1], *value, *recall))
+        for name, found in classes.items():
+            score = evaluation.with_interval(labels, found, n_bootstrap, self.seed)
+            recall = evaluation.confusion_shares(labels, found, 1)[0].diagonal()
+            rows.append((name, sets[name].shape[1], *score, *recall))
         table = pd.DataFrame(rows, columns=["columns", "features", "balanced accuracy", "low", "high", *CLASSES])
         first, second = (classes[name] for name in pair)
         return table, evaluation.compare(labels, first, second, n_bootstrap=n_bootstrap, seed=self.seed)

@@ -1,7 +1,6 @@
 """Gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
 
-The same table, parameters and seed give the same trees, whatever the number of threads. A fitted model is saved as
-LightGBM's own text and a JSON card; nothing is pickled.
+The same table, parameters and seed give the same trees, whatever the number of threads.
 """
 
 from __future__ import annotations
@@ -30,14 +29,13 @@ DEFAULTS: dict[str, Any] = {
     "subsample": 1.0, "colsample_bytree": 1.0, "reg_alpha": 0.0, "reg_lambda": 0.0, "class_weight": "",
 }  # fmt: skip
 
-_FIXED = {
-    "objective": "multiclass", "num_class": len(CLASSES), "deterministic": True, "force_row_wise": True, "verbosity": -1,
-}  # fmt: skip
+_FIXED = {"objective": "multiclass", "num_class": len(CLASSES), "verbosity": -1}
+_FIXED |= {"deterministic": True, "force_row_wise": True}
 
 
 @dataclass(frozen=True)
 class Model:
-    """Fitted boosted trees, the columns that they need, in order, and their parameters and seed."""
+    """Fitted boosted trees with the columns that they need, in order; saved as text and a card, nothing is pickled."""
 
     booster: lightgbm.Booster
     features: tuple[str, ...]
@@ -49,7 +47,7 @@ class Model:
         return np.asarray(self.booster.predict(matrix(x, self.features), num_threads=threads))
 
     def save(self, folder: str | Path) -> None:
-        """Write `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, hash of the text)."""
+        """Write `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, SHA-256 of the text)."""
         text = self.booster.model_to_string()
         card = {
             "kind": "stslib baseline", "classes": list(CLASSES), "features": list(self.features), "params": self.params,
@@ -63,22 +61,20 @@ class Model:
 def fit(x: pd.DataFrame, y: Any, params: Mapping[str, Any] | None = None, seed: int = 2026, threads: int = 1) -> Model:
     """Fit boosted trees to features `(n_cells, n_features)`, missing values allowed, and classes `(n_cells,)`.
 
-    `params`: keys of `DEFAULTS` or `subsample_freq`; `class_weight="balanced"` weighs each cell by the inverse share of
-    its class. Parameters that LightGBM refuses, and data that do not fit together, are one line.
+    `params`: keys of `DEFAULTS` or `subsample_freq`; `class_weight="balanced"` weighs a cell by its class's inverse share.
     """
-    settings = {**DEFAULTS, **dict(params or {})}
-    unknown = [k for k in settings if k not in (*DEFAULTS, "subsample_freq")]
-    if unknown:
+    settings = {**DEFAULTS, **(params or {})}
+    if unknown := [k for k in settings if k not in (*DEFAULTS, "subsample_freq")]:
         raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
     if settings["class_weight"] not in ("", "balanced"):
         raise ParameterError(f"class_weight is {settings['class_weight']!r}; use '' or 'balanced'")
     numbers = numbered(x, y)
     counts = np.bincount(numbers, minlength=len(CLASSES))
-    if np.count_nonzero(counts) < 2:
+    n_classes = np.count_nonzero(counts)
+    if n_classes < 2:
         only = CLASSES[int(counts.argmax())]
         raise StsError(f"only class {only!r} among {len(numbers)} cells; a classifier needs at least two")
-    balanced = settings["class_weight"] == "balanced"
-    weight = len(numbers) / (np.count_nonzero(counts) * counts[numbers]) if balanced else None
+    weight = len(numbers) / (n_classes * counts[numbers]) if settings["class_weight"] else None
     options = {k: v for k, v in settings.items() if k not in ("class_weight", "n_estimators")}
     options |= {**_FIXED, "seed": seed, "num_threads": threads}
     try:
@@ -98,8 +94,7 @@ def numbered(x: pd.DataFrame, y: Any) -> np.ndarray:
 
 def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
     """Features as floats `(n_cells, n_features)`, of these columns if named; what does not fit is one line."""
-    missing = [c for c in columns or () if c not in x.columns]
-    if missing:
+    if missing := [c for c in columns or () if c not in x.columns]:
         raise StsError(f"the features lack column {missing[0]!r}, which the model needs ({len(missing)} missing)")
     try:
         return (x if columns is None else x[list(columns)]).to_numpy(dtype=float)

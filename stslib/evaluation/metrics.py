@@ -16,15 +16,10 @@ from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import ParameterError, StsError, one_of
 
 #: The metrics, and words for them in tables and on axes.
-METRIC_NAMES = {
-    "balanced_accuracy": "balanced accuracy",
-    "weighted_f1": "weighted F1",
-    "accuracy": "accuracy",
-    **{f"f1:{c}": f"F1 of {c}" for c in CLASSES},
-}
+METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "weighted_f1": "weighted F1", "accuracy": "accuracy"}
+METRIC_NAMES |= {f"f1:{c}": f"F1 of {c}" for c in CLASSES}
 METRICS = tuple(METRIC_NAMES)
 _RECORD = ("model", "data", "split", "metric", "value", "low", "high", "n")
-_LEVEL = 0.95  # of the intervals
 _NAMES = np.asarray(CLASSES, dtype=object)
 
 
@@ -53,25 +48,22 @@ def _numbers(labels: Any, what: str) -> np.ndarray:
 
 def _label_pairs(labels: Any, *predictions: Any) -> list[np.ndarray]:
     """Labels and predictions of the same cells as class numbers `(n,)` each, or one line on what does not fit."""
-    y, *others = _numbers(labels, "label"), *(_numbers(p, "prediction") for p in predictions)
-    for p in others:
-        if len(p) != len(y):
-            raise StsError(f"{len(p)} predictions for {len(y)} cells; give one a cell, in the same order")
-    return [y, *others]
+    numbers = [_numbers(labels, "label"), *(_numbers(p, "prediction") for p in predictions)]
+    if other := next((len(p) for p in numbers if len(p) != len(numbers[0])), 0):
+        raise StsError(f"{other} predictions for {len(numbers[0])} cells; give one a cell, in the same order")
+    return numbers
 
 
 def confusion(labels: Any, predictions: Any) -> np.ndarray:
     """Confusion matrix `(4, 4)` of counts: rows are true classes, columns predicted ones, in the order of `CLASSES`."""
-    y, p = _label_pairs(labels, predictions)
-    k = len(CLASSES)
+    (y, p), k = _label_pairs(labels, predictions), len(CLASSES)
     return np.bincount(y * k + p, minlength=k * k).reshape(k, k)
 
 
 def scores_of(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true, as in scikit-learn.
+    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true, as scikit-learn defines them.
 
     Balanced accuracy: mean recall of the classes that occur; weighted F1: by true count; F1 of what never occurs is 0.
-    scikit-learn scores lists of cells; here thousands of matrices are scored at once.
     """
     m = np.asarray(matrices, dtype=float)
     hits = np.diagonal(m, axis1=-2, axis2=-1)
@@ -111,7 +103,7 @@ def _resample(table: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
 
 def interval(values: np.ndarray, axis: int | None = None) -> Any:
     """Ends `(low, high)` of the percentile interval that holds 95 % of bootstrap values, along `axis` or of all."""
-    tail = 50 * (1 - _LEVEL)
+    tail = 50 * (1 - 0.95)
     low, high = np.percentile(values, [tail, 100 - tail], axis=axis)
     return (float(low), float(high)) if axis is None else (low, high)
 
@@ -120,8 +112,7 @@ def with_interval(
     labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int = 2026, metric: str = "balanced_accuracy"
 ) -> tuple[float, float, float]:
     """A metric of predicted classes `(n,)`, and the ends of its 95 % bootstrap interval."""
-    drawn = bootstrap(labels, predictions, n_bootstrap, seed)[metric]
-    return score(metric, labels, predictions), *interval(drawn)
+    return score(metric, labels, predictions), *interval(bootstrap(labels, predictions, n_bootstrap, seed)[metric])
 
 
 def scores(
@@ -130,19 +121,16 @@ def scores(
     """One record a metric, with its 95 % interval, of classes `(n,)` and probabilities `(n, 4)`; see `_RECORD`."""
     y, p = check_proba(labels, proba)
     names, classes = _NAMES[y], predicted(p)
-    values = scores_of(confusion(names, classes))
-    resampled = bootstrap(names, classes, n_bootstrap, seed)
-    found = {m: (float(values[m]), *interval(resampled[m])) for m in _present(names)}
-    return [_record(model, data, split, metric, *value, len(y)) for metric, value in found.items()]
+    found, drawn = scores_of(confusion(names, classes)), bootstrap(names, classes, n_bootstrap, seed)
+    return [_record(model, data, split, m, float(found[m]), *interval(drawn[m]), len(y)) for m in _present(names)]
 
 
 def cv_scores(
     labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], model: str, data: str
 ) -> list[dict[str, Any]]:
-    """Metric records of a cross-validation (split `"cv"`): the mean over folds, from one SD below it to one SD above.
+    """Metric records of held-out probabilities `(n, 4)` (split `"cv"`): the mean over folds, and one SD to either side.
 
-    Row i of the probabilities `(n, 4)` is from a model that held cell i out. The SD divides by the number of folds,
-    as the authors' `std_test_score` does.
+    The SD divides by the number of folds, as the authors' `std_test_score` does.
     """
     values = by_fold(labels, proba, folds)
     means = {metric: (float(np.mean(v)), float(np.std(v))) for metric, v in values.items()}
@@ -177,10 +165,9 @@ def confusion_shares(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same `n` cells: either score of a `metric`, as fractions, and `value`, their difference.
+    """Two classifiers on the same `n` cells: either's `metric`, and `value`, the difference, with its 95 % interval.
 
-    `low`, `high`: its paired 95 % interval; `only_first`, `only_second`: cells that one alone has right; `p`: of the
-    exact McNemar test.
+    `only_first`, `only_second`: cells that one alone has right; `p`: of the exact McNemar test.
     """
 
     metric: str
@@ -208,13 +195,11 @@ def compare(
 ) -> Comparison:
     """Compare predicted classes `(n,)` of the same cells, on the same resamples (Dietterich 1998, Neural Comput.)."""
     one_of("metric", metric, METRICS)
-    y, a, b = _label_pairs(labels, first, second)
-    k = len(CLASSES)
+    (y, a, b), k = _label_pairs(labels, first, second), len(CLASSES)
     joint = np.bincount((y * k + a) * k + b, minlength=k**3).reshape(k, k, k)
     drawn = _resample(joint, n_bootstrap, seed)
-    differences = scores_of(drawn.sum(axis=3))[metric] - scores_of(drawn.sum(axis=2))[metric]
+    low, high = interval(scores_of(drawn.sum(axis=3))[metric] - scores_of(drawn.sum(axis=2))[metric])
     one, other = (float(scores_of(joint.sum(axis=axis))[metric]) for axis in (2, 1))
     only_a, only_b = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
     p = float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
-    low, high = interval(differences)
     return Comparison(metric, one, other, one - other, low, high, len(y), only_a, only_b, p)

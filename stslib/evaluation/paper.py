@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
-from stslib.support.errors import StsError
 
 #: What the paper reports (section IV.A and the abstract), as fractions. `relation` is ">" where it gives a bound only.
 PAPER_RESULTS = pd.DataFrame(
@@ -38,8 +37,7 @@ COMPARABLE_DATA = ("published", "allen")
 
 def paper_value(model: str, split: str, metric: str) -> tuple[float, str] | None:
     """The paper's number and its relation (`"="` or `">"`), or None where the paper gives none."""
-    table = PAPER_RESULTS
-    rows = table[(table["model"] == model) & (table["split"] == split) & (table["metric"] == metric)]
+    rows = PAPER_RESULTS.query("model == @model and split == @split and metric == @metric")
     return None if rows.empty else (float(rows["value"].iloc[0]), str(rows["relation"].iloc[0]))
 
 
@@ -47,35 +45,19 @@ def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
     """Metric records beside the paper's; the last two columns are empty for data that are not its cells."""
     rows = []
     for record in records:
-        base = str(record["model"]).split(":")[0]
-        value, relation = paper_value(base, str(record["split"]), str(record["metric"])) or (np.nan, "")
+        value, relation = paper_value(record["model"].split(":")[0], record["split"], record["metric"]) or (np.nan, "")
         comparable = bool(relation) and record["data"] in COMPARABLE_DATA
-        exact = comparable and relation == "="
-        inside = bool(record["low"] <= value <= record["high"]) if exact else None
-        beside = {"paper": value, "relation": relation, "comparable": comparable}
-        beside |= {"difference": record["value"] - value if exact else np.nan, "paper_in_interval": inside}
+        beside: dict[str, Any] = {"paper": value, "relation": relation, "comparable": comparable}
+        if comparable and relation == "=":
+            beside |= {"difference": record["value"] - value, "paper_in_interval": _holds(record, value)}
+        else:
+            beside |= {"difference": np.nan, "paper_in_interval": None}
         rows.append(dict(record) | beside)
     return pd.DataFrame(rows)
 
 
-def paper_sentence(records: Sequence[Mapping[str, Any]], note: str = "") -> str:
-    """The baseline's weighted F1 on the holdout beside the paper's, or why they cannot be compared."""
-    wanted = ("holdout", "weighted_f1", "lightgbm")
-    found = next((r for r in records if (r["split"], r["metric"], r["model"]) == wanted), None)
-    if found is None:
-        raise StsError(f"no weighted_f1 of lightgbm on the holdout among {len(records)} records")
-    real = found["data"] in COMPARABLE_DATA
-    cells = f"{found['n']:,} {'real' if real else found['data']} test cells"
-    ours = f"Weighted F1 on {cells}: {100 * found['value']:.2f} % ({100 * found['low']:.2f} to {100 * found['high']:.2f} %)."
-    known = float(PAPER_RESULTS.query("model == 'lightgbm' and metric == 'weighted_f1'")["value"].item())
-    theirs = f"The paper's {100 * known:.2f} %"
-    if real:
-        side = "inside" if found["low"] <= known <= found["high"] else "outside"
-        return f"{ours} {theirs} lie {side} this interval. {note}".strip()
-    return (
-        f"{ours} {theirs} were measured on 1,118 real cells. {str(found['data']).capitalize()} cells are not those cells, "
-        "so the two numbers cannot be compared."
-    )
+def _holds(record: Mapping[str, Any], value: float) -> bool:
+    return bool(record["low"] <= value <= record["high"])
 
 
 def baseline_conclusions(
@@ -86,42 +68,46 @@ def baseline_conclusions(
     Parameters
     ----------
     records : metric records of `lightgbm` and, where there is one, `lightgbm:ensemble` (`Predictions.records`)
-    feature_set : str, the columns that it was trained on; only `published` are the paper's
-    calibration_error : float, expected calibration error on the test cells, as a fraction
+    feature_set, calibration_error : str, float, its columns, and its expected calibration error on the test cells
 
     Examples
     --------
-    >>> import numpy as np
     >>> from stslib import cohort, evaluation
-    >>> labels, proba = np.repeat(cohort.CLASSES, 6), np.repeat(np.eye(4), 6, axis=0)
+    >>> labels, proba = np.repeat(CLASSES, 6), np.repeat(np.eye(4), 6, axis=0)
     >>> records = evaluation.cv_scores(labels, proba, cohort.folds(labels, 2), "lightgbm", "simulated")
     >>> records += evaluation.scores(labels, proba, "lightgbm", "simulated", "holdout", 100)
-    >>> print(evaluation.baseline_conclusions(records, "published", 0.01).splitlines()[1])
+    >>> print(baseline_conclusions(records, "published", 0.01).splitlines()[1])
     - Balanced accuracy: 100.0 % on the holdout (100.0 to 100.0 %), 100.0 % in cross-validation.
     """
-    other = f"The features are not the paper's: this run uses the set {feature_set}."
-    first = paper_sentence(records, "" if feature_set == "published" else other)
-    by_score = {(r["model"], r["split"], r["metric"]): r for r in records}
-    cv, held = (by_score["lightgbm", split, "balanced_accuracy"] for split in ("cv", "holdout"))
-    of_classes = {c: by_score.get(("lightgbm", "holdout", f"f1:{c}")) for c in CLASSES}
-    f1 = {c: r["value"] for c, r in of_classes.items() if r}
-    best, hardest = max(f1, key=lambda c: f1[c]), min(f1, key=lambda c: f1[c])
+    found = {(r["model"], r["split"], r["metric"]): r for r in records}
+    score = found["lightgbm", "holdout", "weighted_f1"]
+    value, low, high = (f"{100 * score[key]:.2f}" for key in ("value", "low", "high"))
+    known, _ = paper_value("lightgbm", "holdout", "weighted_f1") or (np.nan, "")
+    real = score["data"] in COMPARABLE_DATA
+    against = f"lie {'inside' if _holds(score, known) else 'outside'} this interval."
+    if not real:
+        against = (
+            f"were measured on 1,118 real cells. {score['data'].capitalize()} cells are not those cells, so the two "
+            "numbers cannot be compared."
+        )
+    elif feature_set != "published":
+        against += f" The features are not the paper's: this run uses the set {feature_set}."
+    cv, held = (found["lightgbm", split, "balanced_accuracy"] for split in ("cv", "holdout"))
+    of_classes = {c: found.get(("lightgbm", "holdout", f"f1:{c}")) for c in CLASSES}
+    f1 = {c: 100 * r["value"] for c, r in of_classes.items() if r}
+    best, hardest = max(f1, key=f1.__getitem__), min(f1, key=f1.__getitem__)
     lines = [
-        first,
+        f"Weighted F1 on {score['n']:,} {'real' if real else score['data']} test cells: {value} % ({low} to {high} %). "
+        f"The paper's {100 * known:.2f} % {against}",
         f"Balanced accuracy: {100 * held['value']:.1f} % on the holdout ({100 * held['low']:.1f} to "
         f"{100 * held['high']:.1f} %), {100 * cv['value']:.1f} % in cross-validation.",
-    ]
-    ensemble = [by_score.get(("lightgbm:ensemble", "holdout", m)) for m in ("weighted_f1", "balanced_accuracy")]
-    if all(ensemble):
-        f1_score, accuracy = (100 * r["value"] for r in ensemble if r)
-        lines.append(
-            f"The ensemble, on the same test cells: weighted F1 {f1_score:.1f} %, balanced accuracy {accuracy:.1f} %."
-        )
-    lines += [
-        f"The class it predicts best is {best} (F1 {100 * f1[best]:.1f} %), the hardest is {hardest} "
-        f"({100 * f1[hardest]:.1f} %).",
+        f"The class it predicts best is {best} (F1 {f1[best]:.1f} %), the hardest is {hardest} ({f1[hardest]:.1f} %).",
         f"Expected calibration error: {100 * calibration_error:.1f} %.",
         "A score alone does not show what was learnt: times that count from the start of the sweep also predict the rig. "
         "Whether that matters here is in the table above.",
     ]
+    if ("lightgbm:ensemble", "holdout", "accuracy") in found:
+        both = (found["lightgbm:ensemble", "holdout", m]["value"] for m in ("weighted_f1", "balanced_accuracy"))
+        text = "The ensemble, on the same test cells: weighted F1 {:.1f} %, balanced accuracy {:.1f} %."
+        lines.insert(2, text.format(*(100 * v for v in both)))
     return "\n".join(f"- {line}" for line in lines)

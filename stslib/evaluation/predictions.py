@@ -17,10 +17,9 @@ from stslib.evaluation.temperature import calibration
 
 @dataclass(frozen=True)
 class Predictions:
-    """Probabilities of training cells while they were held out, and of test cells by a model of all training cells.
+    """Probabilities of training cells while they were held out, `inside`, and of test cells by another model, `outside`.
 
-    `model`, `data`: names in the metric records; `cells`: `cell_id`, `label`, `split` (`"train"` or `"test"`); `inside`
-    `(n_train, 4)` and `outside` `(n_test, 4)`; `folds` count the training cells.
+    `model`, `data`: names in records; `cells`: `cell_id`, `label`, `split` (train or test); `folds` count training cells.
     """
 
     model: str
@@ -59,10 +58,10 @@ class Predictions:
 
     def table(self) -> pd.DataFrame:
         """`cell_id`, `label`, `split`, and the probability of each class, `p:<class>`."""
-        proba = np.full((len(self.cells), len(CLASSES)), np.nan)
+        proba = np.empty((len(self.cells), len(CLASSES)))
         proba[self.train], proba[~self.train] = self.inside, self.outside
         head = self.cells[["cell_id", "label", "split"]].reset_index(drop=True)
-        return pd.concat([head, pd.DataFrame(proba, columns=[f"p:{c}" for c in CLASSES])], axis=1)
+        return head.assign(**{f"p:{c}": proba[:, k] for k, c in enumerate(CLASSES)})
 
     def calibration(self) -> tuple[pd.DataFrame, float]:
         """Reliability of the test cells' probabilities, and their expected calibration error."""

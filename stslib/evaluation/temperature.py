@@ -1,7 +1,6 @@
-"""Are probabilities honest? Reliability of the winning probability, and one temperature that makes a network honest.
+"""Are probabilities honest? Reliability, and one temperature that makes a network as sure as it is right.
 
-Scores divided by a temperature make it as sure as it is right, and change no decision (Guo et al. 2017, ICML). It is
-fitted on predictions for cells that a fold had held out, never on the holdout.
+It is fitted on cells that a fold had held out, never on the holdout (Guo et al. 2017, ICML).
 """
 
 from __future__ import annotations
@@ -12,13 +11,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from scipy.optimize import minimize_scalar
+from scipy.special import softmax
 
 from stslib.evaluation.metrics import check_proba
 from stslib.support.errors import StsError
 
-#: Range of the temperature. Beyond its ends a model is either perfect on its folds or has learnt nothing.
-LIMITS = (0.1, 20.0)
 N_BINS = 10  # of the winning probability
+_LIMITS = (0.1, 20.0)  # beyond them a model is either perfect on its folds or has learnt nothing
 _SMALLEST = 1e-12
 
 
@@ -28,10 +27,9 @@ def bins(confidence: np.ndarray) -> np.ndarray:
 
 
 def calibration(labels: Any, proba: np.ndarray) -> tuple[pd.DataFrame, float]:
-    """Reliability of the winning probability by bins of equal width on [0, 1], and the expected calibration error.
+    """Reliability of the winning probability, and the expected calibration error: mean |accuracy - confidence| of cells.
 
-    Columns, one row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`. The
-    error is the mean of |accuracy - confidence| over cells.
+    One row a bin with cells: `low`, `high`, `confidence` (mean winning probability), `accuracy`, `n`.
     """
     y, p = check_proba(labels, proba)
     confidence, right = p.max(axis=1), p.argmax(axis=1) == y
@@ -47,9 +45,8 @@ def calibration(labels: Any, proba: np.ndarray) -> tuple[pd.DataFrame, float]:
 def calibrated(proba: np.ndarray, temperature: float) -> np.ndarray:
     """Probabilities `(n, 4)` as they are at a temperature: `p ** (1 / temperature)`, rows made to add up to 1."""
     check(temperature)
-    scores = np.log(np.clip(np.asarray(proba, dtype=float), _SMALLEST, None)) / temperature
-    powers = np.exp(scores - scores.max(axis=1, keepdims=True))
-    return powers / powers.sum(axis=1, keepdims=True)
+    logs = np.log(np.clip(np.asarray(proba, dtype=float), _SMALLEST, None))
+    return softmax(logs / temperature, axis=1)
 
 
 def check(temperature: float) -> None:
@@ -66,10 +63,11 @@ def log_loss(labels: Any, proba: np.ndarray) -> float:
 
 def fit(labels: Any, proba: np.ndarray) -> float:
     """The temperature of the smallest log loss, from classes `(n,)` and held-out probabilities `(n, 4)`."""
-    best = minimize_scalar(
-        lambda log_t: log_loss(labels, calibrated(proba, float(np.exp(log_t)))), bounds=np.log(LIMITS), method="bounded"
-    )
-    return float(np.exp(best.x))
+
+    def loss(log_t: float) -> float:
+        return log_loss(labels, calibrated(proba, float(np.exp(log_t))))
+
+    return float(np.exp(minimize_scalar(loss, bounds=np.log(_LIMITS), method="bounded").x))
 
 
 def summary(

@@ -14,7 +14,7 @@ import joblib
 import numpy as np
 import pandas as pd
 
-from stslib.features.names import FIRST_AP, INTENDED
+from stslib.features.columns import FIRST_AP, INTENDED
 from stslib.recordings import Recording, Sweep
 from stslib.support.errors import StsError
 from stslib.support.progress import progress

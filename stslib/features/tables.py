@@ -1,7 +1,6 @@
 """Feature tables: the sets of columns that the baseline uses, and the features of some cells.
 
-Names and units are those of the published tables: V in mV, times in s from the start of the sweep, current in pA,
-`avg_isi` and `tau` in ms, `ri` in MOhm.
+Names and units are those of the published tables (see `describe`).
 """
 
 from __future__ import annotations
@@ -14,9 +13,8 @@ import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES
+from stslib.features.columns import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI, meaning, meanings, relative
 from stslib.features.measurement import extract
-from stslib.features.names import INTENDED, POINTS, PUBLISHED, SHARED, STIMULI, meaning
-from stslib.features.relative import meanings, relative
 from stslib.support.errors import ParameterError, StsError, one_of
 
 #: Each absolute time, its name once it is aligned, and the column that it is then counted from.
@@ -35,14 +33,11 @@ _RELATIVE = meanings(["onset_s", *SHARED])
 
 #: The sets of columns. `published`: what the authors' code uses; `intended`: what their text names;
 #: `stimulus_aligned`: the same, the threshold's time from the onset, other times from the threshold, free of the rig's
-#: onset; `all`: every shared feature, aligned; `relative`: these and those of `stslib.features.relative`.
+#: onset; `all`: every shared feature, aligned; `relative`: these and those of `stslib.features.columns`.
 FEATURE_SETS: dict[str, tuple[str, ...]] = {
-    "published": PUBLISHED,
-    "intended": INTENDED,
-    "stimulus_aligned": _align(INTENDED),
-    "all": _align(SHARED),
+    "published": PUBLISHED, "intended": INTENDED, "stimulus_aligned": _align(INTENDED), "all": _align(SHARED),
     "relative": (*_align(SHARED), *_RELATIVE),
-}
+}  # fmt: skip
 
 #: The published columns that a set with aligned times is worked out from.
 _ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED, "relative": SHARED}
@@ -53,14 +48,11 @@ def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
 
     Parameters
     ----------
-    x : (n_cells, n_features) DataFrame, columns of any of `FEATURE_SETS`
-    labels : (n_cells,) of str, classes; without them there are no medians
+    x, labels : (n_cells, n_features) DataFrame of any of `FEATURE_SETS`; (n_cells,) classes, or None for no medians
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from stslib import features
-    >>> features.describe(pd.DataFrame({"tau": [10.0, 20.0]}), ["Pvalb", "Sst"])[["feature", "unit", "Pvalb", "Sst"]]
+    >>> describe(pd.DataFrame({"tau": [10.0, 20.0]}), ["Pvalb", "Sst"])[["feature", "unit", "Pvalb", "Sst"]]
       feature unit  Pvalb   Sst
     0     tau   ms   10.0  20.0
     """
@@ -74,9 +66,8 @@ def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """Features of cells, of which sets of columns are selected.
+    """A `table` of features, one row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s), published columns.
 
-    `table`: one row a cell with `cell_id`, `dataset`, `onset_s` (start of the step, s), published columns.
     `allow_empty`: in a small cohort a rare column, such as the slow trough, may have no value in any cell.
     """
 
@@ -134,13 +125,9 @@ def of_cells(
 
     Examples
     --------
-    >>> from types import SimpleNamespace
-    >>> import pandas as pd
-    >>> from stslib import features
-    >>> own = pd.DataFrame({"cell_id": ["7", "8"], **{c: [1.0, 2.0] for c in features.FEATURE_SETS["published"]}})
-    >>> cells = SimpleNamespace(name="mine", cells=pd.DataFrame({"cell_id": ["8"]}), features=lambda: own)
-    >>> features.of_cells(cells).select("published").loc["8", "latency"].item()
-    2.0
+    >>> from stslib import io
+    >>> of_cells(io.open_cells({"source": "simulated", "n_cells": 4})).select("published").shape
+    (4, 15)
     """
     one_of("feature_set", feature_set, FEATURE_SETS)
     ids = cells.cells["cell_id"].tolist() if cell_ids is None else list(cell_ids)
@@ -151,7 +138,6 @@ def of_cells(
             raise StsError(f"the source's feature table lacks cell {absent[0]} ({len(absent)} cells)")
         return FeatureTable(table.loc[ids].reset_index(), allow_empty=cells.name != "published")
     if feature_set in ("all", "relative"):
-        raise ParameterError(
-            f"feature_set is {feature_set!r}, which needs ramps and short squares; recordings give 'stimulus_aligned'"
-        )
+        why = "needs ramps and short squares; recordings give 'stimulus_aligned'"
+        raise ParameterError(f"feature_set is {feature_set!r}, which {why}")
     return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids)), allow_empty=True)
