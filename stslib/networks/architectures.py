@@ -205,11 +205,14 @@ def recalibrate_batch_norm(model: nn.Module, x: Tensor) -> None:
 
 
 @contextlib.contextmanager
-def with_auxiliary(model: nn.Module, architecture: str, height: int, width: int) -> Iterator[None]:
+def with_auxiliary(model: nn.Module, architecture: str, weight: float, height: int, width: int) -> Iterator[None]:
     """Give InceptionV3 its second head inside the block: in training it then returns `(scores, auxiliary scores)`.
 
-    Its 5 x 5 filters must fit on a map that was pooled three times, so images have at least the native size.
+    Not for a weight of 0. Its 5 x 5 filters must fit on a map that was pooled three times: images of the native size.
     """
+    if not weight:
+        yield
+        return
     smallest = ARCHITECTURES[architecture].native_px
     if architecture != "inception_v3":
         raise ParameterError(f"aux_weight is for inception_v3, and {architecture} has no second head; use 0")

@@ -16,8 +16,7 @@ from stslib.scalograms import Preprocessing
 from stslib.support.errors import ParameterError, one_of
 from stslib.training.cells import TrainingSet
 from stslib.training.crossval import fit_fold
-from stslib.training.recipes import Recipe
-from stslib.training.recipes import recipe as recipe_of
+from stslib.training.recipes import Recipe, recipe
 from stslib.training.study import SearchSettings
 
 GROUPS = ("sweeps", "wavelet", "band", "sign", "size", "weights", "corrections")
@@ -49,18 +48,16 @@ def ablation_variants(
     ----------
     groups : sequence of str, of "sweeps", "wavelet", "band", "sign", "size", "weights" and "corrections"
     cells, base : TrainingSet and Recipe of the run
-    sweeps_mv : (n, 2, n_samples) array, mV, from which scalograms of another wavelet or band are made
-    preprocessing : Preprocessing, how the run made its scalograms
+    sweeps_mv, preprocessing : (n, 2, n_samples) array, mV, and how its scalograms, also of other bands, are made
     pretrained : str, weights for the group "weights", which needs some (see `networks.build`)
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import scalograms, sweeps, training
-    >>> cells = training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
-    >>> made = scalograms.Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(32, 32))
-    >>> base = training.recipe("compact")
-    >>> [v.name for v in training.ablation_variants(["sweeps"], cells, np.zeros((8, 2, 4800)), made, base)]
+    >>> cells = TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> from stslib import scalograms, sweeps
+    >>> made = Preprocessing(sweeps.SweepSettings(), scalograms.Bank(), scalograms.ImageSettings(32, 32))
+    >>> variants = ablation_variants(["sweeps"], cells, np.zeros((8, 2, 4800)), made, recipe("compact"))
+    >>> [one.name for one in variants]
     ['both', 'rheobase only', '+40 pA only']
     """
     for group in groups:
@@ -96,8 +93,8 @@ def ablation_variants(
             yield "random", images, base.with_changes({"weights": "none"})
             yield "pre-trained", images, base.with_changes({"weights": pretrained})
         else:
-            for name, recipe in corrections(base).items():
-                yield name, images, recipe
+            for name, corrected in corrections(base).items():
+                yield name, images, corrected
 
     return [Variant(group, *choice) for group in GROUPS if group in groups for choice in choices(group)]
 
@@ -106,7 +103,7 @@ def corrections(base: Recipe) -> dict[str, Recipe]:
     """The published code's recipe at the size and length of `base`, each of its corrections alone, and all of them."""
     side, fit = base.height, base.fit
     same = {"max_epochs": fit.max_epochs, "batch_size": fit.batch_size, "threads": fit.threads, "patience": 0}
-    corrected = recipe_of(base.architecture, "corrected", height=side, width=side, **same)
+    corrected = recipe(base.architecture, "corrected", height=side, width=side, **same)
     wide = side if base.architecture == "inception_v3" else round(side * 244 / 224)  # the code's slip, to scale
     published = corrected.with_changes({"width": wide, "normalise": "none", "keep": "last"})
     return {
@@ -128,27 +125,22 @@ def compare_variants(
 ) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
     """Cross-validate each variant on the same folds of the training cells, with the same seeds.
 
-    Gives a table with `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, paired `difference` to the
-    group's first variant and `difference_sd`, and metric records of models `<architecture>:<group>=<name>`.
+    Gives metric records and a table: `group`, `name`, `mean` and `sd` of the balanced accuracy over folds, paired
+    `difference` to the group's first variant and its SD, `difference_sd`.
 
     Parameters
     ----------
     variants, cells : from `ablation_variants`, and the TrainingSet that it was given
-    settings : SearchSettings, the folds and the seed of folds, weights and order
+    settings, data : SearchSettings for the folds and seeds, and what the records say the cells are
     folder, n_jobs : for finished folds, from which a killed run goes on, and variants at a time
-    data : str, what the records say the cells are
 
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> from stslib import training
-    >>> from stslib.training.ablations import Variant
-    >>> cells = training.TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
-    >>> small = training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)
-    >>> settings, variants = training.SearchSettings(n_folds=2), [Variant("size", "32 px", cells.images, small)]
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     training.compare_variants(variants, cells, settings, folder, "made_up")[0]["difference"].tolist()
+    >>> cells = TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> small, settings = recipe("compact", max_epochs=2, batch_size=2), SearchSettings(n_folds=2)
+    >>> variants = [Variant("size", "32 px", cells.images, small)]
+    >>> compare_variants(variants, cells, settings, tempfile.mkdtemp(), "made_up")[0]["difference"].tolist()
     [0.0]
     """
     labels = cells.labels[cells.train]
@@ -173,9 +165,8 @@ def compare_variants(
 def _out_of_fold(
     variant: Variant, cells: TrainingSet, parts: Sequence[tuple[np.ndarray, np.ndarray]], seed: int, folder: Path
 ) -> np.ndarray:
-    own = TrainingSet(variant.images, cells.labels, cells.train)
-    proba = np.zeros((len(own.train), len(cohort.CLASSES)))
-    for fold, (fit_part, held_out) in enumerate(parts):
-        part, label = (own.train[fit_part], own.train[held_out]), f"{variant.name}, fold {fold + 1}/{len(parts)}"
-        proba[held_out] = fit_fold(variant.recipe, own, part, seed + fold, folder / f"fold-{fold}.json", label).proba
+    own, proba = TrainingSet(variant.images, cells.labels, cells.train), np.zeros((len(cells.train), 4))
+    for k, part in enumerate(parts):
+        label = f"{variant.name}, fold {k + 1}/{len(parts)}"
+        proba[part[1]] = fit_fold(variant.recipe, own, part, seed + k, folder / f"fold-{k}.json", label).proba
     return proba

@@ -24,15 +24,12 @@ class TrainingSet:
 
     Parameters
     ----------
-    images : (n_cells, c, h, w) array of stored scalograms, for example a memory map; only the cells asked for are read
-    labels : (n_cells,) of str, the classes
+    images, labels : (n_cells, c, h, w) array of stored scalograms, such as a memory map, and (n_cells,) of str, classes
     train, valid : int arrays, positions of the cells to learn from (default all) and to validate on (default none)
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import training
-    >>> training.TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4, np.arange(6)).counts()
+    >>> TrainingSet(np.zeros((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4, np.arange(6)).counts()
     {'Pvalb': 3, 'Sst': 3}
     """
 
@@ -62,15 +59,14 @@ class TrainingSet:
 
     def counts(self) -> dict[str, int]:
         """Number of training cells of each class that there is."""
-        labels = self.labels[self.train]
-        return {str(name): int((labels == name).sum()) for name in sorted(set(labels))}
+        names, counts = np.unique(self.labels[self.train], return_counts=True)
+        return dict(zip(names.tolist(), counts.tolist(), strict=True))
 
     @cached_property
     def sha256(self) -> str:
         """Hash of the training cells: their positions, their labels and their scalograms."""
-        digest = hashlib.sha256()
         head = [self.train.tolist(), self.labels[self.train].tolist(), self.images.shape[1:]]
-        digest.update(json.dumps(head).encode())
+        digest = hashlib.sha256(json.dumps(head).encode())
         for part in np.array_split(self.train, max(1, len(self.train) // 64)):
             digest.update(np.ascontiguousarray(self.images[part]).tobytes())
         return digest.hexdigest()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -36,11 +35,11 @@ class Fitted:
 
 @dataclass(frozen=True)
 class FoldFit:
-    """One finished fold: what it was made with, the cells that it held out, their probabilities `(n, 4)`, the history."""
+    """One finished fold."""
 
     made_with: dict[str, Any]
-    held_out: list[int]
-    proba: list[list[float]]
+    held_out: list[int]  # positions of the cells that it held out
+    proba: list[list[float]]  # (n, 4), theirs
     history: History
 
 
@@ -67,10 +66,7 @@ def _train_one(recipe: Recipe, cells: TrainingSet, seed: int, label: str) -> Fit
         )
         if recipe.weights != "none":
             networks.recalibrate_batch_norm(model, transform(np.asarray(cells.images[np.sort(cells.train)[:256]])))
-        second_head: contextlib.AbstractContextManager[None] = contextlib.nullcontext()
-        if recipe.fit.aux_weight:
-            second_head = with_auxiliary(model, recipe.architecture, transform.height, transform.width)
-        with second_head:
+        with with_auxiliary(model, recipe.architecture, recipe.fit.aux_weight, transform.height, transform.width):
             history = fit(model, transform, cells, recipe.fit, seed, label)
     return Fitted(model, transform, history)
 
@@ -86,16 +82,16 @@ def cross_validate(
 ) -> tuple[np.ndarray, list[FoldFit]]:
     """Fit a network on each fold, `n_jobs` at a time, and predict the cells that the fold holds out.
 
-    `folds` are pairs `(fit_idx, held_out_idx)` of positions in `cells.images`. A fold that `folder` holds, made with
-    the same recipe, cells and seed, is not fitted again. Gives the probabilities `(n_cells, 4)`, NaN for a cell that is
-    never held out.
+    `folds` are pairs `(fit_idx, held_out_idx)` of positions within the training cells. A fold that `folder` holds, made
+    with the same recipe, cells and seed, is not fitted again. Gives the training cells' probabilities `(n_train, 4)`,
+    NaN for a cell that is never held out.
     """
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
     jobs = (delayed(fit_slot)(recipe, cells, folds, fold, seed, Path(folder), slot) for fold in range(len(folds)))
     fits = list(Parallel(n_jobs=min(n_jobs, len(folds)))(jobs))
-    proba = np.full((len(cells.images), len(cohort.CLASSES)), np.nan)
-    for done in fits:
-        proba[done.held_out] = done.proba
+    proba = np.full((len(cells.train), len(cohort.CLASSES)), np.nan)
+    for (_, held_out), done in zip(folds, fits, strict=True):
+        proba[held_out] = done.proba
     return proba, fits
 
 
@@ -121,11 +117,11 @@ def fit_fold(
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise DamagedFile(f"{path} is damaged; remove its folder and run again") from error
     if done is None or done.made_with != made_with:
-        fit_idx, held_out = fold
+        fit_idx, held_out = (cells.train[part] for part in fold)
         fitted = train(recipe, cells.only(fit_idx).split_off(seed, recipe.valid_fraction), seed, label)
         with threads(recipe.fit.threads):
             proba = predict_proba(fitted.model, fitted.transform, cells.images, held_out)
-        done = FoldFit(made_with, np.asarray(held_out).tolist(), proba.tolist(), fitted.history)
+        done = FoldFit(made_with, held_out.tolist(), proba.tolist(), fitted.history)
         with atomic(path) as temporary:
             temporary.write_text(json.dumps(asdict(done)), encoding="utf-8")
     return done

@@ -68,7 +68,7 @@ def fit(
     number of cells is a `ParameterError`, a single class or too little memory an `StsError`.
     """
     targets = torch.from_numpy(class_index(cells.labels))
-    _check(targets, cells, config)
+    _check(cells, config)
     rng = np.random.default_rng(seed)  # order of the cells and augmentation draw from here, dropout from torch's own
     with seeded(seed), threads(config.threads), memory_errors():
         device = torch.device(config.device)
@@ -194,12 +194,10 @@ def _training_mode(model: nn.Module) -> None:
             module.eval()
 
 
-def _check(targets: Tensor, cells: TrainingSet, config: FitConfig) -> None:
-    n = len(cells.train)
-    if n < 2:
-        raise StsError(f"{n} training cells are too few; give at least 2")
-    if len(torch.unique(targets[cells.train])) < 2:
-        raise StsError(f"all {n} training cells are of class {cells.labels[cells.train[0]]}; use several")
+def _check(cells: TrainingSet, config: FitConfig) -> None:
+    n, classes = len(cells.train), sorted(cells.counts())
+    if len(classes) < 2:
+        raise StsError(f"all {n} training cells are of class {''.join(classes) or 'none'}; use several")
     if config.batch_size > n:
         raise ParameterError(f"batch_size is {config.batch_size}, and there are {n} training cells; lower it")
 

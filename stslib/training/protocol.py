@@ -48,8 +48,7 @@ def search_networks(
 
     Parameters
     ----------
-    cells : TrainingSet; only its training cells are read
-    recipes : mapping of name to Recipe, which the trials vary
+    cells, recipes : TrainingSet, of which only training cells are read, and mapping of name to Recipe, which trials vary
     settings : SearchSettings; a storage with a password in its address is refused, for parameters are written down
     folder : path for journals, finished folds and refitted networks, from which a killed run goes on
     card, n_jobs : more for the model cards, and networks at a time (the result does not depend on it)
@@ -57,12 +56,9 @@ def search_networks(
     Examples
     --------
     >>> import tempfile
-    >>> import numpy as np
-    >>> from stslib import training
-    >>> cells = training.TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
-    >>> recipes = {"compact": training.recipe("compact", height=32, width=32, max_epochs=2, batch_size=2)}
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     outcomes = training.search_networks(cells, recipes, training.SearchSettings(n_trials=1, n_folds=2), folder)
+    >>> cells = TrainingSet(np.random.default_rng(0).standard_normal((8, 2, 32, 32)), ["Sst", "Pvalb"] * 4)
+    >>> recipes = {"compact": recipe("compact", max_epochs=2, batch_size=2)}
+    >>> outcomes = search_networks(cells, recipes, SearchSettings(n_trials=1, n_folds=2), tempfile.mkdtemp())
     >>> outcomes["compact"].cv_proba.shape
     (8, 4)
     """
@@ -88,10 +84,9 @@ def _search_and_refit(
     best = best_trial(study)
     winner, folds = base.with_changes(best.params), cohort.folds(cells.labels[cells.train], settings.n_folds, seed)
     # At once where the folder holds them; a fold that another machine fitted is fitted here once more.
-    parts = [(cells.train[fit_part], cells.train[held_out]) for fit_part, held_out in folds]
-    proba, fits = cross_validate(winner, cells, parts, seed, folder / "folds", slot=slot_of(best))
+    proba, fits = cross_validate(winner, cells, folds, seed, folder / "folds", slot=slot_of(best))
     fitted = refit(winner, refit_epochs(fits, winner.fit.keep), cells, seed, folder / "model", card)
-    return Outcome(trial_table(study), history_table(name, fits), proba[cells.train], folds, fitted)
+    return Outcome(trial_table(study), history_table(name, fits), proba, folds, fitted)
 
 
 def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name: str, folder: Path) -> optuna.Study:
@@ -101,10 +96,9 @@ def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name:
     """
     codes = cohort.class_index(cells.labels)
     folds = cohort.folds(cells.labels[cells.train], settings.n_folds, settings.seed)
-    parts = [(cells.train[fit_part], cells.train[held_out]) for fit_part, held_out in folds]
 
     def score(trial: optuna.Trial, fold: int) -> float:
-        done = fit_slot(search_space(trial, base), cells, parts, fold, settings.seed, folder, slot_of(trial))
+        done = fit_slot(search_space(trial, base), cells, folds, fold, settings.seed, folder, slot_of(trial))
         return float(balanced_accuracy_score(codes[done.held_out], np.argmax(done.proba, axis=1)))
 
     weights = Path(base.weights).name
@@ -129,17 +123,12 @@ def best_trial(study: optuna.Study) -> FrozenTrial:
 def trial_table(study: optuna.Study) -> pd.DataFrame:
     """Finished trials of a search (an `optuna.Study` from `run_study`), one row a slot.
 
-    Returns
-    -------
-    DataFrame
-        `slot`, `state` ("complete" or "pruned"), `mean` and `sd` over folds (divisor n; missing for a pruned trial),
-        `fold:0`..., the parameters.
+    Columns: `slot`, `state` ("complete" or "pruned"), `mean` and `sd` over folds (divisor n; missing for a pruned
+    trial), `fold:0`..., the parameters.
 
     Examples
     --------
-    >>> import optuna
-    >>> from stslib import training
-    >>> training.trial_table(optuna.create_study()).columns.tolist()
+    >>> trial_table(optuna.create_study()).columns.tolist()
     ['slot', 'state', 'mean', 'sd']
     """
     rows = []

@@ -168,16 +168,14 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
 
     Parameters
     ----------
-    architecture : str, a key of `networks.ARCHITECTURES`
-    protocol : str, "small", "published", "corrected" or "signals"
-    **changes : fields of `Recipe` and `FitConfig`
-        A 0 for `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or `n_seeds` means the protocol's own;
-        `aux_weight` counts for InceptionV3 only. What is unknown or out of range is a `ParameterError`.
+    architecture, protocol : str, of `networks.ARCHITECTURES`, and "small", "published", "corrected" or "signals"
+    **changes : fields of `Recipe` and `FitConfig`; one that is unknown or out of range is a `ParameterError`. A 0 for
+        `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or `n_seeds` means the protocol's own;
+        `aux_weight` counts for InceptionV3 only.
 
     Examples
     --------
-    >>> from stslib import training
-    >>> small = training.recipe("resnet18", max_epochs=2)
+    >>> small = recipe("resnet18", max_epochs=2)
     >>> small.height, small.fit.max_epochs
     (48, 2)
     """

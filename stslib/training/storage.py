@@ -1,8 +1,7 @@
 """Where a search is stored: a journal file for one disk, PostgreSQL for many machines.
 
-Both give the workers Optuna's storage, one claim lock that a single worker holds at a time, and a sign of life of each
-worker that vanishes with it: the kernel's file locks, or advisory locks of a database session, which the server drops
-with the connection (of a machine that vanished after about a minute, by keep-alive packets).
+Both give Optuna's storage, one claim lock, and a sign of life of each worker that vanishes with it: the kernel's file
+locks, or advisory locks of a database session (of a machine that vanished dropped by keep-alives after a minute).
 """
 
 from __future__ import annotations
@@ -21,10 +20,9 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
-from stslib.support.errors import DamagedFile, ParameterError, StsError
+from stslib.support.errors import ParameterError, StsError
 from stslib.support.files import why_not_written
 
-_CONNECT_S = 10
 #: Without these a machine that vanished is noticed after two hours; set for the client and for the server.
 _KEEPALIVES = {"keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 3}
 
@@ -58,7 +56,6 @@ class _Journal:
         except OSError as error:
             raise StsError(f"the storage {path} cannot be used: {error.strerror}; give another path") from error
         self._claim = self._lock("claim")
-        self._alive: filelock.BaseFileLock | None = None
 
     def _lock(self, what: str) -> filelock.BaseFileLock:
         return filelock.FileLock(self._path.with_name(f"{self._path.stem}.{what}.lock"), poll_interval=0.02)
@@ -68,21 +65,17 @@ class _Journal:
         lock = _AppendLock(self._path, self._lock("append"))
         lock.acquire()  # drops a torn last line before the first read
         lock.release()
+        return JournalStorage(JournalFileBackend(str(self._path), lock_obj=lock))  # type: ignore[arg-type]
+
+    @contextlib.contextmanager
+    def joined(self, token: str) -> Iterator[None]:
+        """Show the worker `token` as alive inside the block, or until its death."""
+        lock = self._lock(f"worker-{token}")
         try:
-            return JournalStorage(JournalFileBackend(str(self._path), lock_obj=lock))  # type: ignore[arg-type]
-        except (ValueError, KeyError, AssertionError, TypeError) as error:
-            raise DamagedFile(f"{self._path} is damaged; remove it to start the search again") from error
-
-    def join(self, token: str) -> None:
-        """Show the worker `token` as alive until `leave` or its death."""
-        self._alive = self._lock(f"worker-{token}")
-        self._alive.acquire()
-
-    def leave(self) -> None:
-        """Take the sign of life away."""
-        if self._alive is not None:
-            self._alive.release()
-            Path(self._alive.lock_file).unlink(missing_ok=True)
+            with lock:
+                yield
+        finally:
+            Path(lock.lock_file).unlink(missing_ok=True)
 
     def claim(self) -> contextlib.AbstractContextManager[object]:
         """Hold the one lock of the search inside the block."""
@@ -90,15 +83,15 @@ class _Journal:
 
     def alive(self, token: str) -> bool:
         """Whether another worker is alive; asked under the claim."""
-        probe = self._lock(f"worker-{token}")
-        if not Path(probe.lock_file).exists():
+        lock = self._lock(f"worker-{token}")
+        if not Path(lock.lock_file).exists():
             return False
         try:
-            probe.acquire(blocking=False)
+            with lock.acquire(blocking=False):
+                pass
         except filelock.Timeout:
             return True
-        probe.release()
-        Path(probe.lock_file).unlink(missing_ok=True)
+        Path(lock.lock_file).unlink(missing_ok=True)
         return False
 
     @contextlib.contextmanager
@@ -138,7 +131,7 @@ class _Postgres:
         self._url, self._name, self._token = _read_url(address), name, ""
         shown = self._url.set(drivername="postgresql", password=None, query={})
         self.shown = shown.render_as_string(hide_password=True)
-        self._connect_args = {"connect_timeout": _CONNECT_S, "keepalives": 1, **_KEEPALIVES}
+        self._connect_args = {"connect_timeout": 10, "keepalives": 1, **_KEEPALIVES}
         self._session: sqlalchemy.Connection | None = None
         try:
             self._engine = sqlalchemy.create_engine(
@@ -152,10 +145,15 @@ class _Postgres:
         with self.errors():
             return RDBStorage(self._url.render_as_string(hide_password=False), engine_kwargs=options)
 
-    def join(self, token: str) -> None:
+    @contextlib.contextmanager
+    def joined(self, token: str) -> Iterator[None]:
         self._token = token
         with self.errors():
             self._connect()
+        try:
+            yield
+        finally:
+            self._leave()
 
     def _connect(self) -> sqlalchemy.Connection:
         """A session that shows this worker as alive; opened anew when the server was restarted meanwhile."""
@@ -166,7 +164,7 @@ class _Postgres:
         self._session = session
         return session
 
-    def leave(self) -> None:
+    def _leave(self) -> None:
         if self._session is not None:
             with contextlib.suppress(SQLAlchemyError):
                 self._session.close()
@@ -179,7 +177,7 @@ class _Postgres:
                 session = self._session or self._connect()
                 self._call(session, "pg_advisory_lock", "claim")
             except SQLAlchemyError:
-                self.leave()
+                self._leave()
                 session = self._connect()
                 self._call(session, "pg_advisory_lock", "claim")
         try:
@@ -239,14 +237,12 @@ _REASONS = {
     "could not translate host name": "its host name is not known",
     "connection refused": "no server answers there",
     "no such file or directory": "there is no server's socket there",
-    "timeout expired": f"no answer within {_CONNECT_S} s",
-    "timed out": "no answer in time",
+    "timeout expired|timed out": "no answer in time",
     "no route to host|network is unreachable": "its host cannot be reached",
     "does not exist": "the server has no such user or database",
     "permission denied": "this user may not write there",
     "too many": "the server has too many connections; start fewer workers",
-    "starting up": "the server is starting",
-    "shutting down": "the server is shutting down",
+    "starting up|shutting down": "the server is starting or shutting down",
     "terminating connection|closed the connection": "the server ended the connection",
 }
 

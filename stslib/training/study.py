@@ -1,8 +1,7 @@
 """A search for hyperparameters (paper section III.C): numbered slots that any number of workers fill, fold by fold.
 
-A resumed search equals an uninterrupted one: the sampler of slot k is seeded with `(seed, k)` and sees finished slots
-only, and the slot of a dead worker is filled again with the folds that it had scored. Optuna samples and stores; it can
-neither count finished trials exactly over several workers nor resume a trial in its middle.
+A resumed search equals an uninterrupted one: the sampler of slot k is seeded with `(seed, k)`, and the slot of a dead
+worker is filled again with the folds that it had scored. Optuna samples and stores; it can do neither.
 """
 
 from __future__ import annotations
@@ -28,9 +27,6 @@ from stslib.training.recipes import replaced
 from stslib.training.storage import backend_of
 
 Objective = Callable[[optuna.Trial, int], float]
-_FINISHED = (TrialState.COMPLETE, TrialState.PRUNED)
-#: So many complete trials must be there before one is given up.
-_COMPLETE_BEFORE_PRUNING = 5
 
 
 @dataclass(frozen=True)
@@ -42,14 +38,12 @@ class SearchSettings:
     n_trials : int, finished trials at the end, over all workers; a pruned one counts
     n_folds, seed : int, of the cross-validation that scores a trial, and of the search
     storage : a `.journal` file or a folder for one, `postgresql://user@host/database`, or "" for the search's folder
-    prune : bool
-        Give a trial up after a fold if even the highest scores of complete trials on the folds to come would leave its
-        mean below the best one. Starts after 5 complete trials.
+    prune : bool, give a trial up after a fold if even the highest scores of complete trials on the folds to come would
+        leave its mean below the best one; starts after 5 complete trials
 
     Examples
     --------
-    >>> from stslib import training
-    >>> training.SearchSettings(n_trials=10, seed=1).n_folds
+    >>> SearchSettings(n_trials=10, seed=1).n_folds
     3
     """
 
@@ -81,22 +75,22 @@ def run_study(
     Parameters
     ----------
     objective : callable (trial, fold) -> score to maximise, whose randomness follows from `slot_of(trial)` alone
-    settings : SearchSettings, with a storage
-    name : str, of the search in its storage; workers that name the same ones share it
+    settings, name : SearchSettings with a storage, and the search's name in it; workers that name the same share it
     first_params : mapping, to try in slot 0
     setup : mapping of plain values that the search depends on; a search of another setup is a `ParameterError`
 
     Examples
     --------
     >>> import tempfile
-    >>> from stslib import training
-    >>> with tempfile.TemporaryDirectory() as folder:
-    ...     settings = training.SearchSettings(2, 2, seed=1, storage=folder)
-    ...     study = training.run_study(lambda trial, fold: trial.suggest_float("x", 0, 1), settings, "example")
-    ...     training.trial_table(study)["state"].tolist()
-    ['complete', 'complete']
+    >>> settings = SearchSettings(2, 2, seed=1, storage=tempfile.mkdtemp())
+    >>> study = run_study(lambda trial, fold: trial.suggest_float("x", 0, 1), settings, "example")
+    >>> [trial.state.name for trial in study.trials]
+    ['COMPLETE', 'COMPLETE']
     """
-    with _quiet_optuna(), _Worker(settings, name, dict(first_params or {}), dict(setup or {})) as worker:
+    worker = _Worker(settings, name, dict(first_params or {}), dict(setup or {}))
+    with _quiet_optuna(), worker.backend.joined(worker.token):
+        with worker.backend.claim():
+            worker.open()
         for _ in progress(worker.fill(objective), f"search {name}", total=settings.n_trials):
             pass
         return worker.study
@@ -124,10 +118,7 @@ def _quiet_optuna() -> Iterator[None]:
 
 
 class _SlotSampler(optuna.samplers.TPESampler):
-    """Tree-structured Parzen estimator (Bergstra et al. 2011, NeurIPS 24; the authors used Gaussian processes) of a slot.
-
-    Parameters in `fixed` are already settled.
-    """
+    """Tree-structured Parzen estimator of a slot (Bergstra et al. 2011, NeurIPS 24); parameters in `fixed` are settled."""
 
     def __init__(self, seed: int, fixed: Mapping[str, Any]) -> None:
         super().__init__(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=True)
@@ -151,24 +142,12 @@ class _Worker:
         self.token = uuid.uuid4().hex[:12]
         self.backend = backend_of(settings.storage, name)
 
-    def __enter__(self) -> _Worker:
-        self.backend.join(self.token)
+    def open(self) -> None:
+        """Open or make the study, under the claim lock; refuse one of another setup."""
+        shown = self.backend.shown
         try:
-            with self.backend.claim():
-                self.study = self._open()
-        except BaseException:
-            self.backend.leave()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.backend.leave()
-
-    def _open(self) -> optuna.Study:
-        storage, shown = self.backend.open(), self.backend.shown
-        try:
-            study = optuna.create_study(
-                storage=storage, study_name=self.name, direction="maximize", load_if_exists=True
+            self.study = study = optuna.create_study(
+                storage=self.backend.open(), study_name=self.name, direction="maximize", load_if_exists=True
             )
             made_with = study.user_attrs.get("setup")
         except (ValueError, KeyError, AssertionError, TypeError) as error:
@@ -181,7 +160,6 @@ class _Worker:
             names = [key for key in sorted({*theirs, *ours}) if theirs.get(key) != ours.get(key)]
             differs = "; ".join(f"{key} {theirs.get(key)!r}, not {ours.get(key)!r}" for key in names)
             raise ParameterError(f"study {self.name} in {shown} was made with {differs}; use another storage or study")
-        return study
 
     def fill(self, objective: Objective) -> Iterator[int]:
         """Fill slots until all are finished, by whichever worker; yields once a finished slot."""
@@ -207,7 +185,7 @@ class _Worker:
                 self.study.tell(known.number, state=TrialState.FAIL, skip_if_finished=True)
         # A trial without a slot lost its worker while that took the slot.
         trials = [known for known in self.study.get_trials(deepcopy=False) if "slot" in known.user_attrs]
-        finished = {slot_of(known) for known in trials if known.state in _FINISHED}
+        finished = {slot_of(known) for known in trials if known.state in (TrialState.COMPLETE, TrialState.PRUNED)}
         running = {slot_of(known) for known in trials if known.state == TrialState.RUNNING}
         left_over = {slot_of(known): known for known in trials if known.state == TrialState.FAIL and fold_scores(known)}
         n_trials = self.settings.n_trials
@@ -257,7 +235,7 @@ class _Worker:
     def _hopeless(self, scores: list[float]) -> bool:
         """Whether a trial with these first fold scores could not become the best one, however good its other folds were."""
         complete = self.study.get_trials(deepcopy=False, states=(TrialState.COMPLETE,))
-        if len(complete) < _COMPLETE_BEFORE_PRUNING:
+        if len(complete) < 5:
             return False
         by_fold = np.array([fold_scores(trial) for trial in complete])
         highest = scores + by_fold.max(axis=0)[len(scores) :].tolist()
