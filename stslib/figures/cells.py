@@ -17,7 +17,7 @@ from stslib.figures.style import CLASS_COLOURS, house_style, label_data, new_fig
 def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
     """Included cells of each class: one bar a rig, with the test cells hatched at its top.
 
-    `cells` is the table after `cohort.account` and `holdout_split` (label, dataset (the rig), status, split).
+    `cells` comes from `cohort.account` and `holdout_split`: label, dataset (the rig), status, split.
 
     Examples
     --------
@@ -41,8 +41,7 @@ def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
         bars = ax.bar(x, test, 0.9 * width, bottom=train, color=colours, hatch="////", edgecolor="white", lw=0)
         ax.bar_label(bars, [f"{n:,}\n{rig}" for n in train + test], padding=2, fontsize=8)
     ax.set_xticks(range(len(CLASSES)), CLASSES)
-    ax.set_ylabel("Cells")
-    ax.margins(y=0.18)
+    ax.set(ylabel="Cells", ymargin=0.18)
     hatched = Patch(facecolor="0.6", edgecolor="white", hatch="////", lw=0, label="test")
     ax.legend(handles=[Patch(color="0.6", label="train"), hatched], loc="upper right")
     return label_data(figure, kind)
@@ -52,11 +51,9 @@ def class_by_rig(cells: pd.DataFrame, kind: str) -> Figure:
 def beside_real(pairs: pd.DataFrame, reference: pd.DataFrame, kind: str) -> Figure:
     """Rheobase and spike count of each class, median and quartiles, beside those of recorded and of fitted cells.
 
-    Parameters
-    ----------
-    pairs : DataFrame, a row a cell: label, rheobase_pa, partner_spikes (in the sweep 40 pA above the rheobase)
-    reference : DataFrame, a row a class: label and, as (quartile, median, quartile), recorded_rheobase_pa (of the
-        paper's training set) and fitted_spikes_above (of models fitted to recorded cells)
+    `pairs` has a row a cell: label, rheobase_pa, partner_spikes (in the sweep 40 pA above it); `reference` a row a class:
+    label and, as (quartile, median, quartile), recorded_rheobase_pa (of the paper's training set) and fitted_spikes_above
+    (of models fitted to recorded cells).
 
     Examples
     --------

@@ -19,15 +19,10 @@ from stslib.figures import style
 def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
     """The time of the first spike as it is published, and from the onset of the step, by data set and class.
 
-    Parameters
-    ----------
-    table : DataFrame, one row a cell: `dataset`, `onset_s`, `threshold_t_long_square` (s from the start of the sweep)
-    labels : (n_cells,) of str, classes
-    kind : str, which data they are about
+    `table` has a row a cell, as `labels`: `dataset`, `onset_s`, and `threshold_t_long_square` in s from the sweep's start.
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import figures
     >>> table = pd.DataFrame({"dataset": ["Clamp", "Seq"], "onset_s": [1.0, 0.5], "threshold_t_long_square": [1.1, 0.6]})
     >>> len(figures.absolute_times(table, ["Sst", "Sst"], "simulated").axes)
@@ -55,15 +50,10 @@ def absolute_times(table: pd.DataFrame, labels: Any, kind: str) -> Figure:
 def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
     """Spread of every feature in every class: median, quartiles, and 5 to 95 % of the cells.
 
-    Parameters
-    ----------
-    x : (n_cells, n_features) DataFrame, columns of `stslib.features.FEATURE_SETS`
-    labels : (n_cells,) of str, classes
-    kind : str, which data they are about
+    `x` `(n_cells, n_features)` has columns of `stslib.features.FEATURE_SETS`, `labels` `(n_cells,)` are the classes.
 
     Examples
     --------
-    >>> import pandas as pd
     >>> from stslib import figures
     >>> figure = figures.feature_distributions(pd.DataFrame({"tau": [9.0, 20]}), ["Pvalb", "Sst"], "simulated")
     >>> len(figure.axes)
@@ -72,21 +62,17 @@ def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
     rows = -(-x.shape[1] // 4)
     figure = style.new_figure(8.4, 1.3 * rows + 0.5)
     grid = figure.subplots(rows, 4, squeeze=False)
-    looks: dict[str, Any] = {
-        "linecolor": "black",
-        "linewidth": 0.6,
-        "medianprops": {"color": "white", "linewidth": 1.4},
-    }
+    median = {"color": "white", "linewidth": 1.4}
     for ax, (name, unit) in zip(grid.flat, features.describe(x)[["feature", "unit"]].to_numpy(), strict=False):
         sns.boxplot(x=x[name].to_numpy(), y=np.asarray(labels), hue=np.asarray(labels), order=CLASSES, hue_order=CLASSES,
                     palette=style.CLASS_COLOURS, saturation=1, whis=(5, 95), showfliers=False, width=0.7, ax=ax,
-                    legend=False, **looks)  # fmt: skip
+                    legend=False, linecolor="black", linewidth=0.6, medianprops=median)  # fmt: skip
         ax.set_title(f"{name.removesuffix('_long_square')} ({unit.split(' from ')[0]})", fontsize=8.5)
         ax.set(yticks=[], ylabel="", xlabel="")
         ax.tick_params(labelsize=8)
         ax.spines["left"].set_visible(False)
     for ax in list(grid.flat)[x.shape[1] :]:
         ax.axis("off")
-    handles = [Patch(facecolor=style.CLASS_COLOURS[c], edgecolor="black", lw=0.6, label=c) for c in CLASSES]
+    handles = [Patch(fc=style.CLASS_COLOURS[c], ec="black", lw=0.6, label=c) for c in CLASSES]
     figure.legend(handles=handles, loc="outside upper center", ncols=4, fontsize=8.5)
     return style.label_data(figure, kind)

@@ -31,9 +31,7 @@ def limit_of(values: np.ndarray) -> float:
 
 
 def columns_of(values: np.ndarray) -> np.ndarray:
-    """The value furthest from zero in each of some 400 stretches of time, so that every spike is seen: `(...,
-    n_columns)`.
-    """
+    """The value furthest from zero in each of some 400 stretches of time, so that every spike is seen."""
     block = max(1, values.shape[-1] // _COLUMNS)
     kept = values[..., : values.shape[-1] // block * block].reshape(*values.shape[:-1], -1, block)
     at = np.abs(kept).argmax(axis=-1)
@@ -41,14 +39,9 @@ def columns_of(values: np.ndarray) -> np.ndarray:
 
 
 def scalogram_panel(
-    ax: Axes,
-    v_mv: np.ndarray,
-    bank: Bank,
-    before_s: float = 0.1,
-    output: str = "coefficients",
-    padding: str = "zero",
+    ax: Axes, v_mv: np.ndarray, bank: Bank, before_s: float = 0.1, output: str = "coefficients", padding: str = "zero",
     limit: float = 0.0,
-) -> QuadMesh:
+) -> QuadMesh:  # fmt: skip
     """Scalogram of one sweep in mV, frequency upwards; `limit` is where the colours end (0: from the data).
 
     Coefficients of a real wavelet go from blue (below 0) over white to red, magnitudes and complex ones from black to

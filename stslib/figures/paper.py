@@ -22,10 +22,9 @@ _SIZE = 224  # of the drawn network input
 def pipeline(
     recording: Recording, kind: str, settings: SweepSettings = SweepSettings(), bank: Bank | None = None
 ) -> Figure:
-    """The paper's Fig. 1: two sweeps, their scalograms, the three-channel image, the network, the four probabilities.
+    """The paper's Fig. 1: a cell's two sweeps, scalograms and image (by default the paper's), network and probabilities.
 
-    Sweeps, scalograms and image are those of the cell, under `settings` and `bank` (the paper's by default); network
-    and probabilities are a drawing.
+    Network and probabilities are a drawing.
 
     Examples
     --------
@@ -144,12 +143,11 @@ def spike_trains(
         ax.set_title(cell.label, loc="left", color=colour, fontweight="bold")
         note = f"cell {cell.cell_id}, {current_pa:g} pA, {cell.n_spikes} spikes"
         ax.set_title(note, loc="right", fontsize=8, color="0.35")
+        ax.set(xlabel="Time from step onset (s)", ylabel="Voltage from\nrest (mV)")
     for ax in axes.flat[len(shown) :]:
         ax.remove()
-    for ax in axes[-1]:
-        ax.set_xlabel("Time from step onset (s)")
-    for ax in axes[:, 0]:
-        ax.set_ylabel("Voltage from\nrest (mV)")
+    for ax in axes.flat:
+        ax.label_outer()
     if settings.n_sweeps > 1:
         figure.suptitle(f"Response to rheobase + {(settings.n_sweeps - 1) * settings.offset_pa:g} pA", fontsize=11)
     return label_data(figure, kind)

@@ -77,7 +77,7 @@ def house_style(draw: Callable[P, Figure]) -> Callable[P, Figure]:
 
 
 def model_name(model: str) -> str:
-    """How a model is written in figures, from its name in the metric records; a variant stays behind a line break.
+    """How a model is written in figures, from its name in the metric records; a variant follows on a line of its own.
 
     Examples
     --------

@@ -19,7 +19,7 @@ from stslib.sweeps import ResamplingQuality, SweepSettings, band_power, choose_s
 
 @house_style
 def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSettings()) -> Figure:
-    """The second sweep of a cell (or its only one) as recorded: voltage above current, and the part of it that is kept.
+    """The second sweep of a cell (or its only one) as recorded: voltage above current, and the part that is kept.
 
     Examples
     --------
@@ -41,8 +41,7 @@ def raw_sweep(recording: Recording, kind: str, settings: SweepSettings = SweepSe
         ax.axvspan(max(start, 0), min(stop, t[-1]), color="0.93", lw=0, zorder=0)
         ax.axvline(sweep.onset_s, color="0.4", lw=0.8, ls="--")
     words = f"sweep {sweep.number}, {sweep.stimulus_pa:g} pA, {sweep.rate_hz / 1000:g} kHz"
-    above.set_title(f"{recording.label} cell, {words}" if recording.label else words)
-    above.set_ylabel("Voltage (mV)")
+    above.set(title=f"{recording.label} cell, {words}" if recording.label else words, ylabel="Voltage (mV)")
     words = "Time from start of the sweep (s); grey: the part that is kept; dashed: step onset"
     below.set(xlabel=words, xlim=(t[0], t[-1]), ylabel="Current (pA)")
     return label_data(figure, kind)
@@ -87,9 +86,7 @@ def rheobase_search(recording: Recording, kind: str, settings: SweepSettings = S
 
 @house_style
 def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
-    """How many cells have a partner at each current above the rheobase (table of `sweeps.count_partners`).
-
-    The bar of `chosen_pa`, the current that is used, is coloured.
+    """How many cells have a partner at each current above the rheobase, `chosen_pa` in colour (`sweeps.count_partners`).
 
     Examples
     --------
@@ -103,8 +100,8 @@ def partners(table: pd.DataFrame, kind: str, chosen_pa: float = 40.0) -> Figure:
     colours = ["#E69F00" if abs(offset - chosen_pa) < 1e-9 else "0.7" for offset in table.offset_pa]
     bars = ax.bar([f"+{offset:g}" for offset in table.offset_pa], 100 * table.share, color=colours, width=0.7)
     ax.bar_label(bars, labels=[str(n) for n in table.n_cells], fontsize=8, padding=2)
-    ax.set(ylim=(0, 112), yticks=range(0, 101, 25), ylabel="Cells that have it (%)")
-    ax.set_xlabel("Current of the partner above the rheobase (pA)")
+    ax.set(ylim=(0, 112), yticks=range(0, 101, 25), ylabel="Cells that have it (%)",
+           xlabel="Current of the partner above the rheobase (pA)")  # fmt: skip
     ax.set_title(f"{int(table.n_rheobase.max())} cells with a rheobase sweep; numbers: cells", fontsize=10)
     return label_data(figure, kind)
 
@@ -129,8 +126,8 @@ def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0,
     left, middle, right = figure.subplots(1, 3)
     sns.lineplot(spectra, x="frequency_hz", y="density", ax=left, **style)
     left.axvspan(chosen_hz / 2, spectra.frequency_hz.max(), color="0.92", zorder=0)
-    left.set(xscale="log", yscale="log", xlim=(spectra.frequency_hz.min(), spectra.frequency_hz.max()))
-    left.set(xlabel=f"Frequency (Hz); grey: lost at {chosen_hz / 1000:g} kHz", ylabel="Power density (mV²/Hz)")
+    left.set(xscale="log", yscale="log", xlim=(spectra.frequency_hz.min(), spectra.frequency_hz.max()),
+             xlabel=f"Frequency (Hz); grey: lost at {chosen_hz / 1000:g} kHz", ylabel="Power density (mV²/Hz)")  # fmt: skip
     left.legend(fontsize=8, title="median of cells", title_fontsize=8, loc="lower left")
     percent = errors.assign(khz=errors.rate_hz / 1000, percent=100 * errors.relative)
     sns.lineplot(percent, x="khz", y="percent", estimator="median", errorbar=("pi", 50), err_style="bars", marker="o",
@@ -154,19 +151,10 @@ def resampling(quality: ResamplingQuality, kind: str, chosen_hz: float = 4000.0,
 
 @house_style
 def spectrum_and_share(
-    traces_mv: np.ndarray,
-    labels: Sequence[str],
-    kind: str,
-    low_hz: float = 20.0,
-    high_hz: float = 200.0,
+    traces_mv: np.ndarray, labels: Sequence[str], kind: str, low_hz: float = 20.0, high_hz: float = 200.0,
     rate_hz: float = 4000.0,
-) -> Figure:
-    """Mean spectrum of each class, and the share of its power that the scalogram's band keeps.
-
-    Parameters
-    ----------
-    traces_mv, labels : sweeps (n, n_samples) in mV at `rate_hz`, and their classes
-    low_hz, high_hz : the band
+) -> Figure:  # fmt: skip
+    """Mean spectrum of each class of sweeps `(n, n_samples)` in mV, and the share of its power from `low_hz` to `high_hz`.
 
     Examples
     --------
@@ -181,13 +169,12 @@ def spectrum_and_share(
     left, right = figure.subplots(1, 2, width_ratios=[1.25, 1])
     band = np.digitize(frequencies_hz, np.geomspace(1, rate_hz / 2, 61))  # averaged, or the harmonics hide the shape
     means = {c: density[rows].mean(axis=0) for c, rows in of_class.items()}
-    smooth = pd.DataFrame({"hz": frequencies_hz, **means}).groupby(band).mean().loc[1:60]
+    smooth = pd.DataFrame(means, frequencies_hz).rename_axis("hz").reset_index().groupby(band).mean().loc[1:60]
     for label in of_class:
         left.plot(smooth.hz, smooth[label], color=CLASS_COLOURS[label], lw=1.3, label=label)
     left.axvspan(low_hz, high_hz, color="0.92", lw=0, zorder=0)
-    highest = float(smooth[list(of_class)].max(axis=None))
-    left.set(xscale="log", yscale="log", xlim=(1, rate_hz / 2))
-    left.set_ylim(1e-5 * highest, 3 * highest)  # without the filter's floor
+    highest = float(smooth[list(of_class)].max(axis=None))  # down to 1e-5 of it: without the filter's floor
+    left.set(xscale="log", yscale="log", xlim=(1, rate_hz / 2), ylim=(1e-5 * highest, 3 * highest))
     left.set(xlabel=f"Frequency (Hz); grey: {low_hz:g} to {high_hz:g} Hz", ylabel="Mean power density (mV²/Hz)")
     left.legend(fontsize=8)
     shares = band_power({c: traces_mv[rows] for c, rows in of_class.items()}, low_hz, high_hz, rate_hz)

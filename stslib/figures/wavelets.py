@@ -27,15 +27,10 @@ def scalograms(
 ) -> Figure:  # fmt: skip
     """Signals over their scalograms, side by side; or several scalograms of one signal, one under the other.
 
-    Parameters
-    ----------
-    traces : mapping of str to (n_samples,) array, mV at `bank.rate_hz`, one for each of `images` or for all
-    images : mapping of str to (height, width) array, from `cwt` or `cwt_resized`, over the band and the signal
-    bank : Bank
-    kind : what the data are (`stslib.recordings.KINDS`), or a text
-    before_s : time before the onset of the step
-    scale : name of the image whose colours hold for all; by default each has its own
-    cone : whether to draw the cone of influence: outside of the dashed lines the ends have a say
+    `traces` holds by name `(n_samples,)` in mV at `bank.rate_hz`, one for each of `images` or for all; `images` by name
+    `(height, width)` from `cwt` or `cwt_resized`, over the band and the signal. `before_s` is the time before the step's
+    onset, `scale` the image whose colours hold for all (by default each has its own); `cone` draws dashed lines,
+    outside of which the ends have a say.
 
     Examples
     --------
@@ -45,15 +40,15 @@ def scalograms(
     """
     shapes = {name: np.abs(image) if np.iscomplexobj(image) else np.asarray(image) for name, image in images.items()}
     limits = {name: limit_of(panels.columns_of(image)) for name, image in shapes.items()}
-    n_columns = len(traces)
-    n_rows = 2 if n_columns == len(images) else 1 + len(images)
-    figure = new_figure(max(7.5, 2.8 * n_columns), 4.2 if n_rows == 2 else 1.5 + 1.7 * len(images))
+    n_rows = 2 if len(traces) == len(images) else 1 + len(images)
+    figure = new_figure(max(7.5, 2.8 * len(traces)), 4.2 if n_rows == 2 else 1.5 + 1.7 * len(images))
     heights = [1] + [1.6] * (n_rows - 1)
-    axes = figure.subplots(n_rows, n_columns, sharex=True, sharey="row", squeeze=False, height_ratios=heights)
+    axes = figure.subplots(n_rows, len(traces), sharex=True, sharey="row", squeeze=False, height_ratios=heights)
     for ax, (name, trace) in zip(axes[0], traces.items(), strict=True):
         colour = CLASS_COLOURS.get(name.split(" ")[0], "0.15")
-        panels.sweep_panel(ax, np.asarray(trace), bank.rate_hz, before_s, colour, step=before_s > 0)
+        panels.sweep_panel(ax, trace, bank.rate_hz, before_s, colour, step=before_s > 0)
         ax.set_title(name, fontsize=9.5)
+        ax.set_ylabel("Signal (mV)")
     for ax, (name, image) in zip(axes[1:].T.ravel(), shapes.items(), strict=True):
         duration_s = len(traces.get(name, next(iter(traces.values())))) / bank.rate_hz
         mesh = _image(ax, image, bank, before_s, duration_s, limits[scale or name])
@@ -64,11 +59,10 @@ def scalograms(
         if n_rows > 2:
             ax.text(0.008, 0.93, name, transform=ax.transAxes, fontsize=8.5, va="top",
                     bbox={"color": "white", "alpha": 0.8, "pad": 2})  # fmt: skip
-    axes[0, 0].set_ylabel("Signal (mV)")
-    for ax in axes[1:, 0]:
-        ax.set_ylabel(FREQUENCY_LABEL if n_rows == 2 else "Pseudo-freq. (Hz)")
-    for ax in axes[-1]:
-        ax.set_xlabel(panels.TIME_LABEL if before_s else "Time (s)")
+        ax.set(xlabel=panels.TIME_LABEL if before_s else "Time (s)")
+        ax.set(ylabel=FREQUENCY_LABEL if n_rows == 2 else "Pseudo-freq. (Hz)")
+    for ax in axes.flat:
+        ax.label_outer()
     return label_data(figure, kind)
 
 
@@ -88,14 +82,10 @@ def _image(ax: Axes, image: np.ndarray, bank: Bank, before_s: float, duration_s:
 
 @house_style
 def compare_wavelets(banks: Sequence[Bank]) -> Figure:
-    """What each wavelet trades between time and frequency.
+    """What each wavelet trades between time and frequency, a column a bank.
 
     From above: the wavelet in some rows; its spectrum in these rows, with their names dashed; and, as magnitudes, two
     pulses close in time and two tones close in frequency, both marked by triangles.
-
-    Parameters
-    ----------
-    banks : sequence of Bank, one a column
 
     Examples
     --------
@@ -137,12 +127,7 @@ def compare_wavelets(banks: Sequence[Bank]) -> Figure:
 
 @house_style
 def bank_response(bank: Bank, sine_hz: float = 60.0) -> Figure:
-    """How strongly each row answers to each frequency, and all rows to one sinusoid, in L1 and in L2.
-
-    Parameters
-    ----------
-    bank : Bank
-    sine_hz : frequency of the sinusoid
+    """How strongly each row answers to each frequency, and all rows to a sinusoid of `sine_hz`, in L1 and in L2.
 
     Examples
     --------
@@ -178,12 +163,7 @@ def bank_response(bank: Bank, sine_hz: float = 60.0) -> Figure:
 
 @house_style
 def pywt_error(errors: pd.DataFrame, wavelet: str) -> Figure:
-    """Relative error of each way of computing, row by row.
-
-    Parameters
-    ----------
-    errors : DataFrame, from `scalograms.errors_by_frequency`
-    wavelet : its wavelet
+    """Relative error of each way of computing, row by row (`errors` from `scalograms.errors_by_frequency`).
 
     Examples
     --------
@@ -193,14 +173,11 @@ def pywt_error(errors: pd.DataFrame, wavelet: str) -> Figure:
     """
     figure = new_figure(7.5, 3.4)
     ax = figure.subplots()
-    for name, words, colour, style in (
-        ("pywt", "PyWavelets", _ORANGE, "-"),
-        ("float32", "this package, float32", _BLUE, "-"),
-        ("float64", "this package, float64", _BLUE, "--"),
-    ):
+    ours = [(name, f"this package, {name}", _BLUE, line) for name, line in (("float32", "-"), ("float64", "--"))]
+    for name, words, colour, line in (("pywt", "PyWavelets", _ORANGE, "-"), *ours):
         total = errors.attrs["total"][name]
         in_all = f"{100 * total:.1f} %" if total > 1e-3 else f"{total:.0e}"
-        ax.plot(errors.frequency_hz, errors[name], style, color=colour, label=f"{words}: {in_all} in all")
+        ax.plot(errors.frequency_hz, errors[name], line, color=colour, label=f"{words}: {in_all} in all")
     ax.set(yscale="log", ylim=(1e-17, 3), xlabel=FREQUENCY_LABEL, ylabel="Relative L2 error")
     ax.set_title(f"{wavelet} of white noise, against direct evaluation", fontsize=10)
     ax.legend(fontsize=8, loc="center", bbox_to_anchor=(0.5, 0.33))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import numpy as np
@@ -15,30 +16,19 @@ from stslib.support.errors import ScalogramWarning
 def direct_evaluation(x: np.ndarray, bank: Bank) -> np.ndarray:
     """The sum that defines the transform of a sweep `(n_samples,)` in zeros, term by term in float64; slow, a check."""
     n_samples = len(x)
-    lags = np.arange(-(n_samples - 1), n_samples)
     rows = []
     for scale in bank.scales:
-        reach = min(n_samples - 1, np.ceil(min(bank.mother.half_support * scale, n_samples)))
-        inside = np.abs(lags) <= reach
-        wavelet = np.conj(bank.mother.psi(lags[inside] / scale))[::-1]
-        rows.append(np.convolve(np.asarray(x, np.float64), wavelet)[int(reach) :][:n_samples] / bank.factor(scale))
+        reach = math.ceil(min(bank.mother.half_support * scale, n_samples - 1))
+        wavelet = np.conj(bank.mother.psi(np.arange(-reach, reach + 1) / scale))[::-1]
+        rows.append(np.convolve(np.asarray(x, np.float64), wavelet)[reach:][:n_samples] / bank.factor(scale))
     return np.array(rows)
 
 
 def errors_by_frequency(bank: Bank, n_samples: int = 4800, seed: int = 0) -> pd.DataFrame:
     """Error of each way of computing, against direct evaluation, on white noise: the same power at every frequency.
 
-    Parameters
-    ----------
-    bank : Bank
-    n_samples, seed : int
-        Length and seed of the noise.
-
-    Returns
-    -------
-    DataFrame
-        frequency_hz, and relative L2 errors: pywt (`pywt.cwt` in float64), float32 and float64 (this package); those
-        over all rows together in `attrs["total"]`.
+    Columns: frequency_hz, and relative L2 errors: pywt (`pywt.cwt` in float64), float32 and float64 (this package);
+    those over all rows together in `attrs["total"]`. `n_samples` and `seed` are of the noise.
 
     Examples
     --------
@@ -62,13 +52,8 @@ def errors_by_frequency(bank: Bank, n_samples: int = 4800, seed: int = 0) -> pd.
 def conclusion(bank: Bank, errors: pd.DataFrame, shares: pd.DataFrame) -> str:
     """What the scalograms of a run show, as two paragraphs of Markdown.
 
-    Parameters
-    ----------
-    bank : Bank
-    errors : DataFrame
-        From `errors_by_frequency`.
-    shares : DataFrame
-        From `sweeps.band_power`, of the run's cells: above_hz, and median, the share of their power inside the band.
+    `errors` is from `errors_by_frequency`, `shares` from `sweeps.band_power` of the run's cells: above_hz, and median,
+    the share of their power inside the band.
 
     Examples
     --------
@@ -78,12 +63,9 @@ def conclusion(bank: Bank, errors: pd.DataFrame, shares: pd.DataFrame) -> str:
     True
     """
     share, pywt = dict(zip(shares.above_hz, shares["median"], strict=True)), errors.attrs["total"]["pywt"]
-    floor_hz = max(share)
-    rest = (
-        "so it holds most of what is faster than the step"
-        if share[floor_hz] >= 0.5
-        else "and more than half of what is faster than the step lies above it, in the shape of the spikes"
-    )
+    floor_hz, rest = max(share), "so it holds most of what is faster than the step"
+    if share[floor_hz] < 0.5:
+        rest = "and more than half of what is faster than the step lies above it, in the shape of the spikes"
     others = f"PyWavelets is off by {100 * pywt:.0f} %" if pywt >= 0.005 else "PyWavelets agrees within half a per cent"
     return (
         "A scalogram shows *when* a cell fires (the lines), *how fast* (the band), and *when it stops* (the end of "

@@ -10,7 +10,7 @@ import numpy as np
 from stslib.scalograms.wavelets import Wavelet, reaches, wavelet
 from stslib.support.errors import ParameterError, one_of
 
-MOST_FREQUENCIES = 16384
+_MOST_FREQUENCIES = 16384
 
 
 @dataclass(frozen=True)
@@ -20,27 +20,20 @@ class Bank:
     The frequencies are pseudo-frequencies: the row called f Hz has the scale `central_frequency * rate_hz / f`, with
     PyWavelets' central frequency (0.25 for mexh). `ParameterError`: an unknown wavelet, or a band outside (0, Nyquist].
 
-    Attributes
-    ----------
-    wavelet : one of `stslib.scalograms.wavelets.NAMES`
-    frequency_min_hz, frequency_max_hz : first row, and end of the band (itself left out)
-    spacing : linear or log
-    rate_hz : sampling rate of the sweeps
-    normalisation : L2 (coefficients are `1/sqrt(a)` times the sum over `x psi`, a the scale in samples, as PyWavelets
-        has it) or L1 (`1/a` times that sum: a sinusoid has the same height at every frequency)
-
     Examples
     --------
     >>> [float(hz) for hz in Bank("mexh", 20, 200, n_frequencies=180).frequencies_hz[:3]]
     [20.0, 21.0, 22.0]
     """
 
-    wavelet: str = "mexh"
+    wavelet: str = "mexh"  # one of `stslib.scalograms.wavelets.NAMES`
     frequency_min_hz: float = 20.0
-    frequency_max_hz: float = 200.0
+    frequency_max_hz: float = 200.0  # end of the band, itself left out
     n_frequencies: int = 180
-    spacing: str = "linear"
-    rate_hz: float = 4000.0
+    spacing: str = "linear"  # or log
+    rate_hz: float = 4000.0  # of the sweeps
+    #: L2: coefficients are `1/sqrt(a)` times the sum over `x psi`, a the scale in samples, as PyWavelets has it; L1: `1/a`
+    #: times that sum, so that a sinusoid has the same height at every frequency.
     normalisation: str = "L2"
 
     def __post_init__(self) -> None:
@@ -49,11 +42,9 @@ class Bank:
         one_of("normalisation", self.normalisation, ("L2", "L1"))
         if not (math.isfinite(self.rate_hz) and self.rate_hz > 0):
             raise ParameterError(f"rate_hz is {self.rate_hz}; give a sampling rate above 0 Hz")
-        n_rows = self.n_frequencies
-        if isinstance(n_rows, bool) or not 1 <= n_rows <= MOST_FREQUENCIES or int(n_rows) != n_rows:
-            raise ParameterError(
-                f"n_frequencies is {n_rows}; give a whole number, at least 1, at most {MOST_FREQUENCIES}"
-            )
+        n_rows, most = self.n_frequencies, _MOST_FREQUENCIES
+        if isinstance(n_rows, bool) or not 1 <= n_rows <= most or int(n_rows) != n_rows:
+            raise ParameterError(f"n_frequencies is {n_rows}; give a whole number, at least 1, at most {most}")
         if not self.frequency_max_hz <= self.rate_hz / 2:
             raise ParameterError(
                 f"frequency_max_hz is {self.frequency_max_hz}; a sweep at {self.rate_hz:g} Hz holds frequencies up to "

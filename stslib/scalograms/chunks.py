@@ -81,15 +81,13 @@ def side_by_side(work: Callable[[slice], None], parts: Sequence[slice], on_cpu: 
     """Do each part; as many at a time as torch has threads, each by one thread, so that they share little."""
     n_threads = min(torch.get_num_threads(), len(parts)) if on_cpu else 1
     if n_threads <= 1:
-        for part in progress(parts, label) if label else parts:
+        for part in progress(parts, label):
             work(part)
         return
     before = torch.get_num_threads()
     pool = ThreadPoolExecutor(n_threads, initializer=torch.set_num_threads, initargs=(1,))
     try:
-        done = pool.map(work, parts)
-        for _ in progress(done, label, total=len(parts)) if label else done:
-            pass
+        list(progress(pool.map(work, parts), label, total=len(parts)))
     finally:
         pool.shutdown(cancel_futures=True)
         torch.set_num_threads(before)

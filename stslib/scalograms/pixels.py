@@ -1,9 +1,8 @@
-"""The pixels of a resized scalogram alone, from decimated sweeps: a few tens of multiplications each.
+"""The pixels of a resized scalogram alone: a bilinear resize reads two neighbouring samples a column.
 
-A bilinear resize reads two neighbouring samples a column: only these are computed. For a group of rows of similar scale
-the sweep is brought to about the lowest rate that holds their band (so that nothing is aliased; rows beyond the Nyquist
-frequency are summed over the samples). Each column reads one window of that grid, in one small matrix product. The
-grid's step divides the distance of two columns, so the windows lie at equal distances and need not be copied.
+For a group of rows of similar scale the sweep is brought to about the lowest rate that holds their band (rows beyond the
+Nyquist frequency are summed over the samples). Each column reads one window of that grid, in one small matrix product.
+The grid's step divides the distance of two columns, so the windows lie at equal distances and need not be copied.
 """
 
 from __future__ import annotations
@@ -41,8 +40,7 @@ class Resize(NamedTuple):
         The positions are rounded to `dtype` as torch rounds them, in float32 to a few ten-thousandths of a sample.
         """
         number = np.dtype(self.dtype).type
-        half = number(0.5)
-        scale = number(self.n_in) / number(self.n_out)
+        half, scale = number(0.5), number(self.n_in) / number(self.n_out)
         position = np.maximum(scale * (np.arange(self.n_out).astype(number) + half) - half, number(0))
         low = np.minimum(position.astype(np.int64), self.n_in - 1)
         return low, np.minimum(low + 1, self.n_in - 1), np.clip(position - low.astype(number), 0, 1).astype(number)

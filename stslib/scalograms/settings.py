@@ -16,25 +16,16 @@ from stslib.sweeps import SweepSettings, spike_times
 from stslib.sweeps.choice import SPIKE_CROSSING_MV
 
 OUTPUTS = ("coefficients", "magnitude", "energy")
-LARGEST_PX = 16384
-
+_LARGEST_PX = 16384
 #: Where the resting potential was subtracted, a first spike crosses this share of the highest value. A fixed voltage
 #: would not do: some cells fire from 30 mV above rest, others from 55.
-SPIKE_CROSSING_SHARE = 0.6
-PEAK_WITHIN_S = 0.003  # after the spike's crossing
+_CROSSING_SHARE = 0.6
+_PEAK_WITHIN_S = 0.003  # after the spike's crossing
 
 
 @dataclass(frozen=True)
 class CloseUp:
-    """A close-up: the scalogram of milliseconds around the peak of each sweep's first spike, with its own band.
-
-    `ParameterError` where a value is out of its range.
-
-    Examples
-    --------
-    >>> CloseUp(after_s=0.008).bank(Bank(rate_hz=10000)).frequency_min_hz
-    100.0
-    """
+    """A close-up: the scalogram of milliseconds around the peak of each sweep's first spike, with its own band."""
 
     before_s: float = 0.005  # before the peak
     after_s: float = 0.01
@@ -65,20 +56,17 @@ class CloseUp:
 def first_peak(v_mv: np.ndarray, settings: SweepSettings) -> int:
     """Sample of the peak of a prepared sweep's first spike during the step; without a spike, of the highest value."""
     rate_hz, step_s = settings.rate_hz, settings.step_s
-    onset = round(settings.before_s * rate_hz)
-    highest_mv = float(np.max(v_mv[onset : onset + max(1, round(step_s * rate_hz))]))
-    crossing_mv = SPIKE_CROSSING_SHARE * highest_mv if settings.baseline == "subtract" else SPIKE_CROSSING_MV
-    spikes = spike_times(v_mv, rate_hz, settings.before_s, step_s, crossing_mv)
-    start = onset + round(float(spikes[0]) * rate_hz) if len(spikes) else onset
-    length_s = PEAK_WITHIN_S if len(spikes) else step_s
+    start, length_s = round(settings.before_s * rate_hz), step_s
+    highest_mv = float(np.max(v_mv[start : start + max(1, round(step_s * rate_hz))]))
+    crossing_mv = _CROSSING_SHARE * highest_mv if settings.baseline == "subtract" else SPIKE_CROSSING_MV
+    if len(spikes_s := spike_times(v_mv, rate_hz, settings.before_s, step_s, crossing_mv)):
+        start, length_s = start + round(float(spikes_s[0]) * rate_hz), _PEAK_WITHIN_S
     return start + int(np.argmax(v_mv[start : start + max(1, round(length_s * rate_hz))]))
 
 
 @dataclass(frozen=True)
 class ImageSettings:
-    """How a scalogram becomes the image that a network reads. The defaults are notebook 3's.
-
-    `ParameterError` where a value is not among the valid ones, or a size is not a whole number of pixels.
+    """How a scalogram becomes the image that a network reads; `ParameterError` where a value is not a valid one.
 
     Examples
     --------
@@ -100,8 +88,8 @@ class ImageSettings:
     def __post_init__(self) -> None:
         for name in ("height", "width"):
             value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= LARGEST_PX:
-                raise ParameterError(f"{name} is {value!r}; give a whole number of pixels from 1 to {LARGEST_PX}")
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or not 1 <= value <= _LARGEST_PX:
+                raise ParameterError(f"{name} is {value!r}; give a whole number of pixels from 1 to {_LARGEST_PX}")
         one_of("output", self.output, OUTPUTS)
         one_of("padding", self.padding, ("zero", "edge", "reflect", "symmetric"))
         one_of("backend", self.backend, ("fft", "pywt"))

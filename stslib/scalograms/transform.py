@@ -20,8 +20,7 @@ from stslib.scalograms.settings import ImageSettings
 from stslib.support.errors import ParameterError, ScalogramWarning
 
 N_BANDS = 6  # groups of rows that share a range of bins; more groups do not make it faster
-CACHE_MB = 4.0  # chunks that stay in the processor's cache are faster
-PYWT_MB = 32.0  # working memory of PyWavelets
+CACHE_MB, PYWT_MB = 4.0, 32.0  # of a chunk, which in the processor's cache is faster; of PyWavelets' working memory
 #: Of the largest value of a wavelet or a spectrum: what is taken to have ended, by precision.
 NEGLIGIBLE = {"float32": 1e-9, "float64": 1e-16}
 #: PyWavelets draws a wavelet at 2**10 points, as it did for the paper's code; newer versions would take 2**12.
@@ -32,7 +31,7 @@ Rows = Iterator[tuple[slice, torch.Tensor]]
 
 
 class Plan(NamedTuple):
-    """Lengths of one transform, in samples, and what is put before and after the sweep."""
+    """Lengths of one transform, in samples, and what is put on either side of the sweep."""
 
     n_samples: int
     pad: int
@@ -51,20 +50,12 @@ class Band(NamedTuple):
 def cwt(x: Array, bank: Bank, output: str = "coefficients", padding: str = "zero", backend: str = "fft") -> Array:
     """Continuous wavelet transform, `W(f, t) = 1/sqrt(a) sum over k of x[k] conj(psi((k - t) / a))`.
 
-    `ParameterError` without finite numbers to transform; `ScalogramWarning` names wavelets wider than the sweep.
-
-    Parameters
-    ----------
-    x : (..., n_samples) array or tensor, mV at `bank.rate_hz`
-    bank : Bank
-    output : coefficients (complex for a complex wavelet), magnitude (their absolute value) or energy (its square)
-    padding : zero, edge (the end value goes on), reflect (mirrored about the end sample) or symmetric (that repeated);
-        all reach one wavelet's half support and at most one sweep's length beyond the ends, then zeros follow
-    backend : fft (exact) or pywt (`pywt.cwt` as the paper's code calls it, with its error)
-
-    Returns
-    -------
-    (..., n_frequencies, n_samples), of type, device and precision of `x` (at least float32); row 0: lowest frequency
+    Sweeps `(..., n_samples)` in mV at `bank.rate_hz`, array or tensor, give `(..., n_frequencies, n_samples)` of their
+    type, device and precision (at least float32), the lowest frequency first. `output`: coefficients (complex for a
+    complex wavelet), magnitude (their absolute value) or energy (its square). `padding`: zero, edge (the end value goes
+    on), reflect (mirrored about the end sample) or symmetric (that repeated), to one wavelet's half support and at most
+    one sweep's length beyond the ends; then zeros follow. `backend`: fft (exact) or pywt (`pywt.cwt` as the paper's code
+    calls it, with its error). `ParameterError` without finite numbers; `ScalogramWarning` where wavelets are wider.
 
     Examples
     --------
@@ -88,8 +79,7 @@ def check(x: Array, bank: Bank, image: ImageSettings) -> tuple[Array, Plan]:
     """Refuse what cannot be transformed; give the sweeps as `(n_sweeps, n_samples)`, and the transform's lengths."""
     if not isinstance(x, np.ndarray | torch.Tensor):
         raise ParameterError(f"the sweeps are a {type(x).__name__}; give a NumPy array or a torch tensor")
-    is_number = x.dtype.kind in "fiu" if isinstance(x, np.ndarray) else not x.dtype.is_complex and x.dtype != torch.bool
-    if not is_number:
+    if not (x.dtype.kind in "fiu" if isinstance(x, np.ndarray) else not x.dtype.is_complex and x.dtype != torch.bool):
         raise ParameterError(f"the sweeps hold {x.dtype}; give real numbers (float32 or float64, in mV)")
     if x.ndim < 1 or x.shape[-1] < 2:
         raise ParameterError(f"the sweeps have shape {tuple(x.shape)}; give (..., n_samples) with at least 2 samples")
@@ -128,7 +118,7 @@ def transformed(sweeps: Array, bank: Bank, plan: Plan, backend: str) -> tuple[li
 
     Several threads may call it at a time. Only the bins that a group's wavelets see are multiplied; others stay zero.
     """
-    inside = slice(plan.pad, plan.pad + plan.n_samples)
+    on, number, inside = device(sweeps), precision(sweeps), slice(plan.pad, plan.pad + plan.n_samples)
     if backend == "pywt":
 
         def by_pywt(part: slice) -> Rows:
@@ -136,15 +126,14 @@ def transformed(sweeps: Array, bank: Bank, plan: Plan, backend: str) -> tuple[li
             coefficients, _ = pywt.cwt(chunk.cpu().numpy(), bank.scales, bank.wavelet, **_PYWT)
             values = np.moveaxis(coefficients, 0, 1)[..., inside]
             if bank.normalisation == "L1":
-                values = values / np.sqrt(bank.scales)[:, None].astype(precision(sweeps))
-            yield slice(0, bank.n_frequencies), torch.from_numpy(values).to(chunk.device)
+                values = values / np.sqrt(bank.scales)[:, None].astype(number)
+            yield slice(0, bank.n_frequencies), torch.from_numpy(values).to(on)
 
         return chunks(sweeps, 32 * bank.n_frequencies * (plan.n_samples + 2 * plan.pad), PYWT_MB), by_pywt
 
     is_complex = bank.mother.is_complex
     forward, inverse = (torch.fft.fft, torch.fft.ifft) if is_complex else (torch.fft.rfft, torch.fft.irfft)
-    dtype = torch.complex128 if precision(sweeps) == "float64" else torch.complex64
-    bands = _bands(bank, plan, precision(sweeps), device(sweeps))
+    bands, dtype = _bands(bank, plan, number, on), getattr(torch, number).to_complex()
     a_sweep = max(band.n_fft * (band.rows.stop - band.rows.start + 2) for band in bands) * (24 if is_complex else 16)
     own = threading.local()  # the products of each thread, used again for every chunk
 
@@ -170,8 +159,7 @@ def _bands(bank: Bank, plan: Plan, dtype: str, on: str) -> tuple[Band, ...]:
     for members in np.array_split(np.arange(bank.n_frequencies), min(N_BANDS, bank.n_frequencies)):
         rows = slice(int(members[0]), int(members[-1]) + 1)
         # Beyond the lags that occur and the wavelet's reach, nothing can wrap around.
-        reach = math.ceil(min(bank.reach(rows, negligible), max_lag))
-        enough = max_lag + reach + 2
+        enough = max_lag + math.ceil(min(bank.reach(rows, negligible), max_lag)) + 2
         unit = 2 ** max(enough.bit_length() - 5, 0)  # FFTs are fast at a large power of two times small factors
         n_fft = unit * next(factor for factor in _SMALL_FACTORS if unit * factor >= enough)
         values = _spectra(bank, rows, n_fft, max_lag, negligible)
@@ -193,8 +181,7 @@ def _spectra(bank: Bank, rows: slice, n_fft: int, max_lag: int, floor: float) ->
     """
     mother, scales = bank.mother, bank.scales[rows]
     rad = 2 * np.pi * (np.fft.fftfreq(n_fft, 1.0) if mother.is_complex else np.fft.rfftfreq(n_fft, 1.0))
-    lags = np.arange(-max_lag, max_lag + 1)
-    result = np.empty((len(scales), len(rad)), np.complex128)
+    lags, result = np.arange(-max_lag, max_lag + 1), np.empty((len(scales), len(rad)), np.complex128)
     fits = n_fft - max_lag > bank.reach(rows, floor)  # nothing above `floor` wraps around the transform's ends
     for row, scale in enumerate(scales):
         if fits and mother.spectrum:

@@ -17,18 +17,10 @@ import pywt
 from stslib.support.errors import ParameterError
 
 _ORDERS = range(1, 9)
-#: How a wavelet may be named. B is the bandwidth, C the centre frequency, M the order of the spline.
-NAMES = (
-    "mexh", "morl", *(f"gaus{n}" for n in _ORDERS), *(f"cgau{n}" for n in _ORDERS), "cmorB-C", "shanB-C", "fbspM-B-C",
-)  # fmt: skip
-#: Families whose names carry numbers: what these look like, and an example.
-_FAMILIES = {
-    "cmor": ("cmorB-C", "cmor1.5-1.0"),
-    "shan": ("shanB-C", "shan1.5-1.0"),
-    "fbsp": ("fbspM-B-C", "fbsp2-1.5-1.0"),
-}
+# How a wavelet may be named. B is the bandwidth, C the centre frequency, M the order of the spline.
+_FAMILIES = {"cmorB-C": "cmor1.5-1.0", "shanB-C": "shan1.5-1.0", "fbspM-B-C": "fbsp2-1.5-1.0"}  # with an example each
+NAMES = ("mexh", "morl", *(f"gaus{n}" for n in _ORDERS), *(f"cgau{n}" for n in _ORDERS), *_FAMILIES)
 _LARGEST_CENTRE = 8.0  # PyWavelets, which gives the central frequency, draws 16 points a period of scale 1
-
 
 Function = Callable[[np.ndarray], np.ndarray]
 
@@ -42,12 +34,8 @@ class Wavelet:
     psi: Function  # the wavelet at times t: (n,) -> (n,), float64 or complex128
     spectrum: Function | None  # the integral of psi(t) exp(-i w t) at angular frequencies w; None: dies away too slowly
     peak_rad: float  # angular frequency at which the spectrum is largest
-    support: (
-        float  # width within which it is above 1e-4 of its largest value (shan, fbsp: 40, as PyWavelets draws them)
-    )
-    half_support: (
-        float  # time from the centre beyond which it is below 1e-16 of its largest value (shan, fbsp: infinite)
-    )
+    support: float  # width within which it is above 1e-4 of its largest value (shan, fbsp: 40, as PyWavelets draws)
+    half_support: float  # time from the centre beyond which it is below 1e-16 of its largest (shan, fbsp: infinite)
     spectral_reach_rad: float  # angular frequency beyond which the spectrum is below 1e-16 of its largest value
     #: Distance from a step beyond which the power that it leaves stays below exp(-2) of its largest: the e-folding time
     #: of Torrence & Compo (1998, Bull. Am. Meteorol. Soc. 79:61), worked out for each wavelet.
@@ -92,8 +80,9 @@ def wavelet(name: str) -> Wavelet:
         )  # fmt: skip
     if name[:4] in ("gaus", "cgau") and name[4:] in map(str, _ORDERS):
         return _gaussian_derivative(name)
-    if name[:4] in _FAMILIES:
-        return _with_numbers(name)
+    for form, example in _FAMILIES.items():
+        if form[:4] == name[:4]:
+            return _with_numbers(name, form, example)
     raise ParameterError(f"wavelet is {name!r}; use one of: {', '.join(NAMES)}")
 
 
@@ -131,17 +120,15 @@ def _gaussian(name: str, is_complex: bool, psi: Function, spectrum: Function, pe
 
 def _gaussian_derivative(name: str) -> Wavelet:
     """The derivatives of `exp(-t**2)` (gaus) and of `exp(-i t) exp(-t**2)` (cgau), with unit energy."""
-    is_complex, order = name.startswith("c"), int(name[4:])
+    is_complex, order = name[0] == "c", int(name[4:])
     shift = -1.0 if is_complex else 0.0  # the carrier exp(-i t) moves the spectrum to -1
     # d/dt (p e) = (p' + p (-2 t + i shift)) e, so the polynomial is built up one derivative at a time.
     polynomial = np.polynomial.Polynomial([1.0 + 0j])
     for _ in range(order):
         polynomial = polynomial.deriv() + polynomial * np.polynomial.Polynomial([1j * shift, -2.0])
     # The energy of the derivative is sqrt(pi / 2) times the 2n-th moment of a normal variable about the carrier.
-    moment = sum(
-        math.comb(2 * order, 2 * k) * shift ** (2 * order - 2 * k) * math.prod(range(1, 2 * k, 2))
-        for k in range(order + 1)
-    )
+    terms = ((math.comb(2 * order, 2 * k), 2 * (order - k), math.prod(range(1, 2 * k, 2))) for k in range(order + 1))
+    moment = sum(ways * shift**power * normal for ways, power, normal in terms)
     sign = 1 if is_complex else (-1) ** (order // 2)  # the signs that PyWavelets gives them
     scale = sign / math.sqrt(moment * math.sqrt(math.pi / 2))
 
@@ -156,9 +143,8 @@ def _gaussian_derivative(name: str) -> Wavelet:
     return _gaussian(name, is_complex, psi, spectrum, peak_rad, 1.0)
 
 
-def _with_numbers(name: str) -> Wavelet:
+def _with_numbers(name: str, form: str, example: str) -> Wavelet:
     """Complex Morlet, Shannon and frequency B-spline wavelets, by the numbers in their names."""
-    form, example = _FAMILIES[name[:4]]
     words = name[4:].split("-")
     numbers = [float(word) for word in words if re.fullmatch(r"\d{1,6}(\.\d{1,9})?", word)]
     if len(numbers) != len(words) or len(words) != form.count("-") + 1 or min(numbers) <= 0:
