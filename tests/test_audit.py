@@ -11,7 +11,7 @@ from scipy import stats
 from sklearn import metrics as sk
 
 from stslib import audit, baseline, cohort, evaluation, features, figures, io
-from stslib.audit import checks, rigs, transfer
+from stslib.audit import checks, rigs
 from stslib.baseline import learner, trees
 from stslib.cohort import CLASSES
 from stslib.press import parameters
@@ -60,13 +60,13 @@ def test_bad_rigs_are_one_line():
         with pytest.raises(StsError, match=words):
             rigs.rig_accuracy(x, y, wrong)
     with pytest.raises(StsError, match="two are compared"):
-        list(transfer.directions(["Seq"] * 4, np.ones(4, dtype=bool)))
+        list(rigs.directions(["Seq"] * 4, np.ones(4, dtype=bool)))
 
 
 def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test_on_test_cells():
     _, _, datasets = cells(400)
     train = np.arange(400) % 5 > 0
-    ways = list(transfer.directions(datasets, train))
+    ways = list(rigs.directions(datasets, train))
     assert [split for split, *_ in ways] == [
         "transfer:Clamp->Seq", "transfer:Seq->Clamp", "transfer-test:Clamp->Seq", "transfer-test:Seq->Clamp",
     ]  # fmt: skip
@@ -81,12 +81,12 @@ def test_directions_never_learn_from_the_other_data_set_and_the_strict_ones_test
 def test_self_training_follows_a_shift_of_the_rig_without_its_labels():
     x, y, datasets = cells(1200, shift=1.8)
     fit, other = datasets == "Clamp", datasets == "Seq"
-    plain = transfer.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
-    moved = transfer.adapted(x[fit], y[fit], x[other], x[other])
+    plain = rigs.adapted(x[fit], y[fit], x[other], x[other], rounds=0)
+    moved = rigs.adapted(x[fit], y[fit], x[other], x[other])
     before, after = (evaluation.score("balanced_accuracy", y[other], evaluation.predicted(p)) for p in (plain, moved))
     assert after > before + 0.05
     assert moved.sum(axis=1) == pytest.approx(1)
-    across = transfer.across(QUICK)  # takes no notice of the other set
+    across = rigs.across(QUICK)  # takes no notice of the other set
     assert (across(x[fit], y[fit], x[other], x[other]) == across(x[fit], y[fit], x[fit], x[other])).all()
 
 

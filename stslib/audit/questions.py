@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from stslib import baseline, cohort, evaluation
-from stslib.audit import checks, rigs, transfer
+from stslib.audit import checks, rigs
 from stslib.features import FEATURE_SETS, FeatureTable, compare_sweeps, of_cells
 from stslib.recordings import Recording
 from stslib.support.errors import StsError
@@ -112,14 +112,14 @@ class Audit:
     def transfer(self) -> list[dict[str, Any]]:
         """What do models score that learn from one data set and are tested on the other? Metric records."""
         models: dict[str, tuple[str, Any]]
-        models = {f"lightgbm:{name}": (name, transfer.across(self.learner())) for name in FEATURE_SETS}
-        models[self.learner("ensemble").name] = "relative", transfer.across(self.learner("ensemble"))
-        models["discriminant:relative"] = "relative", partial(transfer.adapted, rounds=0)
-        models["discriminant:adapted"] = "relative", transfer.adapted
+        models = {f"lightgbm:{name}": (name, rigs.across(self.learner())) for name in FEATURE_SETS}
+        models[self.learner("ensemble").name] = "relative", rigs.across(self.learner("ensemble"))
+        models["discriminant:relative"] = "relative", partial(rigs.adapted, rounds=0)
+        models["discriminant:adapted"] = "relative", rigs.adapted
         records = []
         for model, (name, cross) in models.items():
             x = self.sets[name]
-            for split, fit, unlabelled, test in transfer.directions(self.rigs, self.train):
+            for split, fit, unlabelled, test in rigs.directions(self.rigs, self.train):
                 proba = cross(x[fit], self.y[fit], x[unlabelled], x[test])
                 about = model, "published", split, self.n_bootstrap, self.seed
                 records += evaluation.scores(self.y[test], proba, *about)

@@ -25,11 +25,12 @@ _ALIGNED = {
 }
 
 
+_RELATIVE = meanings(["onset_s", *SHARED])
+
+
 def _align(columns: Iterable[str]) -> tuple[str, ...]:
     return tuple(sorted(_ALIGNED[c][0] if c in _ALIGNED else c for c in columns))
 
-
-_RELATIVE = meanings(["onset_s", *SHARED])
 
 #: The sets of columns. `published`: what the authors' code uses; `intended`: what their text names;
 #: `stimulus_aligned`: the same, the threshold's time from the onset, other times from the threshold, free of the rig's
@@ -40,15 +41,15 @@ FEATURE_SETS: dict[str, tuple[str, ...]] = {
 }  # fmt: skip
 
 #: The published columns that a set with aligned times is worked out from.
-_ALIGNED_FROM = {"stimulus_aligned": INTENDED, "all": SHARED, "relative": SHARED}
+_ALIGNED_FROM = {"stimulus_aligned": (*INTENDED, "onset_s")} | dict.fromkeys(("all", "relative"), (*SHARED, "onset_s"))
 
 
-def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
+def describe(x: pd.DataFrame, labels: Any) -> pd.DataFrame:
     """What each column of a feature table means: `feature`, `unit`, `meaning`, and the median of each class.
 
     Parameters
     ----------
-    x, labels : (n_cells, n_features) DataFrame of any of `FEATURE_SETS`; (n_cells,) classes, or None for no medians
+    x, labels : (n_cells, n_features) DataFrame of any of `FEATURE_SETS`, and (n_cells,) classes
 
     Examples
     --------
@@ -57,34 +58,26 @@ def describe(x: pd.DataFrame, labels: Any = None) -> pd.DataFrame:
     0     tau   ms   10.0  20.0
     """
     rows = [(c, *(_RELATIVE.get(c) or meaning(c))) for c in map(str, x.columns)]
-    table = pd.DataFrame(rows, columns=["feature", "unit", "meaning"])
-    if labels is None:
-        return table
     medians = x.groupby(np.asarray(labels)).median().T.reindex(columns=CLASSES)
-    return table.join(medians, on="feature")
+    return pd.DataFrame(rows, columns=["feature", "unit", "meaning"]).join(medians, on="feature")
 
 
 @dataclass(frozen=True)
 class FeatureTable:
-    """A `table` of features, one row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s), published columns.
-
-    `allow_empty`: in a small cohort a rare column, such as the slow trough, may have no value in any cell.
-    """
+    """A `table` of features, one row a cell: `cell_id`, `dataset`, `onset_s` (start of the step, s), published columns."""
 
     table: pd.DataFrame
-    allow_empty: bool = False
 
     def select(self, feature_set: str = "published") -> pd.DataFrame:
         """The columns of a feature set, in its order, float, indexed by `cell_id`; faulty ones are refused by name."""
         one_of("feature_set", feature_set, FEATURE_SETS)
-        aligned = feature_set in _ALIGNED_FROM
-        needed = _ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set])
-        self._check((*needed, "onset_s") if aligned else needed)
+        self._check(_ALIGNED_FROM.get(feature_set, FEATURE_SETS[feature_set]))
         out = self.table.set_index("cell_id")
-        if aligned:
+        if feature_set in _ALIGNED_FROM:
             times = {new: out[old] - out[start] for old, (new, start) in _ALIGNED.items() if {old, start} <= set(out)}
-            more = [relative(out)] if feature_set == "relative" else []
-            out = pd.concat([out.assign(**times), *more], axis=1)
+            out = out.assign(**times)
+        if feature_set == "relative":
+            out = pd.concat([out, relative(out)], axis=1)
         return out[list(FEATURE_SETS[feature_set])].astype(float)
 
     def origin(self) -> str:
@@ -98,8 +91,7 @@ class FeatureTable:
         table, names = self.table, ["cell_id", *columns]
         if missing := [c for c in names if c not in table.columns]:
             raise StsError(f"the feature table lacks {len(missing)} of {len(names)} columns: {', '.join(missing[:4])}")
-        doubled = table["cell_id"][table["cell_id"].duplicated()]
-        if len(doubled):
+        if len(doubled := table["cell_id"][table["cell_id"].duplicated()]):
             raise StsError(f"cell id {doubled.iloc[0]} occurs twice in the feature table; keep one row a cell")
         for column, values in table[names[1:]].items():
             if values.dtype.kind not in "iuf":
@@ -108,8 +100,6 @@ class FeatureTable:
                 raise StsError(f"column {column} holds {example}, which is not a number")
             if np.isinf(values.to_numpy(dtype=float)).any():
                 raise StsError(f"column {column} holds infinite values; leave them empty")
-            if not self.allow_empty and values.isna().all():
-                raise StsError(f"column {column} has no value in any of {len(table)} cells; use another feature set")
 
 
 def of_cells(
@@ -136,8 +126,8 @@ def of_cells(
         table = own.set_index("cell_id")
         if absent := [c for c in ids if c not in table.index]:
             raise StsError(f"the source's feature table lacks cell {absent[0]} ({len(absent)} cells)")
-        return FeatureTable(table.loc[ids].reset_index(), allow_empty=cells.name != "published")
+        return FeatureTable(table.loc[ids].reset_index())
     if feature_set in ("all", "relative"):
         why = "needs ramps and short squares; recordings give 'stimulus_aligned'"
         raise ParameterError(f"feature_set is {feature_set!r}, which {why}")
-    return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids)), allow_empty=True)
+    return FeatureTable(extract(cells.recordings(ids), n_jobs, len(ids)))
