@@ -1,7 +1,4 @@
-"""Pictures of scores: balanced accuracy of all models (paper Fig. 4), confusion matrix, calibration, a search.
-
-The error bars are those of `stslib.evaluation`, so matplotlib draws them; seaborn's are its own bootstraps.
-"""
+"""Pictures of scores: all models (paper Fig. 4), confusion, calibration, a search, and those of the audit."""
 
 from __future__ import annotations
 
@@ -12,7 +9,6 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.figure import Figure
-from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 from scipy.stats import binomtest
@@ -27,6 +23,11 @@ _PAPER: dict[str, Any] = {"ls": "", "ms": 4.5, "mfc": "white", "mec": "black", "
 _PAPER_MARKS = {"=": ("D", "value"), ">": ("^", "more than")}
 
 
+def _ends(scores: pd.DataFrame) -> np.ndarray:
+    """Lengths of error bars `(2, n)` from the intervals of `stslib.evaluation` (seaborn would bootstrap its own)."""
+    return np.clip([scores["value"] - scores["low"], scores["high"] - scores["value"]], 0, None)
+
+
 @style.house_style
 def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, paper: bool = True) -> Figure:
     """Cross-validation beside holdout, one pair of bars a model (paper Fig. 4).
@@ -34,52 +35,47 @@ def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, pape
     Parameters
     ----------
     records : metric records of the splits `cv` (bar: one SD over folds), `holdout` (bar: 95 % interval), or one of them
-    kind : str, which data they are about: `simulated`, `hybrid`, `real` or `published`
-    paper : bool, mark the paper's values: a diamond for a number, an upward triangle for a lower bound
+    kind, paper : str, which data they are about; bool, mark the paper's values (diamond: a number, triangle: a lower bound)
 
     Examples
     --------
-    >>> from stslib import figures
     >>> about = {"model": "lightgbm", "split": "holdout", "metric": "balanced_accuracy"}
-    >>> figure = figures.balanced_accuracy_bars([about | {"value": 0.9, "low": 0.88, "high": 0.92}], "simulated")
+    >>> figure = balanced_accuracy_bars([about | {"value": 0.9, "low": 0.88, "high": 0.92}], "simulated")
     >>> len(figure.axes)
     1
     """
-    metric = "balanced_accuracy"
-    wanted = {(r["model"], r["split"]): r for r in records if r["metric"] == metric and r["split"] in ("cv", "holdout")}
+    of_metric = [r for r in records if r["metric"] == "balanced_accuracy"]
+    wanted = {(r["model"], r["split"]): r for r in of_metric if r["split"] in ("cv", "holdout")}
     if not wanted:
-        raise StsError(f"no record of {metric} for cv or holdout among {len(records)} records; nothing to draw")
+        raise StsError(f"no balanced_accuracy of cv or holdout among {len(records)} records; nothing to draw")
     models = style.in_order(model for model, _ in wanted)
     figure = style.new_figure(max(1.35 * len(models) + 1.8, 6.0), 3.8)
     ax = figure.add_subplot()
     # A pair of bars a model, or one in its middle where no model has the other.
     splits = [split for split in ("cv", "holdout") if any(s == split for _, s in wanted)]
     offsets = dict(zip(splits, (-0.19, 0.19) if len(splits) == 2 else (0.0,), strict=True))
-    relations = set()
+    known: dict[str, list[tuple[float, float]]] = {relation: [] for relation in _PAPER_MARKS}
     for (model, split), r in wanted.items():
         x, colour = models.index(model) + offsets[split], style.model_colour(model)
         fill: dict[str, Any] = {"color": "white", "hatch": "////"} if split == "cv" else {"color": colour}
         ax.bar(x, r["value"], 0.35, edgecolor=colour, linewidth=1.1, **fill)
-        ends = [[r["value"] - r["low"]], [r["high"] - r["value"]]]
-        ax.errorbar(x, r["value"], yerr=ends, color="black", lw=1.1, capsize=3)
+        ax.errorbar(x, r["value"], yerr=_ends(pd.DataFrame([r])), color="black", lw=1.1, capsize=3)
         box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         ax.text(x, 0.05, f"{100 * r['value']:.1f}", ha="center", fontsize=9, bbox=box)
-        if paper and (known := evaluation.paper_value(model, split, metric)):
-            relations.add(known[1])
-            ax.plot(x + 0.11, known[0], marker=_PAPER_MARKS[known[1]][0], **_PAPER)
+        if paper and (theirs := evaluation.paper_value(model, split, r["metric"])):
+            known[theirs[1]].append((x + 0.11, theirs[0]))
     ax.axhline(_CHANCE, color="0.5", lw=0.9, ls=":")
     ax.text(-0.83, _CHANCE + 0.01, "chance", va="bottom", fontsize=8, color="0.4")
-    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), ylabel="balanced accuracy")
+    ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), yticks=np.arange(0, 1.01, 0.2), ylabel="balanced accuracy")
     ax.set_xticks(range(len(models)), [style.model_name(m) for m in models])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    ax.set_yticks(np.arange(0, 1.01, 0.2))
-    keys: dict[str, dict[str, Any]] = {
-        "cv": {"facecolor": "white", "hatch": "////", "label": "cross-validation: mean, SD over folds"},
-        "holdout": {"facecolor": style.NEUTRAL, "label": "holdout, 95 % interval"},
-    }
+    cv: dict[str, Any] = {"facecolor": "white", "hatch": "////", "label": "cross-validation: mean, SD over folds"}
+    keys = {"cv": cv, "holdout": {"facecolor": style.NEUTRAL, "label": "holdout, 95 % interval"}}
     handles: list[Any] = [Patch(edgecolor=style.NEUTRAL, **keys[split]) for split in splits]
-    marks = [_PAPER_MARKS[relation] for relation in _PAPER_MARKS if relation in relations]
-    handles += [Line2D([], [], marker=mark, label=f"paper (real cells): {words}", **_PAPER) for mark, words in marks]
+    for relation, points in known.items():
+        if points:
+            mark, words = _PAPER_MARKS[relation]
+            handles += ax.plot(*np.transpose(points), marker=mark, label=f"paper (real cells): {words}", **_PAPER)
     figure.legend(handles=handles, loc="outside upper center", ncols=2, fontsize=8.5)
     return style.label_data(figure, kind)
 
@@ -93,31 +89,30 @@ def confusion_matrix(
     Parameters
     ----------
     labels, predictions : (n,) of str, true and predicted classes
-    kind : str, which data they are about
-    title : str, what was classified, by which model
+    kind, title : str, which data they are about; what was classified, by which model
     n_bootstrap, seed : int, resamples behind the 95 % intervals of shares and F1, and their seed; 0 for no intervals
 
     Examples
     --------
-    >>> from stslib import figures
-    >>> figure = figures.confusion_matrix(["Pvalb", "Sst", "Sst"], ["Pvalb", "Sst", "Pvalb"], "simulated")
+    >>> figure = confusion_matrix(["Pvalb", "Sst", "Sst"], ["Pvalb", "Sst", "Pvalb"], "simulated")
     >>> len(figure.axes)
     2
     """
     counts = evaluation.confusion(labels, predictions)
     share, low, high = evaluation.confusion_shares(labels, predictions, max(n_bootstrap, 1), seed)
     drawn = evaluation.bootstrap(labels, predictions, max(n_bootstrap, 1), seed)
-    true = counts.sum(axis=1)
-    texts = np.full(counts.shape, "0", dtype=object)
-    for (i, j), n in np.ndenumerate(counts):
-        if true[i]:
-            ends = f"\n[{100 * low[i, j]:.1f}, {100 * high[i, j]:.1f}]" if n_bootstrap else ""
-            texts[i, j] = f"{n}\n{100 * share[i, j]:.1f} %{ends}"
+
+    def percent(value: Any, low: Any, high: Any) -> str:
+        return f"{100 * value:.1f} %" + (f"\n[{100 * low:.1f}, {100 * high:.1f}]" if n_bootstrap else "")
+
+    true, texts = counts.sum(axis=1), np.full(counts.shape, "0", dtype=object)
+    for at, n in np.ndenumerate(counts):
+        if true[at[0]]:
+            texts[at] = f"{n}\n{percent(share[at], low[at], high[at])}"
     names = []
-    for label in CLASSES:
-        a, b = evaluation.interval(drawn[f"f1:{label}"])
-        ends = f"\n[{100 * a:.1f}, {100 * b:.1f}]" if n_bootstrap else ""
-        names.append(f"{label}\nF1 {100 * evaluation.score(f'f1:{label}', labels, predictions):.1f} %{ends}")
+    for label, metric in ((c, f"f1:{c}") for c in CLASSES):
+        f1 = evaluation.score(metric, labels, predictions), *evaluation.interval(drawn[metric])
+        names.append(f"{label}\nF1 {percent(*f1)}")
     figure = style.new_figure(6.4, 4.8)
     ax = figure.add_subplot()
     bar = {"shrink": 0.8, "format": PercentFormatter(1, decimals=0), "label": "share of the true class"}
@@ -135,15 +130,12 @@ def reliability(tables: Mapping[str, tuple[pd.DataFrame, float]], kind: str) -> 
 
     Parameters
     ----------
-    tables : mapping of model name to (table, error), from `stslib.evaluation.calibration`
-    kind : str, which data they are about
+    tables, kind : mapping of model name to (table, error), from `evaluation.calibration`; str, which data they are about
 
     Examples
     --------
-    >>> import numpy as np
-    >>> from stslib import evaluation, figures
     >>> curve = evaluation.calibration(["Sst"] * 9, np.tile([0.1, 0.9, 0, 0], (9, 1)))
-    >>> len(figures.reliability({"LightGBM": curve}, "simulated").axes)
+    >>> len(reliability({"LightGBM": curve}, "simulated").axes)
     1
     """
     figure = style.new_figure(3.2 * len(tables) + 0.9, 3.9)
@@ -169,15 +161,12 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
 
     Parameters
     ----------
-    table : DataFrame, from `stslib.training.trial_table`: `slot`, `mean`, `sd`, and `fold:0` and so on
-    kind : str, which data they are about
+    table, kind : DataFrame, from `training.trial_table`: `slot`, `mean`, `sd`, `fold:0` ...; str, which data it is about
 
     Examples
     --------
-    >>> import pandas as pd
-    >>> from stslib import figures
     >>> table = pd.DataFrame({"slot": [0, 1], "mean": [0.7, 0.8], "sd": 0.01, "fold:0": [0.7, 0.8], "fold:1": [0.7, 0.8]})
-    >>> len(figures.search_history(table, "simulated").axes)
+    >>> len(search_history(table, "simulated").axes)
     1
     """
     figure = style.new_figure(6.4, 2.9)
@@ -190,4 +179,121 @@ def search_history(table: pd.DataFrame, kind: str) -> Figure:
     ax.xaxis.set_major_locator(MaxNLocator(integer=True))
     ax.yaxis.set_major_formatter(PercentFormatter(1))
     ax.legend(loc="lower right", fontsize=8.5)
+    return style.label_data(figure, kind)
+
+
+@style.house_style
+def score_dots(
+    table: pd.DataFrame, kind: str, rows: str, panels: str = "", series: str = "",
+    lines: Mapping[str, float] | None = None, xlabel: str = "balanced accuracy, 95 % interval",
+) -> Figure:  # fmt: skip
+    """Scores with their intervals, one line a row of names, one panel a group.
+
+    Parameters
+    ----------
+    table, kind : DataFrame of `value`, `low`, `high` (fractions) and columns of names; str, which data they are about
+    rows, panels, series : str, columns: what has a line, a panel, a colour (five at most); the last two may be empty
+    lines, xlabel : mapping of words to value, dotted vertical lines, such as chance; str, what the values are
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"set": ["times", "all"], "value": [0.5, 0.9], "low": [0.4, 0.8], "high": [0.6, 1.0]})
+    >>> len(score_dots(table, "published", "set", lines={"chance": 0.5}).axes)
+    1
+    """
+    if table.empty:
+        raise StsError("the table has no rows; nothing to draw")
+    names, groups, kinds = (list(dict.fromkeys(table[c])) if c else [""] for c in (rows, panels, series))
+    if len(kinds) > len(style.SERIES):
+        raise StsError(f"{len(kinds)} series; a figure can keep {len(style.SERIES)} apart")
+    figure = style.new_figure(3.2 + 2.9 * len(groups), 1.35 + 0.36 * len(names) * (1 + 0.35 * (len(kinds) > 2)))
+    axes = figure.subplots(1, len(groups), sharex=True, sharey=True, squeeze=False)[0]
+    for ax, group in zip(axes, groups, strict=True):
+        mine = table[table[panels] == group] if panels else table
+        for words, value in (lines or {}).items():
+            ax.axvline(value, color="0.5", lw=0.9, ls=":")
+            ax.text(value, 1.01, words, transform=ax.get_xaxis_transform(), fontsize=8, color="0.4")
+        for k, (name, (colour, marker)) in enumerate(zip(kinds, style.SERIES, strict=False)):
+            part = mine[mine[series] == name] if series else mine
+            at = np.array([names.index(v) for v in part[rows]]) + 0.22 * (k - (len(kinds) - 1) / 2)
+            ax.errorbar(part["value"], at, xerr=_ends(part), fmt=marker, ms=5.5, color=colour, capsize=2.5, label=name)
+        ax.set(xlabel=xlabel, title=str(group), ylim=(len(names) - 0.5, -0.5))
+        ax.xaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        ax.grid(axis="x", color="0.92")
+        ax.set_axisbelow(True)
+    axes[0].set_yticks(range(len(names)), [str(n) for n in names])
+    if series:
+        found = axes[0].get_legend_handles_labels()
+        figure.legend(*found, loc="outside upper center", ncols=min(len(kinds), 3), fontsize=8.5)
+    return style.label_data(figure, kind)
+
+
+@style.house_style
+def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool = False) -> Figure:
+    """Balanced accuracy against a quantity, one line a model, with 95 % intervals.
+
+    Parameters
+    ----------
+    table, kind : DataFrame, `model`, `value`, `low`, `high` and the column `x`; str, which data they are about
+    x, xlabel, log : the quantity: its column, its words with unit, and whether its axis is logarithmic
+
+    Examples
+    --------
+    >>> table = pd.DataFrame({"model": "LightGBM", "n": [100, 900], "value": [0.7, 0.8], "low": 0.6, "high": 0.9})
+    >>> len(score_curves(table, "published", "n", "cells learnt from", log=True).axes)
+    1
+    """
+    figure = style.new_figure(6.2, 3.4)
+    ax = figure.add_subplot()
+    for (name, part), (colour, marker) in zip(table.groupby("model", sort=False), style.SERIES, strict=False):
+        ax.errorbar(part[x], part["value"], yerr=_ends(part), fmt=f"{marker}-", ms=5, lw=1.2, color=colour, capsize=2.5,
+                    label=name)  # fmt: skip
+    ax.set(xlabel=xlabel, ylabel="balanced accuracy,\n95 % interval")
+    if log:
+        ax.set_xscale("log")
+        ticks = sorted(table[x].unique())
+        ax.set_xticks(ticks, [f"{v:,.0f}" for v in ticks])
+        ax.minorticks_off()
+    else:
+        ax.xaxis.set_major_formatter(PercentFormatter(1))
+    ax.yaxis.set_major_formatter(PercentFormatter(1))
+    ax.grid(color="0.92")
+    ax.legend(loc="best", fontsize=8.5)
+    return style.label_data(figure, kind)
+
+
+@style.house_style
+def features_read_again(table: pd.DataFrame, kind: str) -> Figure:
+    """Mean |SHAP| of features for a class, times hatched, the paper's starred; beside it what each predicts alone.
+
+    Parameters
+    ----------
+    table, kind : DataFrame, from `audit.Audit.features_read_again`; str, which data it is about
+
+    Examples
+    --------
+    >>> row = {"class": "Pvalb", "feature": "adaptation", "mean_abs_shap": 0.4, "class_auc": 0.8, "rig_auc": 0.6}
+    >>> len(features_read_again(pd.DataFrame([row | {"paper": True}]), "published").axes)
+    2
+    """
+    classes = table.groupby("class", sort=False)
+    figure = style.new_figure(8.6, 1.2 + 0.33 * len(table) + 0.5 * len(classes))
+    grid = figure.subplots(len(classes), 2, squeeze=False, sharex="col", height_ratios=classes.size())
+    for (left, right), (label, mine) in zip(grid, classes, strict=True):
+        at = np.arange(len(mine))
+        hatches = np.where(mine["feature"].str.contains("_t_"), "////", "")
+        left.barh(at, mine["mean_abs_shap"], 0.65, color=style.CLASS_COLOURS[str(label)], edgecolor="black", lw=0.6,
+                  hatch=list(hatches))  # fmt: skip
+        left.set_yticks(at, mine["feature"].str.removesuffix("_long_square") + np.where(mine["paper"], " *", ""))
+        left.set(ylim=(len(mine) - 0.5, -0.5), title=label)
+        columns = {"class_auc": "the class", "rig_auc": "the rig, within the class"}
+        for (column, words), (colour, marker) in zip(columns.items(), style.SERIES, strict=False):
+            right.plot(mine[column], at, marker, ms=6, color=colour, label=words)
+        right.axvline(0.5, color="0.5", lw=0.9, ls=":")
+        right.set(ylim=(len(mine) - 0.5, -0.5), yticks=[], xlim=(0.48, 1.02))
+        right.grid(axis="x", color="0.92")
+    grid[-1][0].set_xlabel("mean |SHAP| (log-odds)")
+    grid[-1][1].set_xlabel("area under the ROC curve, the feature alone")
+    found = grid[0][1].get_legend_handles_labels()
+    figure.legend(*found, title="what the feature predicts", loc="outside upper right", ncols=2, fontsize=8.5)
     return style.label_data(figure, kind)
