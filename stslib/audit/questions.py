@@ -28,7 +28,7 @@ class Audit:
     Parameters
     ----------
     cells : DataFrame, included cells: `cell_id`, `label`, `dataset` (rig), `donor`, `split`, `line`, `t_type`
-    features : FeatureTable, their published features, in the same order; n_folds, n_bootstrap, seed, threads : int
+    features : FeatureTable, published features of these cells or more; n_folds, n_bootstrap, seed, threads : int
 
     Examples
     --------
@@ -48,12 +48,14 @@ class Audit:
     threads: int = 1
 
     @classmethod
-    def of(cls, cells: Any, **settings: int) -> Audit:
-        """The audit of the authors' own cells (`stslib.io.reopen`); others have no such questions."""
+    def of(cls, cells: Any, share: float = 1.0, **settings: int) -> Audit:
+        """The audit of the authors' own cells (`stslib.io.reopen`), or of a `share` of each class, rig and split."""
         if cells.name != "published":
             why = f"the audit needs the authors' tables, and these cells are from {cells.name!r}"
             raise StsError(f"{why}; make a run of the tables with: sts run --profile published")
-        return cls(cells.cells, of_cells(cells, "relative"), **settings)
+        seed = settings.get("seed", cls.seed)
+        drawn = cells.cells.groupby(["label", "dataset", "split"]).sample(frac=share, random_state=seed).sort_index()
+        return cls(drawn.reset_index(drop=True), of_cells(cells, "relative"), **settings)
 
     @cached_property
     def y(self) -> np.ndarray:
@@ -73,7 +75,7 @@ class Audit:
     @cached_property
     def sets(self) -> dict[str, pd.DataFrame]:
         """Every set of features by its name, and `TIMES`."""
-        sets = {name: self.features.select(name) for name in FEATURE_SETS}
+        sets = {name: self.features.select(name).loc[self.cells["cell_id"]] for name in FEATURE_SETS}
         return sets | {name: sets[whole].filter(like="_t_") for name, whole in TIMES.items()}
 
     @cached_property

@@ -27,6 +27,7 @@ def sts(results, *arguments):
 def published(mirror, tmp_path_factory):
     results = tmp_path_factory.mktemp("published")
     few = {"04_baseline.n_trials": TRIALS, "04_baseline.n_bootstrap": 200, "04_baseline.n_shuffles": 1}
+    few["07_audit.share"] = 0.15  # the baseline sees every cell, the audit these
     sts(results, "--profile", "published", *(word for name, value in few.items() for word in ("-p", f"{name}={value}")))
     return results / "published"
 
@@ -51,6 +52,18 @@ def test_every_cell_of_the_authors_tables_is_accounted_for(published):
     counts = cells[cells.status == "kept"].groupby(["split", "label"]).size()
     assert counts["test"].to_dict() == {"Excitatory": 160, "Pvalb": 213, "Sst": 386, "Vip/Lamp5": 359}
     assert counts["train"].sum() == 4472
+
+
+def test_the_audit_of_a_share_of_the_cells_keeps_every_class_and_rig(published):
+    """Whole, it takes minutes; what it finds on all cells, the profile shows."""
+    records = pd.DataFrame(json.loads((published / "metrics.json").read_text()))
+    across = records[records["split"].str.startswith("transfer") & (records["metric"] == "balanced_accuracy")]
+    whole = {"transfer:Clamp->Seq": 4220, "transfer:Seq->Clamp": 1370,
+             "transfer-test:Clamp->Seq": 846, "transfer-test:Seq->Clamp": 272}  # fmt: skip
+    share = {way: 0.15 * n for way, n in whole.items()}
+    assert across.groupby("split")["n"].first().to_dict() == pytest.approx(share, abs=3)
+    rig = pd.read_csv(published / "07_audit" / "rig.csv").set_index("features")
+    assert (rig.loc["published", ["low", "value"]] > 0.8).all()  # the rig is in the published features, even so
 
 
 def test_six_real_sweeps_go_through_sweeps_scalograms_and_figures(mirror, tmp_path):
