@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import matplotlib
@@ -76,24 +76,23 @@ MINI_NOTEBOOKS = {
 }
 
 
-def write_notebook(path: Path, cells: tuple[str, ...]) -> None:
-    """A notebook whose first cell is the parameters cell."""
+def write_notebook(path: Path, cells: Sequence[str]) -> None:
+    """A notebook of these cells: Markdown where a text begins with #, else code; the first code cell has the parameters."""
     import nbformat
 
     notebook = nbformat.v4.new_notebook()
-    for index, source in enumerate(cells):
-        cell = nbformat.v4.new_code_cell(source, id=f"cell-{index}")
-        if index == 0:
-            cell.metadata["tags"] = ["parameters"]
-        notebook.cells.append(cell)
     notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    for index, source in enumerate(cells):
+        new_cell = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
+        notebook.cells.append(new_cell(source, id=f"cell-{index}"))
+    next(c for c in notebook.cells if c.cell_type == "code").metadata["tags"] = ["parameters"]
     path.parent.mkdir(parents=True, exist_ok=True)
     nbformat.write(notebook, path)
 
 
-def write_checkout(root: Path) -> Path:
-    """A small checkout of three notebooks: 02 reads 01, 03 stands apart."""
-    for name, cells in MINI_NOTEBOOKS.items():
+def write_checkout(root: Path, notebooks: Mapping[str, Sequence[str]] = MINI_NOTEBOOKS) -> Path:
+    """A small checkout of notebooks; of the usual three 02 reads 01, and 03 stands apart."""
+    for name, cells in notebooks.items():
         write_notebook(root / "notebooks" / f"{name}.ipynb", cells)
     (root / "pyproject.toml").write_text("")
     (root / "notebooks" / "profiles").mkdir()

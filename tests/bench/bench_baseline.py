@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pandas as pd
+import pytest
 
 from stslib import baseline, cohort, features, training
 from stslib.cohort import CLASSES
@@ -29,14 +30,6 @@ def made_up(n_features: int) -> tuple[pd.DataFrame, np.ndarray]:
     return pd.DataFrame(x, columns=[f"f{k}" for k in range(n_features)]), y
 
 
-def narrow() -> tuple:
-    return made_up(15)
-
-
-def wide() -> tuple:
-    return made_up(130)
-
-
 def search(x, y):
     score = baseline.Learner().objective(x, y, cohort.folds(y, 3))
     with tempfile.TemporaryDirectory() as folder:
@@ -49,17 +42,15 @@ def recording() -> tuple:
     return (source.recording(source.cells()["cell_id"].iloc[0]),)
 
 
-def bench_search(measure):
-    measure("stslib", SEARCH, search, narrow, rounds=1, memory=False, note="one round; the journal on a local disk")
-
-
-def bench_boosted_trees(measure):
-    measure("LightGBM", ONE_FIT, baseline.Learner().fit, wide, rounds=5)
-
-
-def bench_ensemble(measure):
-    measure("ensemble", ONE_FIT, baseline.Learner("ensemble").fit, wide, rounds=3)
-
-
-def bench_features(measure):
-    measure("stslib (AllenSDK)", MEASURED, features.extract_one, recording, rounds=5)
+@pytest.mark.parametrize(
+    ("name", "work", "function", "inputs", "options"),
+    [
+        ("stslib", SEARCH, search, partial(made_up, 15),
+         {"rounds": 1, "memory": False, "note": "one round; the journal on a local disk"}),
+        ("LightGBM", ONE_FIT, baseline.Learner().fit, partial(made_up, 130), {}),
+        ("ensemble", ONE_FIT, baseline.Learner("ensemble").fit, partial(made_up, 130), {"rounds": 3}),
+        ("stslib (AllenSDK)", MEASURED, features.extract_one, recording, {}),
+    ],
+)  # fmt: skip
+def bench_baseline(measure, name, work, function, inputs, options):
+    measure(name, work, function, inputs, **options)

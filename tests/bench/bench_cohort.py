@@ -35,13 +35,9 @@ def few_sweeps() -> np.ndarray:
     return extract(open_source("simulated", n_cells=40, seed=1).recordings())[0]
 
 
-def path_in(folder: str) -> Path:
-    return Path(folder) / "cohort.npy"
-
-
-def cohort_sweeps(folder: str) -> tuple[np.ndarray, Path]:
+def cohort_sweeps(path: Path) -> tuple[np.ndarray, Path]:
     few = few_sweeps()
-    return np.resize(few, (N_CELLS, *few.shape[1:])), path_in(folder)
+    return np.resize(few, (N_CELLS, *few.shape[1:])), path
 
 
 def make(sweeps: np.ndarray, path: Path) -> np.ndarray:
@@ -58,8 +54,8 @@ def float16_error(images: np.ndarray) -> float:
     return float(np.linalg.norm(images[: len(few)].astype(np.float32) - exact) / np.linalg.norm(exact))
 
 
-def opened(folder: str) -> tuple[np.ndarray, InputTransform, np.random.Generator]:
-    images = np.load(path_in(folder), mmap_mode="r")
+def opened(path: Path) -> tuple[np.ndarray, InputTransform, np.random.Generator]:
+    images = np.load(path, mmap_mode="r")
     return images, InputTransform.fit(images, np.arange(256), "mobilenet_v2"), np.random.default_rng(0)
 
 
@@ -89,24 +85,26 @@ def train_batch(model: nn.Module, optimizer: torch.optim.Optimizer, x: torch.Ten
 
 
 @pytest.fixture(scope="module")
-def folder():
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("STS_BENCH_FOLDER")) as path:
-        yield path
+def path():
+    with tempfile.TemporaryDirectory(prefix="bench-", dir=os.environ.get("STS_BENCH_FOLDER")) as folder:
+        yield Path(folder) / "cohort.npy"
 
 
-def bench_make(measure, folder):
+def bench_make(measure, path):
     size = np.dtype(np.float16).itemsize * N_CELLS * 2 * SIDE * SIDE / 1e9
-    measure("stslib", MADE, make, partial(cohort_sweeps, folder), error=float16_error, note=f"{size:.2f} GB on disk")
-    assert path_in(folder).stat().st_size / 1e9 == pytest.approx(size, rel=1e-3)
+    measure("stslib", MADE, make, partial(cohort_sweeps, path), error=float16_error, note=f"{size:.2f} GB on disk")
+    assert path.stat().st_size / 1e9 == pytest.approx(size, rel=1e-3)
 
 
-def bench_batch(measure, folder):
-    measure("stslib, read by memory map", BATCH, read_batch, partial(opened, folder), rounds=20, note="file in cache")
-
-
-def bench_batch_from_disk(measure, folder):
-    name, inputs = "stslib, read by memory map from disk", partial(opened, folder)
-    measure(name, BATCH, read_batch_from_disk, inputs, rounds=20, note="file dropped from the cache before each")
+@pytest.mark.parametrize(
+    ("name", "function", "note"),
+    [
+        ("stslib, read by memory map", read_batch, "file in cache"),
+        ("stslib, read by memory map from disk", read_batch_from_disk, "file dropped from the cache before each"),
+    ],
+)
+def bench_batch(measure, path, name, function, note):
+    measure(name, BATCH, function, partial(opened, path), rounds=20, note=note)
 
 
 def bench_train_batch(measure):

@@ -13,14 +13,12 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-import h5py
-import numpy as np
 import pandas as pd
+import pytest
 
 from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.dandi import Dandi
@@ -32,7 +30,7 @@ from stslib.io.files import nwb
 from stslib.recordings import Recording
 from stslib.sweeps import SweepSettings
 from tests.io import standin
-from tests.io.standin import Steps, family
+from tests.io.standin import family
 from tests.io.standin_server import Archives, Misbehaviour
 
 N_CELLS, WORKERS, LATENCY_S, FILE_BYTES, N_FAULTS = 200, 8, 0.02, 3_000_000, 500
@@ -54,21 +52,13 @@ def root() -> Path:
 def clamp_file() -> Path:
     """NWB 1 at 10 kHz, padded to 3 MB with noise."""
     steps = family(50, top_pa=100, description="Long Square", rate_hz=10_000.0)
-    path = standin.write_nwb1(root() / "clamp.nwb", steps)
-    with h5py.File(path, "r+") as file:
-        noise = np.random.default_rng(1).integers(0, 256, FILE_BYTES - path.stat().st_size, np.uint8)
-        file["general/padding"] = noise
-    return path
+    return standin.padded(standin.write_nwb1(root() / "clamp.nwb", steps), FILE_BYTES)
 
 
 @cache
 def seq_file(rate_hz: float = 10_000.0) -> Path:
     """NWB 2 with voltage clamp, searches, ramps and a family."""
-    others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage", rate_hz=rate_hz) for n in range(12)]
-    others += [Steps(n, 90, 2, "X2LP_Search_DA_0", rate_hz=rate_hz) for n in range(12, 24)]
-    others += [Steps(n, 300, 1, "X7Ramp_DA_0", tail_s=2.0, rate_hz=rate_hz) for n in range(24, 36)]
-    steps = [replace(s, number=s.number + 50) for s in family(100, top_pa=180, rate_hz=rate_hz)]
-    return standin.write_nwb2(root() / f"seq{rate_hz:g}.nwb", [*others, *steps])
+    return standin.write_nwb2(root() / f"seq{rate_hz:g}.nwb", standin.patch_seq(rate_hz))
 
 
 def archives(which: str, n_cells: int = N_CELLS, rate_hz: float = 10_000.0) -> Archives:
@@ -78,8 +68,7 @@ def archives(which: str, n_cells: int = N_CELLS, rate_hz: float = 10_000.0) -> A
         if which == "dandi":
             served.assets[f"sub-{n}/sub-{n}_ses-{n}_icephys.nwb"] = seq_file(rate_hz)
             continue
-        steps = [replace(s, onset_s=0.6) for s in family(50, top_pa=100)]
-        served.add_cell(n, clamp_file(), steps, **{COMPLETE: 0.1})
+        served.add_cell(n, clamp_file(), family(50, top_pa=100), **{COMPLETE: 0.1})
     return served
 
 
@@ -99,14 +88,13 @@ def address(which: str, n_cells: int = N_CELLS) -> str:
     return str(here.recv())
 
 
-def opened(which: str, folder: Path, url: str, **http: float) -> Allen | Dandi:
+def opened(which: str, folder: Path, url: str, n_cells: int, **http: float) -> Allen | Dandi:
     connection = Http(**{"per_second": 1e6, "timeout_s": 30.0, **http})
     if which == "allen":
         return Allen(folder, False, url, connection)
-    metadata = root() / "metadata.csv"
-    rows = [(n, n, n, "Sst Chodl", "aspiny") for n in range(1, N_CELLS + 1)]
-    columns = ["cell_specimen_id", "ephys_session_id", "donor_id", "T-type Label", "dendrite_type"]
-    pd.DataFrame(rows, columns=columns).to_csv(metadata, index=False)
+    rows = [(n, n, n, "Sst Chodl", "aspiny") for n in range(1, n_cells + 1)]
+    metadata = folder / "metadata.csv"
+    pd.DataFrame(rows, columns=standin.PATCH_SEQ_COLUMNS).to_csv(metadata, index=False)
     archive = Dandi(folder, False, url, metadata, connection)
     archive.features = lambda: pd.DataFrame({"cell_id": [str(r[0]) for r in rows], COMPLETE: 0.1})  # type: ignore[method-assign]
     archive.rheobase_sweeps = dict  # type: ignore[method-assign]  # the published tables are no part of this
@@ -115,7 +103,7 @@ def opened(which: str, folder: Path, url: str, **http: float) -> Allen | Dandi:
 
 def fetch(which: str, url: str, n_cells: int = N_CELLS, **http: float) -> tuple[pd.DataFrame, Allen | Dandi, Path]:
     folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, fetcher = opened(which, folder, url, **http), Fetcher(folder)
+    archive, fetcher = opened(which, folder, url, n_cells, **http), Fetcher(folder)
     account = fetcher.fetch(archive, fetcher.plan(archive, n_cells), workers=WORKERS)
     assert (account["status"] == "kept").all() and len(account) == n_cells, account["reason"].value_counts()
     return account, archive, folder
@@ -124,7 +112,7 @@ def fetch(which: str, url: str, n_cells: int = N_CELLS, **http: float) -> tuple[
 class OnDisk:
     """The same files without a network."""
 
-    def __init__(self, path: Path, spikes: str = "file") -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
 
     def outline(self, cell_id: str) -> None:
@@ -156,61 +144,48 @@ def seq_ideal_inputs() -> tuple[Path, float]:
     return seq_file(), archive.http.n_requests / 4
 
 
-def bench_clamp(measure):
-    measure("sts data fetch", CLAMP, fetch, partial(inputs, "allen"), rounds=5)
+@pytest.mark.parametrize(
+    ("name", "work", "function", "inputs", "rounds"),
+    [
+        ("sts data fetch", CLAMP, fetch, partial(inputs, "allen"), 5),
+        ("ideal", CLAMP, ideal, clamp_ideal_inputs, 5),
+        ("sts data fetch", SEQ, fetch, partial(inputs, "dandi"), 3),
+        ("ideal", SEQ, ideal, seq_ideal_inputs, 3),
+    ],
+)
+def bench_fetch(measure, name, work, function, inputs, rounds):
+    measure(name, work, function, inputs, rounds=rounds)
 
 
-def bench_clamp_ideal(measure):
-    measure("ideal", CLAMP, ideal, clamp_ideal_inputs, rounds=5)
-
-
-def bench_seq(measure):
-    measure("sts data fetch", SEQ, fetch, partial(inputs, "dandi"), rounds=3)
-
-
-def bench_seq_ideal(measure):
-    measure("ideal", SEQ, ideal, seq_ideal_inputs, rounds=3)
-
-
-def share_inputs() -> tuple[Archives]:
+def one_served() -> tuple[Archives, str]:
     served = archives("dandi", 1, 50_000.0)
-    served.url = served.start()  # type: ignore[attr-defined]
-    return (served,)
+    return served, served.start()
 
 
-def share(served: Archives) -> float:
+def share(served: Archives, url: str) -> float:
     """Bytes sent for one cell, as a part of its file."""
     served.log.clear()
-    folder = Path(tempfile.mkdtemp(dir=root()))
-    archive, fetcher = opened("dandi", folder, served.url), Fetcher(folder)  # type: ignore[attr-defined]
-    plan = fetcher.plan(archive)
-    plan = replace(plan, cells=plan.cells[plan.cells["cell_id"] == "1"], todo=["1"])
-    account = fetcher.fetch(archive, plan, workers=1)
-    assert account["status"].tolist() == ["kept"]
-    sent = sum(n for path, _, _, n in served.log if path.startswith("/blobs/"))
-    return sent / seq_file(50_000.0).stat().st_size
+    fetch("dandi", url, 1)
+    return sum(n for path, _, _, n in served.log if path.startswith("/blobs/")) / seq_file(50_000.0).stat().st_size
 
 
 def bench_share(measure):
-    part = share(*share_inputs())
+    part = measure("byte ranges", SHARE, share, one_served, note=lambda part: f"{100 * part:.1f} % of the file travel")
     assert part < 0.15, f"{part:.1%}"
-    measure("byte ranges", SHARE, share, share_inputs, note=f"{100 * part:.1f} % of the file travel")
 
 
 def with_faults() -> str:
-    """Every cell ends in the store although 500 requests fail, in the store of a good network."""
+    """Every cell ends in the folder although 500 requests fail, in the folder of a good network."""
     good = fetch("allen", address("allen"))[2]
     served = archives("allen")
     served.misbehaviour = Misbehaviour(share=0.5, most=N_FAULTS, stall_s=0.25)
-    url = served.start()
-    account, archive, folder = fetch("allen", url, tries=30, timeout_s=0.2, pause_s=0.01)
+    account, archive, folder = fetch("allen", served.start(), tries=30, timeout_s=0.2, pause_s=0.01)
     served.stop()
     same = all((folder / "cells" / p.name).read_bytes() == p.read_bytes() for p in (good / "cells").glob("*.npz"))
     assert served.n_faults == N_FAULTS and archive.http.n_failures >= N_FAULTS and same, (served.n_faults, same)
-    return (
-        f"{served.n_faults} faults, {archive.http.n_failures} tries that failed, {len(account)} of {N_CELLS} cells kept"
-    )
+    kept = f"{len(account)} of {N_CELLS} cells kept"
+    return f"{served.n_faults} faults, {archive.http.n_failures} tries that failed, {kept}"
 
 
 def bench_faults(measure):
-    measure("sts data fetch", FAULTY, with_faults, rounds=1, note=with_faults())
+    measure("sts data fetch", FAULTY, with_faults, rounds=1, note=str)

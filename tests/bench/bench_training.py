@@ -95,30 +95,36 @@ def naive(path: Path) -> float:
     return total / CELLS
 
 
-def bench_epoch(measure, stored):
+def seconds(function, *arguments, **changes) -> float:
     start = time.perf_counter()
-    our_data(stored)
-    note = f"of this {time.perf_counter() - start:.2f} s is the data part"
-    measure("stslib", WORK, ours, lambda: (stored,), rounds=1, memory=False, note=note)
+    function(*arguments, **changes)
+    return time.perf_counter() - start
 
 
-def bench_epoch_half_precision(measure, stored):
+@pytest.fixture
+def epoch(measure, stored):
+    def run(name, function, note="", **changes):
+        measure(name, WORK, partial(function, stored, **changes), rounds=1, memory=False, note=note)
+
+    return run
+
+
+def bench_epoch(epoch, stored):
+    epoch("stslib", ours, f"of this {seconds(our_data, stored):.2f} s is the data part")
+
+
+def bench_epoch_half_precision(epoch):
     """bfloat16 pays on a processor that computes with it (`avx512_bf16` or `amx_bf16` in /proc/cpuinfo), or on a GPU."""
-    half = partial(ours, amp="bf16")
-    measure('stslib, amp="bf16"', WORK, half, lambda: (stored,), rounds=1, memory=False)
+    epoch('stslib, amp="bf16"', ours, amp="bf16")
 
 
-def bench_epoch_compiled(measure, stored):
+def bench_epoch_compiled(epoch, stored):
     """What an epoch takes after the first: the compiled network is kept within a process, and a first epoch pays for it."""
     if shutil.which("g++") is None:
         pytest.skip("torch.compile needs a C++ compiler: apt-get install g++")
-    start = time.perf_counter()
-    ours(stored, cells=2 * BATCH, compile=True)
-    note = f"after {time.perf_counter() - start:.0f} s of compiling and two batches"
-    compiled = partial(ours, compile=True)
-    measure("stslib, compile=True", WORK, compiled, lambda: (stored,), rounds=1, memory=False, note=note)
+    compiling = seconds(ours, stored, cells=2 * BATCH, compile=True)
+    epoch("stslib, compile=True", ours, f"after {compiling:.0f} s of compiling and two batches", compile=True)
 
 
-def bench_epoch_naive(measure, stored):
-    note = "a .npy file a cell, resized each time"
-    measure("naive loop", WORK, naive, lambda: (stored,), rounds=1, memory=False, note=note)
+def bench_epoch_naive(epoch):
+    epoch("naive loop", naive, "a .npy file a cell, resized each time")

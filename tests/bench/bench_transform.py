@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache, partial
-from importlib import import_module
 
 import numpy as np
 import pytest
@@ -34,30 +33,21 @@ MODEL = "CWT of 64 cells x 2 sweeps at 224 x 224, Mexican hat"
 MEMORY = "CWT at 224 x 224 into an array that is there"
 BANK = Bank()
 MORLET_BANK = Bank("cmor8-1.0", normalisation="L1")  # fCWT's Morlet(2.0): a bell of 2 periods, and its normalisation
+SSQUEEZEPY = "analytic Mexican hat, rows with one ratio: it takes no others"
 SIDE = 224
 
 
-def sweeps(n_sweeps: int = 128, library: str = "numpy") -> tuple[np.ndarray]:
-    """`(n_sweeps, 4800)`, float32; with the library loaded, so that its own size is not counted as memory of the work."""
-    import_module(library)
+def sweeps(n_sweeps: int = 128) -> tuple[np.ndarray]:
+    """`(n_sweeps, 4800)`, float32."""
     return (np.random.default_rng(0).standard_normal((n_sweeps, 4800)).astype(np.float32),)
 
 
-@lru_cache
-def exact(bank: Bank) -> np.ndarray:
-    return direct_evaluation(sweeps(1)[0][0], bank)
+def into_an_array(n_cells: int) -> tuple[np.ndarray, np.ndarray]:
+    (x,) = sweeps(2 * n_cells)
+    return x, np.ones((len(x), SIDE, SIDE), np.float16)
 
 
-def relative(found: np.ndarray, wanted: np.ndarray) -> float:
-    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
-
-
-def relative_but_for_a_factor(found: np.ndarray, wanted: np.ndarray) -> float:
-    """For libraries that give their wavelet another height."""
-    return relative(found / (np.vdot(wanted, found) / np.vdot(wanted, wanted)), wanted)
-
-
-# --- the whole scalogram --------------------------------------------------------------------------------------------
+# --- the transforms: (sweeps, 180, 4800), or (sweeps, 224, 224) ------------------------------------------------------
 
 
 def ours(x, bank=BANK):
@@ -65,13 +55,13 @@ def ours(x, bank=BANK):
 
 
 def by_pywt(x, method="conv"):
-    return pywt.cwt(x, BANK.scales, BANK.wavelet, method=method)[0]
+    return np.moveaxis(pywt.cwt(x, BANK.scales, BANK.wavelet, method=method)[0], 0, 1)
 
 
 def by_ptwt(x):
     import ptwt
 
-    return ptwt.cwt(torch.from_numpy(x), BANK.scales, BANK.wavelet)[0]
+    return np.moveaxis(ptwt.cwt(torch.from_numpy(x), BANK.scales, BANK.wavelet)[0].numpy(), 0, 1)
 
 
 def by_ssqueezepy(x):
@@ -99,73 +89,17 @@ def by_fcwt(x):
     return result
 
 
-def bench_full(measure):
-    measure("stslib", FULL, ours, sweeps, error=lambda r: relative(r[0], exact(BANK)))
-
-
-def bench_full_pywt(measure):
-    measure("pywt, conv (its default)", FULL, by_pywt, sweeps, error=lambda r: relative(r[:, 0], exact(BANK)))
-
-
-def bench_full_pywt_fft(measure):
-    by_fft = partial(by_pywt, method="fft")
-    measure("pywt, fft", FULL, by_fft, sweeps, error=lambda r: relative(r[:, 0], exact(BANK)))
-
-
-def bench_full_ptwt(measure, library):
-    library("ptwt", "ptwt", FULL)
-    inputs = partial(sweeps, library="ptwt")
-    measure("ptwt", FULL, by_ptwt, inputs, rounds=3, error=lambda r: relative(r[:, 0].numpy(), exact(BANK)))
-
-
-def bench_full_ssqueezepy(measure, library):
-    library("ssqueezepy", "ssqueezepy", FULL)
-    measure(
-        "ssqueezepy",
-        FULL,
-        by_ssqueezepy,
-        partial(sweeps, library="ssqueezepy"),
-        rounds=3,
-        note="analytic Mexican hat, rows with one ratio: it takes no others",
-    )
-
-
-def bench_morlet(measure):
-    measure(
-        "stslib", MORLET, partial(ours, bank=MORLET_BANK), sweeps, error=lambda r: relative(r[0], exact(MORLET_BANK))
-    )
-
-
-def bench_morlet_fcwt(measure, library):
-    library("fcwt", "fcwt", MORLET)
-    measure(
-        "fcwt",
-        MORLET,
-        by_fcwt,
-        partial(sweeps, library="fcwt"),
-        error=lambda r: relative_but_for_a_factor(r[0, ::-1], exact(MORLET_BANK)),
-        note="error but for a factor",
-    )
-
-
-# --- at a network's size --------------------------------------------------------------------------------------------
-
-
 def ours_resized(x, out=None):
     return cwt_resized(x, BANK, ImageSettings(SIDE, SIDE), out=out)
 
 
 def by_pywt_resized(x):
-    return resized(np.moveaxis(by_pywt(x), 0, 1))
+    return resized(by_pywt(x))
 
 
 def resized(full: np.ndarray) -> np.ndarray:
     as_tensor = torch.from_numpy(full)[:, None]
     return interpolate(as_tensor, (SIDE, SIDE), mode="bilinear", align_corners=False)[:, 0].numpy()
-
-
-def exact_resized() -> np.ndarray:
-    return resized(exact(BANK)[None].astype(np.float32))[0]
 
 
 def floor(x):
@@ -178,26 +112,49 @@ def floor(x):
     return torch.full((len(x), SIDE, SIDE), 1.0)
 
 
-def bench_model(measure):
-    measure("stslib", MODEL, ours_resized, sweeps, error=lambda r: relative(r[0], exact_resized()))
+# --- their errors, of the first sweep --------------------------------------------------------------------------------
 
 
-def bench_model_pywt(measure):
-    measure("pywt, conv, then resized", MODEL, by_pywt_resized, sweeps, error=lambda r: relative(r[0], exact_resized()))
+@lru_cache
+def exact(bank: Bank) -> np.ndarray:
+    return direct_evaluation(sweeps(1)[0][0], bank)
 
 
-def bench_model_floor(measure):
-    measure("arithmetic floor", MODEL, floor, sweeps, note="not a transform: what none can avoid")
+def relative(found: np.ndarray, wanted: np.ndarray) -> float:
+    return float(np.linalg.norm(found - wanted) / np.linalg.norm(wanted))
 
 
-# --- memory ---------------------------------------------------------------------------------------------------------
+def full_error(result, bank=BANK):
+    return relative(result[0], exact(bank))
 
 
-def into_an_array(n_cells: int) -> tuple[np.ndarray, np.ndarray]:
-    (x,) = sweeps(2 * n_cells)
-    return x, np.ones((len(x), SIDE, SIDE), np.float16)
+def morlet_error_but_for_a_factor(result):
+    """fCWT gives its wavelet another height."""
+    found, wanted = result[0, ::-1], exact(MORLET_BANK)
+    return relative(found / (np.vdot(wanted, found) / np.vdot(wanted, wanted)), wanted)
 
 
-@pytest.mark.parametrize("n_cells", [64, 256])
-def bench_memory(measure, n_cells):
-    measure(f"stslib, {n_cells} cells", MEMORY, ours_resized, partial(into_an_array, n_cells))
+def resized_error(result):
+    return relative(result[0], resized(exact(BANK)[None].astype(np.float32))[0])
+
+
+@pytest.mark.parametrize(
+    ("name", "work", "function", "options"),
+    [
+        ("stslib", FULL, ours, {"error": full_error}),
+        ("pywt, conv (its default)", FULL, by_pywt, {"error": full_error}),
+        ("pywt, fft", FULL, partial(by_pywt, method="fft"), {"error": full_error}),
+        ("ptwt", FULL, by_ptwt, {"error": full_error, "rounds": 3, "needs": "ptwt"}),
+        ("ssqueezepy", FULL, by_ssqueezepy, {"rounds": 3, "needs": "ssqueezepy", "note": SSQUEEZEPY}),
+        ("stslib", MORLET, partial(ours, bank=MORLET_BANK), {"error": partial(full_error, bank=MORLET_BANK)}),
+        ("fcwt", MORLET, by_fcwt,
+         {"error": morlet_error_but_for_a_factor, "needs": "fcwt", "note": "error but for a factor"}),
+        ("stslib", MODEL, ours_resized, {"error": resized_error}),
+        ("pywt, conv, then resized", MODEL, by_pywt_resized, {"error": resized_error}),
+        ("arithmetic floor", MODEL, floor, {"note": "not a transform: what none can avoid"}),
+        ("stslib, 64 cells", MEMORY, ours_resized, {"inputs": partial(into_an_array, 64)}),
+        ("stslib, 256 cells", MEMORY, ours_resized, {"inputs": partial(into_an_array, 256)}),
+    ],
+)  # fmt: skip
+def bench_transform(measure, name, work, function, options):
+    measure(name, work, function, **{"inputs": sweeps, **options})

@@ -1,4 +1,4 @@
-"""Fixtures for benchmarks: `tests/bench/bench_*.py`, run by `make bench` and never by `make test`.
+"""The fixture of benchmarks: `tests/bench/bench_*.py`, run by `make bench` and never by `make test`.
 
 A benchmark is a function `bench_...` that asks for the fixture `measure`:
 
@@ -20,9 +20,11 @@ import contextlib
 import multiprocessing
 import os
 import platform
+import re
 import resource
 import statistics
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from importlib import import_module
 from pathlib import Path
@@ -33,8 +35,6 @@ import pytest
 from stslib.press import benchmarks
 from stslib.press.folders import project_root
 from stslib.support.environment import git_commit
-
-MEGABYTE = 2**20
 
 
 @pytest.fixture
@@ -51,13 +51,21 @@ def measure(benchmark) -> Callable[..., Any]:
         error: Callable[[Any], float] | None = None,
         note: str | Callable[[Any], str] = "",
         memory: bool = True,
+        needs: str = "",
     ) -> Any:
         """`function(*inputs())`; both are functions at the top of a module (or functools.partial of such).
 
-        `error` takes the result and gives its relative error; so may `note`, for its text.
-        Fewer than five `rounds` are said in the record.
+        `error` takes the result and gives its relative error; so may `note`, for its text. A library that the work `needs`
+        and that cannot be imported leaves the benchmark out, with the reason written down.
         """
-        peak_mb = peak_of(function, inputs) if memory else None
+        try:
+            if needs:
+                import_module(needs)
+        except Exception as failure:
+            reason = " ".join(f"{type(failure).__name__}: {failure}".split())
+            benchmarks.add({"name": name, "work": work, "reason": reason}, benchmarks.left_out_path())
+            pytest.skip(f"{name} left out: {reason}")
+        peak_mb = peak_of(function, inputs, needs) if memory else None
         spent: list[float] = []
 
         def timed(*arguments: Any) -> Any:
@@ -87,39 +95,15 @@ def measure(benchmark) -> Callable[..., Any]:
     return run
 
 
-@pytest.fixture
-def library() -> Callable[..., Any]:
-    """Import a library to compare with; where it cannot be, the benchmark is left out and the reason written down."""
-
-    def load(module: str, name: str, work: str) -> Any:
-        try:
-            return import_module(module)
-        except Exception as error:
-            reason = " ".join(f"{type(error).__name__}: {error}".split())
-            benchmarks.add({"name": name, "work": work, "reason": reason}, benchmarks.left_out_path())
-            pytest.skip(f"{name} left out: {reason}")
-
-    return load
-
-
-def peak_of(function: Callable[..., Any], inputs: Callable[[], tuple]) -> float:
+def peak_of(function: Callable[..., Any], inputs: Callable[[], tuple], needs: str = "") -> float:
     """Megabytes that one call adds to a fresh process."""
-    context = multiprocessing.get_context("spawn")
-    here, there = context.Pipe(duplex=False)
-    process = context.Process(target=_report_peak, args=(there, function, inputs))
-    process.start()
-    there.close()
-    try:
-        return here.recv()
-    except EOFError:
-        raise RuntimeError(
-            f"the process that measures the memory of {function} ended early (its error is above)"
-        ) from None
-    finally:
-        process.join()
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as fresh:
+        return fresh.submit(_peak_here, function, inputs, needs).result()
 
 
-def _report_peak(pipe: Any, function: Callable[..., Any], inputs: Callable[[], tuple]) -> None:
+def _peak_here(function: Callable[..., Any], inputs: Callable[[], tuple], needs: str) -> float:
+    if needs:
+        import_module(needs)
     arguments = inputs()
     children = _largest_child_mb()
     with contextlib.suppress(OSError):  # not Linux: then a higher peak while loading would hide this one
@@ -128,21 +112,20 @@ def _report_peak(pipe: Any, function: Callable[..., Any], inputs: Callable[[], t
     result = function(*arguments)
     after = _resident_mb("VmHWM")
     del result
-    pipe.send(max(after - before, 0.0) + max(_largest_child_mb() - children, 0.0))
+    return max(after - before, 0.0) + max(_largest_child_mb() - children, 0.0)
 
 
 def _resident_mb(field: str) -> float:
-    try:
-        lines = Path("/proc/self/status").read_text().splitlines()
-    except OSError:  # not Linux
-        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / MEGABYTE
-    return next(float(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+    status = Path("/proc/self/status")
+    if not status.exists():  # not Linux: bytes
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    return int(re.search(rf"{field}:\s+(\d+) kB", status.read_text()).group(1)) / 1024
 
 
 def _processor_seconds() -> float:
     """Time that the cores have worked for this process and for those that it started and that have ended."""
-    mine, children = resource.getrusage(resource.RUSAGE_SELF), resource.getrusage(resource.RUSAGE_CHILDREN)
-    return mine.ru_utime + mine.ru_stime + children.ru_utime + children.ru_stime
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
 
 
 def _largest_child_mb() -> float:
@@ -150,11 +133,9 @@ def _largest_child_mb() -> float:
 
 
 def _processor() -> str:
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-        return next(line.split(":")[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.machine()
+    info = Path("/proc/cpuinfo")
+    named = re.search(r"model name\s*: (.+)", info.read_text()) if info.exists() else None
+    return named.group(1).strip() if named else platform.machine()
 
 
 def pytest_terminal_summary(terminalreporter) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,6 @@ class Steps:
     duration_s: float = 1.0
     tail_s: float = 0.2
     clamp: str = "current"
-    test_pulse: bool = True
     stopped_s: float | None = None
 
     @property
@@ -40,8 +39,7 @@ class Steps:
 def stimulus_pa(sweep: Steps) -> np.ndarray:
     t_s = np.arange(sweep.n_samples) / sweep.rate_hz
     i_pa = np.zeros(sweep.n_samples, np.float32)
-    if sweep.test_pulse:
-        i_pa[(t_s >= 0.02) & (t_s < 0.03)] = -50.0
+    i_pa[(t_s >= 0.02) & (t_s < 0.03)] = -50.0  # a test pulse
     begin = round(sweep.onset_s * sweep.rate_hz)
     i_pa[begin : begin + round(sweep.duration_s * sweep.rate_hz)] = sweep.stimulus_pa
     return i_pa
@@ -72,37 +70,57 @@ def family(rheobase_pa: float = 50, step_pa: float = 10, top_pa: float = 120, **
     ]
 
 
-def write_nwb2(
-    path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, conversion: float = 1e-3, seed: int = 0
-) -> Path:
+def patch_seq(rate_hz: float = 50_000.0) -> list[Steps]:
+    """What a Patch-seq file holds beside its family of long squares: voltage clamp, searches and ramps."""
+    others = [Steps(n, 10, description="EXTPSMOKET180424", clamp="voltage", rate_hz=rate_hz) for n in range(12)]
+    others += [Steps(n, 90, 2, "X2LP_Search_DA_0", rate_hz) for n in range(12, 24)]
+    others += [Steps(n, 300, 1, "X7Ramp_DA_0", rate_hz, tail_s=2.0) for n in range(24, 36)]
+    return [*others, *(replace(s, number=s.number + 50) for s in family(100, top_pa=180, rate_hz=rate_hz))]
+
+
+#: Columns of the Patch-seq metadata.
+PATCH_SEQ_COLUMNS = ("cell_specimen_id", "ephys_session_id", "donor_id", "T-type Label", "dendrite_type")
+
+
+def padded(path: Path, n_bytes: int) -> Path:
+    """A file of NWB 1 made larger with noise that no one reads."""
+    with h5py.File(path, "r+") as file:
+        noise = np.random.default_rng(1).integers(0, 256, n_bytes - path.stat().st_size, np.uint8)
+        file["general/padding"] = noise
+    return path
+
+
+#: Conversion and unit of voltages in mV and of currents in pA.
+SI = ((1e-3, "volts"), (1e-12, "amperes"))
+
+
+def write_series(file: h5py.File, path: str, kind: str, series: tuple, rate_hz: float, description: str) -> h5py.Group:
+    """A series of NWB 2: its values, their conversion and their unit."""
+    group = file.create_group(path)
+    group.attrs.update({"namespace": "core", "neurodata_type": kind, "description": "PLACEHOLDER"})
+    group.attrs["stimulus_description"] = description
+    data = group.create_dataset("data", data=series[0], compression="gzip", compression_opts=1)
+    data.attrs.update({"conversion": series[1], "offset": 0.0, "resolution": -1.0, "unit": series[2]})
+    group.create_dataset("starting_time", data=0.0).attrs.update({"rate": rate_hz, "unit": "seconds"})
+    return group
+
+
+def write_nwb2(path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, seed: int = 0) -> Path:
     """The Patch-seq layout, as `write_by_pynwb` writes it but ten times faster (a test holds the two together)."""
     with h5py.File(path, "w") as file:
         file.attrs.update({"namespace": "core", "neurodata_type": "NWBFile", "nwb_version": "2.8.0"})
-        for name, value in (("identifier", path.stem), ("session_start_time", "2020-01-28T00:00:00+00:00")):
-            file[name] = value
+        file["identifier"], file["session_start_time"] = path.stem, "2020-01-28T00:00:00+00:00"
         for s in sweeps:
-            kind, v, i = (
-                ("CurrentClamp" if s.clamp == "current" else "VoltageClamp"),
-                voltage_mv(s, seed),
-                stimulus_pa(s),
-            )
-            voltage, current = ((v * 1e-3 / conversion).astype(np.float32), conversion, "volts"), (i, 1e-12, "amperes")
-            response, command = (voltage, current) if s.clamp == "current" else (current, voltage)
-            for place, suffix, (values, factor, unit) in (
+            v, i = (voltage_mv(s, seed), *SI[0]), (stimulus_pa(s), *SI[1])
+            kind, response, command = ("CurrentClamp", v, i) if s.clamp == "current" else ("VoltageClamp", i, v)
+            for side, suffix, series in (
                 (f"acquisition/data_{s.number:05d}_AD0", "Series", response),
                 (f"stimulus/presentation/data_{s.number:05d}_DA0", "StimulusSeries", command),
             ):
-                group = file.create_group(place)
-                group.attrs.update({"namespace": "core", "neurodata_type": kind + suffix, "description": "PLACEHOLDER"})
-                group.attrs.update({"stimulus_description": s.description, "sweep_number": np.uint64(s.number)})
-                data = group.create_dataset("data", data=values, compression="gzip", compression_opts=1)
-                data.attrs.update({"conversion": factor, "offset": 0.0, "resolution": -1.0, "unit": unit})
-                group.create_dataset("starting_time", data=float(s.number)).attrs.update(
-                    {"rate": s.rate_hz, "unit": "seconds"}
-                )
+                group = write_series(file, side, kind + suffix, series, s.rate_hz, s.description)
+                group.attrs["sweep_number"] = np.uint64(s.number)
                 group["gain"] = 1.0
-        for s in sweeps if spike_lists else ():
-            if s.clamp == "current":
+            if spike_lists and s.clamp == "current":
                 group = file.create_group(f"processing/spikes/Sweep_{s.number}")
                 group["data"] = group["timestamps"] = pipeline_spike_times(s)
     return path
@@ -147,17 +165,15 @@ def write_nwb1(
     """A file of the Cell Types Database, as AllenSDK's NwbDataSet reads it: SI values, epochs, soft links."""
     with h5py.File(path, "w") as file:
         file["nwb_version"] = np.bytes_("NWB-1.0.5")
-        file.create_dataset(
-            "general/generated_by", data=np.array([b"program", b"pipeline", b"version", version.encode()])
-        )
+        file["general/generated_by"] = np.array([b"program", b"pipeline", b"version", version.encode()])
         for s in sweeps:
             v, i = voltage_mv(s, seed), stimulus_pa(s)
             name = f"Sweep_{s.number}"
-            for place, values, unit in (
+            for side, values, unit in (
                 (f"acquisition/timeseries/{name}", v * 1e-3, b"V"),
                 (f"stimulus/presentation/{name}", i * 1e-12, b"A"),
             ):
-                group = file.create_group(place)
+                group = file.create_group(side)
                 data = group.create_dataset("data", data=(values / conversion).astype(np.float32), compression="gzip")
                 data.attrs.update({"conversion": conversion, "unit": np.bytes_(unit), "resolution": 0.0})
                 group.create_dataset("starting_time", data=0.0).attrs["rate"] = s.rate_hz
@@ -167,10 +183,10 @@ def write_nwb1(
             begin = round(0.1 * s.rate_hz)  # the experiment begins after the test pulse
             end = s.n_samples if s.stopped_s is None else round(s.stopped_s * s.rate_hz)
             for epoch, first, stop in ((name, 0, s.n_samples), (f"Experiment_{s.number}", begin, end)):
-                for side, place in (("response", "acquisition/timeseries"), ("stimulus", "stimulus/presentation")):
+                for side, folder in (("response", "acquisition/timeseries"), ("stimulus", "stimulus/presentation")):
                     group = file.create_group(f"epochs/{epoch}/{side}")
                     group["idx_start"], group["count"] = first, stop - first
-                    group["timeseries"] = h5py.SoftLink(f"/{place}/{name}")
+                    group["timeseries"] = h5py.SoftLink(f"/{folder}/{name}")
             file[f"analysis/spike_times/{name}"] = s.spike_times_s
     return path
 
@@ -225,13 +241,10 @@ def write_bad_files(root: Path, rate_hz: float = 10_000.0) -> None:
     write_nwb2(root / "search.nwb", [Steps(1, 50, 1, "X2LP_Search_DA_0", rate_hz=rate_hz)])
     write_nwb2(root / "slow.nwb", [Steps(1, 50, 1, rate_hz=5000.0)])
     write_nwb2(root / "short.nwb", [Steps(1, 50, 1, duration_s=0.5, rate_hz=rate_hz)])
-    # Volts written where the file promises millivolts, and the other way round.
-    for name, factor in (("too_large", 1e3), ("too_small", 1e-3)):
-        write_nwb2(root / f"{name}.nwb", few)
-        with h5py.File(root / f"{name}.nwb", "r+") as file:
+    # Volts written where the file promises millivolts, and the other way round; samples that are no numbers.
+    for name, factor in (("too_large", 1e3), ("too_small", 1e-3), ("nan", 1.0)):
+        with h5py.File(write_nwb2(root / f"{name}.nwb", few), "r+") as file:
             for group in file["acquisition"].values():
                 group["data"].attrs["conversion"] *= factor
-    write_nwb2(root / "nan.nwb", few)
-    with h5py.File(root / "nan.nwb", "r+") as file:
-        for group in file["acquisition"].values():
-            group["data"][7000:7010] = np.nan
+                if name == "nan":
+                    group["data"][7000:7010] = np.nan

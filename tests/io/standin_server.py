@@ -6,12 +6,14 @@ signed address that expires, byte ranges.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import random
 import re
 import threading
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -20,6 +22,7 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 FAULTS = ("500", "503", "timeout", "reset", "truncated", "garbage")
+bytes_of = functools.cache(Path.read_bytes)
 
 
 @dataclass
@@ -31,7 +34,6 @@ class Misbehaviour:
     kinds: tuple[str, ...] = FAULTS
     always: str = ""
     stall_s: float = 1.0
-    seed: int = 1
 
 
 @dataclass
@@ -59,24 +61,17 @@ class Archives:
         self.n_faults = 0
         self.in_flight = self.most_in_flight = 0
         self.lock = threading.Lock()
-        self.dice = random.Random(self.misbehaviour.seed)
-        self.bytes: dict[Path, bytes] = {}
-        self.uses: dict[str, int] = {}
+        self.dice = random.Random(1)
+        self.uses: Counter[str] = Counter()
 
     def add_cell(
-        self,
-        specimen: int,
-        file: Path | None = None,
-        steps: Sequence[Any] = (),
-        line: str = "Sst-IRES-Cre",
-        **columns: Any,
+        self, specimen: int, file: Path, steps: Sequence[Any] = (), line: str = "Sst-IRES-Cre", **columns: Any
     ) -> None:
         """A cell of the Cell Types Database, its file, its table of sweeps and its row of features (other `columns`)."""
         cell = {"specimen__id": specimen, "line_name": line, "donor__species": "Mus musculus", "donor__id": specimen}
         self.cells.append(cell | {k: columns.pop(k) for k in tuple(columns) if k.startswith("donor__")})
         self.features.append({"specimen_id": specimen, **columns})
-        if file is not None:
-            self.files[specimen] = file
+        self.files[specimen] = file
         self.sweeps[specimen] = [
             {"specimen_id": specimen, "sweep_number": s.number, "stimulus_name": "Long Square", "stimulus_duration": 1.0,
              "stimulus_start_time": s.onset_s, "stimulus_absolute_amplitude": s.stimulus_pa, "num_spikes": s.n_spikes or None}
@@ -97,12 +92,6 @@ class Archives:
         self.server.shutdown()
         self.server.server_close()
 
-    def read(self, path: Path) -> bytes:
-        """A file's bytes."""
-        if path not in self.bytes:
-            self.bytes[path] = path.read_bytes()
-        return self.bytes[path]
-
     def fault(self, path: str) -> str:
         """What goes wrong with this request, empty if nothing."""
         m = self.misbehaviour
@@ -114,10 +103,6 @@ class Archives:
                 self.n_faults += 1
                 return self.dice.choice(m.kinds)
         return ""
-
-    def asset_id(self, session: str) -> str:
-        """The archive's own name of an asset."""
-        return f"00000000-0000-0000-0000-{int(session):012d}"
 
     def paths(self, matching: str = "") -> list[str]:
         """Paths asked for so far."""
@@ -144,16 +129,14 @@ class _Handler(BaseHTTPRequestHandler):
 
     def respond(self) -> None:
         a = self.archives
-        url = urlsplit(self.path)
         kind = a.fault(self.path)
         if kind in ("500", "503"):
             self.send(int(kind), b"busy", {"Retry-After": "0"} if kind == "503" else {})
-        elif kind == "timeout":
-            time.sleep(a.misbehaviour.stall_s)
-            self.close_connection = True
-        elif kind == "reset":
+        elif kind in ("timeout", "reset"):
+            time.sleep(a.misbehaviour.stall_s if kind == "timeout" else 0)
             self.close_connection = True
         else:
+            url = urlsplit(self.path)
             self.answer(url.path, parse_qs(url.query), kind)
 
     def answer(self, path: str, query: dict[str, list[str]], kind: str) -> None:
@@ -166,18 +149,16 @@ class _Handler(BaseHTTPRequestHandler):
         elif path == "/api/dandisets/000020/versions/0.210913.1639/assets/":
             self.listing(int(query.get("page", ["1"])[0]), kind)
         elif found := re.match(r"/api/assets/[0-9-]*?0*(\d+)/download/$", path):
-            n = a.uses["signature"] = a.uses.get("signature", 0) + 1
-            if kind:
-                self.send(500, b"")
-                return
-            self.send(302, b"", {"Location": f"/blobs/{found.group(1)}?X-Amz-Signature={n}"})
+            a.uses["signature"] += 1
+            signed = f"/blobs/{found.group(1)}?X-Amz-Signature={a.uses['signature']}"
+            self.send(500, b"") if kind else self.send(302, b"", {"Location": signed})
         elif found := re.match(r"/api/assets/[0-9-]*?0*(\d+)/$", path):
-            digest = hashlib.sha256(a.read(self.asset(found.group(1)))).hexdigest()
+            digest = hashlib.sha256(bytes_of(self.asset(found.group(1)))).hexdigest()
             self.send_json({"digest": {"dandi:sha2-256": digest}}, kind)
         elif found := re.match(r"/blobs/(\d+)$", path):
             signature = query["X-Amz-Signature"][0]
             with a.lock:
-                a.uses[signature] = a.uses.get(signature, 0) + 1
+                a.uses[signature] += 1
                 expired = a.uses[signature] > a.signed_for
             if expired:
                 self.send(403, b"Request has expired")
@@ -189,22 +170,19 @@ class _Handler(BaseHTTPRequestHandler):
     def rma(self, q: str) -> list[dict[str, Any]]:
         """The rows of an RMA query, as far as AllenSDK asks for cells."""
         a = self.archives
-        model = re.match(r"model::(\w+)", q)
-        assert model, q
-        number = re.search(r"\[(?:specimen_id|id)\$eq(\d+)\]", q)
-        if model.group(1) == "ApiCellTypesSpecimenDetail":
-            return a.cells
-        if model.group(1) == "EphysFeature":
-            return a.features
-        assert number, q
-        specimen = int(number.group(1))
-        if model.group(1) == "EphysSweep":
-            return a.sweeps.get(specimen, [])
-        if model.group(1) == "Specimen" and "NWBDownload" in q:
-            if specimen not in a.files:
-                return []
-            link = f"/api/v2/well_known_file_download/{specimen}"
-            return [{"id": specimen, "ephys_result": {"well_known_files": [{"download_link": link}]}}]
+        found = re.search(r"\[(?:specimen_id|id)\$eq(\d+)\]", q)
+        specimen = int(found.group(1)) if found else 0
+        match re.match(r"model::(\w+)", q).group(1):  # type: ignore[union-attr]
+            case "ApiCellTypesSpecimenDetail":
+                return a.cells
+            case "EphysFeature":
+                return a.features
+            case "EphysSweep" if specimen:
+                return a.sweeps.get(specimen, [])
+            case "Specimen" if specimen and "NWBDownload" in q:
+                link = f"/api/v2/well_known_file_download/{specimen}"
+                files = {"ephys_result": {"well_known_files": [{"download_link": link}]}}
+                return [{"id": specimen, **files}] if specimen in a.files else []
         raise AssertionError(q)
 
     def asset(self, session: str) -> Path:
@@ -213,31 +191,23 @@ class _Handler(BaseHTTPRequestHandler):
     def listing(self, page: int, kind: str) -> None:
         a = self.archives
         names = sorted(a.assets)
-        shown = names[(page - 1) * a.page_size : page * a.page_size]
-        results = []
-        for name in shown:
-            session = re.search(r"_ses-(\d+)_", name)
-            assert session
-            asset_id = a.asset_id(session.group(1))
-            results.append(
-                {"asset_id": asset_id, "path": name, "size": len(a.read(a.assets[name])), "blob": "x", "zarr": None}
-            )
+        results = [
+            {"asset_id": f"00000000-0000-0000-0000-{int(re.search(r'_ses-([0-9]+)_', name).group(1)):012d}",  # type: ignore[union-attr]
+             "path": name, "size": len(bytes_of(a.assets[name])), "blob": "x", "zarr": None}
+            for name in names[(page - 1) * a.page_size : page * a.page_size]
+        ]  # fmt: skip
         base = f"http://127.0.0.1:{self.server.server_port}{urlsplit(self.path).path}"  # type: ignore[attr-defined]
         following = f"{base}?page={page + 1}" if page * a.page_size < len(names) else None
         self.send_json({"count": len(names), "next": following, "previous": None, "results": results}, kind)
 
     def send_json(self, value: Any, kind: str) -> None:
-        body = json.dumps(value).encode()
-        self.send(
-            200, b"<html>" if kind == "garbage" else body, {"Content-Type": "application/json"}, kind == "truncated"
-        )
+        body = b"<html>" if kind == "garbage" else json.dumps(value).encode()
+        self.send(200, body, {"Content-Type": "application/json"}, kind == "truncated")
 
     def send_file(self, path: Path, kind: str) -> None:
         a = self.archives
-        body = a.read(path)
+        body, status, headers = bytes_of(path), 200, {"Content-Type": "application/octet-stream"}
         asked = re.match(r"bytes=(\d+)-(\d*)$", self.headers.get("Range", ""))
-        headers = {"Content-Type": "application/octet-stream"}
-        status = 200
         if asked and a.ranges:
             start, stop = int(asked.group(1)), int(asked.group(2) or len(body) - 1) + 1
             if start >= len(body):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 from pathlib import Path
 
 import h5py
@@ -15,7 +16,7 @@ from stslib.io.simulated.source import Simulated
 from stslib.support.errors import StsError
 from stslib.sweeps import choose_pair, prepare
 from tests.io import standin
-from tests.io.standin import Steps, family, stimulus_pa, voltage_mv
+from tests.io.standin import SI, Steps, family, stimulus_pa, voltage_mv
 
 OTHERS = [
     Steps(0, 10, description="EXTPSMOKET180424_DA_0", clamp="voltage"),
@@ -28,16 +29,15 @@ SWEEPS = [*OTHERS, *family(50, rate_hz=20_000.0), Steps(20, 70, 3, stopped_s=1.2
 @pytest.fixture(scope="module")
 def mies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Patch-seq file: a family of long squares among searches, short squares and voltage clamp."""
-    folder = tmp_path_factory.mktemp("mies")
-    return standin.write_by_pynwb(folder / "cell.nwb", SWEEPS)
+    return standin.write_by_pynwb(tmp_path_factory.mktemp("mies") / "cell.nwb", SWEEPS)
 
 
 @pytest.fixture(scope="module")
 def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Cell Types Database file."""
-    folder = tmp_path_factory.mktemp("old")
-    sweeps = [*family(70, step_pa=20, description="Long Square", onset_s=1.02, rate_hz=100_000.0)]
-    return standin.write_nwb1(folder / "cell.nwb", [*sweeps, Steps(40, 500, 1, "Short Square", duration_s=0.003)])
+    sweeps = family(70, step_pa=20, description="Long Square", onset_s=1.02, rate_hz=100_000.0)
+    sweeps.append(Steps(40, 500, 1, "Short Square", duration_s=0.003))
+    return standin.write_nwb1(tmp_path_factory.mktemp("old") / "cell.nwb", sweeps)
 
 
 def read(path: Path, **options: str) -> nwb.Recording:
@@ -73,8 +73,8 @@ def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies, tmp_pa
     """Same groups, same attributes of the data, same numbers."""
     plain = standin.write_nwb2(tmp_path / "plain.nwb", SWEEPS)
     with h5py.File(plain, "r") as ours, h5py.File(mies, "r") as theirs:
-        for place in ("acquisition", "stimulus/presentation", "processing/spikes"):
-            assert list(ours[place]) == list(theirs[place])
+        for group in ("acquisition", "stimulus/presentation", "processing/spikes"):
+            assert list(ours[group]) == list(theirs[group])
         for name in ours["acquisition"]:
             ours_group, theirs_group = ours[f"acquisition/{name}"], theirs[f"acquisition/{name}"]
             for key in ("neurodata_type", "sweep_number", "stimulus_description"):
@@ -93,14 +93,12 @@ def test_values_equal_those_of_allensdk(old):
     recording = read(old)
     assert [s.number for s in recording.sweeps] == [3, 4, 5, 6, 7, 8]
     for sweep in recording.sweeps:
-        data = reference.get_sweep(sweep.number)
+        data, named = reference.get_sweep(sweep.number), reference.get_sweep_metadata(sweep.number)
         stop = data["index_range"][1] + 1
         v_mv, i_pa = sweep.load()
         np.testing.assert_allclose(v_mv, data["response"][:stop] * 1e3, rtol=1e-5)
         np.testing.assert_allclose(i_pa, data["stimulus"][:stop] * 1e12, rtol=1e-5, atol=1e-6)
-        assert sweep.stimulus_pa == pytest.approx(
-            reference.get_sweep_metadata(sweep.number)["aibs_stimulus_amplitude_pa"]
-        )
+        assert sweep.stimulus_pa == pytest.approx(named["aibs_stimulus_amplitude_pa"])
         assert sweep.onset_s == pytest.approx(1.02) and sweep.rate_hz == data["sampling_rate"]
     assert [s.n_spikes for s in read(old, spikes="file").sweeps] == [
         len(reference.get_spike_times(s.number)) for s in recording.sweeps
@@ -112,9 +110,8 @@ def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_
     new = standin.write_nwb1(tmp_path / "new.nwb", sweeps, version="1.1", conversion=1e-3)
     early = standin.write_nwb1(tmp_path / "early.nwb", sweeps, version="1.0")
     with h5py.File(early, "r+") as file:
-        for n in (s.number for s in sweeps):
-            file[f"acquisition/timeseries/Sweep_{n}/data"].attrs["conversion"] = 1e-3
-            file[f"stimulus/presentation/Sweep_{n}/data"].attrs["conversion"] = 1e-3
+        for group in (*file["acquisition/timeseries"].values(), *file["stimulus/presentation"].values()):
+            group["data"].attrs["conversion"] = 1e-3
     for path in (new, early):
         sweep = read(path).sweeps[0]
         np.testing.assert_allclose(sweep.load()[0], voltage_mv(sweeps[0]), rtol=1e-5)
@@ -139,30 +136,21 @@ def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path)
 
 def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp_path):
     sweeps = [Steps(n, 10.0 * n, 0, "CC steps", rate_hz=20_000.0) for n in range(1, 4)]
-    recording = read(
-        standin.write_nwb2(tmp_path / "lab.nwb", [*sweeps, Steps(9, 90, 1, "rheobase search")], spike_lists=False)
-    )
+    sweeps.append(Steps(9, 90, 1, "rheobase search"))
+    recording = read(standin.write_nwb2(tmp_path / "lab.nwb", sweeps, spike_lists=False))
     assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30)]
 
 
 def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path):
-    cell = Simulated(n_cells=4, seed=7).recording("sst-00000")
-    pair = choose_pair(cell)
+    pair = choose_pair(Simulated(n_cells=4, seed=7).recording("sst-00000"))
     path = tmp_path / "cell.nwb"
     with h5py.File(path, "w") as file:
         file.attrs["nwb_version"] = "2.2.4"
         for sweep in (pair.rheobase, pair.partner):
-            v_mv, i_pa = sweep.load()
-            for place, kind, values, factor, unit in (
-                (f"acquisition/v{sweep.number}", "CurrentClampSeries", v_mv, 1e-3, "volts"),
-                (f"stimulus/presentation/i{sweep.number}", "CurrentClampStimulusSeries", i_pa, 1e-12, "amperes"),
-            ):
-                group = file.create_group(place)
-                group.attrs.update({"neurodata_type": kind, "stimulus_description": "Long Square"})
-                group["data"] = values
-                group["data"].attrs.update({"conversion": factor, "unit": unit})
-                group["starting_time"] = 0.0
-                group["starting_time"].attrs["rate"] = sweep.rate_hz
+            voltage, current = ((values, *unit) for values, unit in zip(sweep.load(), SI, strict=True))
+            name, same = f"Sweep_{sweep.number}", (sweep.rate_hz, "Long Square")
+            standin.write_series(file, f"acquisition/{name}", "CurrentClampSeries", voltage, *same)
+            standin.write_series(file, f"stimulus/presentation/{name}", "CurrentClampStimulusSeries", current, *same)
     again = choose_pair(read(path))
     for a, b in ((pair.rheobase, again.rheobase), (pair.partner, again.partner)):
         assert (a.number, a.stimulus_pa, a.onset_s, a.rate_hz) == (b.number, b.stimulus_pa, b.onset_s, b.rate_hz)
@@ -171,13 +159,11 @@ def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path):
 
 def test_reading_the_table_of_sweeps_reads_no_voltage(mies):
     """With the voltage data cut out of the file, the metadata are still there: only what is asked for is read."""
-    copy = mies.with_name("hollow.nwb")
-    copy.write_bytes(mies.read_bytes())
+    copy = shutil.copyfile(mies, mies.with_name("hollow.nwb"))
     with h5py.File(copy, "r+") as file:
         for group in file["acquisition"].values():
-            attrs = dict(group["data"].attrs)
-            del group["data"]
-            group.create_dataset("data", data=np.zeros(3, np.float32)).attrs.update(attrs)
+            attributes = dict(group.pop("data").attrs)
+            group.create_dataset("data", data=np.zeros(3, np.float32)).attrs.update(attributes)
     assert [s.stimulus_pa for s in read(copy).sweeps] == [s.stimulus_pa for s in read(mies).sweeps]
 
 
@@ -187,17 +173,15 @@ def test_step_is_found_past_a_test_pulse_with_and_without_noise(level_pa, noise_
     sweep = Steps(0, level_pa, rate_hz=20_000.0)
     i_pa = stimulus_pa(sweep) + np.random.default_rng(1).normal(0, noise_pa, sweep.n_samples) - 12.0
     step = find_step(i_pa, sweep.rate_hz)
-    assert step is not None
     assert step.level_pa == pytest.approx(level_pa, abs=0.05 + noise_pa)
     assert (step.onset_s, step.duration_s) == pytest.approx((0.6, 1.0), abs=6e-4 if noise_pa else 1e-9)
 
 
 def test_ramps_pulses_and_silence_are_no_steps():
     t_s = np.arange(40_000) / 20_000
-    assert find_step(np.zeros(40_000), 20_000) is None
-    assert find_step(np.where((t_s > 0.5) & (t_s < 0.503), 500.0, 0.0), 20_000) is None
-    assert find_step(np.clip((t_s - 0.5) * 100, 0, None), 20_000) is None
-    assert find_step(np.where(t_s > 0.5, 50 * np.sin(40 * t_s), 0.0), 20_000) is None
+    pulse, ramp = np.where((t_s > 0.5) & (t_s < 0.503), 500.0, 0.0), np.clip((t_s - 0.5) * 100, 0, None)
+    for i_pa in (0 * t_s, pulse, ramp, np.where(t_s > 0.5, 50 * np.sin(40 * t_s), 0.0)):
+        assert find_step(i_pa, 20_000) is None
 
 
 def test_unknown_unit_is_named():

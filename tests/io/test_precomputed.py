@@ -23,9 +23,8 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-LABELS = pd.DataFrame(
-    {"cell_id": ["7", "12"], "label": ["Sst", "Pvalb"], "dataset": "Seq", "donor": "1", "split": ["train", "test"]}
-)
+TABLE = {"cell_id": ["7", "12"], "label": ["Sst", "Pvalb"], "dataset": "Seq", "donor": "1", "split": ["train", "test"]}
+LABELS = pd.DataFrame(TABLE)
 
 
 def test_scalograms_come_at_the_size_of_a_network(folder):
@@ -52,9 +51,11 @@ def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(fol
     np.save(folder / "cell_5.npy", np.full(SHAPE, np.nan, np.float32))
     cells = Precomputed(folder, LABELS).cells().set_index("cell_id")
     assert cells["reason"].to_dict() == {
-        "1": "unreadable_file", "2": "unreadable_file", "3": "unreadable_file", "4": "unreadable_file", "5": "unsure_label",
-        "7": "", "12": "",
-    }  # fmt: skip
+        **dict.fromkeys("1234", "unreadable_file"),
+        "5": "unsure_label",
+        "7": "",
+        "12": "",
+    }
     with pytest.raises(BadRecording, match=r"cell_5\.npy holds values that are not numbers"):
         Precomputed(folder, LABELS).fill(np.zeros((1, 2, 8, 8)), ["5"])
 
@@ -62,9 +63,9 @@ def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(fol
 def test_wrong_requests_are_one_line(folder, tmp_path):
     source = open_source("precomputed", path=folder, labels=LABELS)
     with pytest.raises(ParameterError, match="do not fit"):
-        source.fill(np.zeros((3, 2, 8, 8)), ["7"])  # type: ignore[attr-defined]
+        source.fill(np.zeros((3, 2, 8, 8)), ["7"])
     with pytest.raises(ParameterError, match="'9'"):
-        source.scalogram("9")  # type: ignore[attr-defined]
+        source.scalogram("9")
     with pytest.raises(StsError, match="scalograms only"):
         source.recording("7")
     with pytest.raises(MissingInput, match="Kaggle"):

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import nbformat
@@ -17,12 +18,15 @@ from click.testing import CliRunner
 
 from stslib import evaluation
 from stslib.cohort import CLASSES
+from stslib.figures.style import new_figure
 from stslib.press import pages
+from stslib.press.binder import JUPYTER_BOOK
 from stslib.press.cli import main
 from stslib.press.folders import project_root
 from stslib.press.pages import claims, evidence, markup, names, write
 from stslib.press.stage import Stage, begin
 from stslib.support.errors import DamagedFile, StsError
+from tests.conftest import write_checkout, write_notebook
 
 NETWORKS = claims.NETWORKS
 NAMES = ("01_data", "04_baseline", "05_deep_models")
@@ -37,46 +41,29 @@ PARAMETERS = {
 ROOT = project_root(Path(__file__).parent)
 
 
-def notebook(name: str) -> nbformat.NotebookNode:
-    parameters = nbformat.v4.new_code_cell(PARAMETERS.get(name, 'run = "default"  # name of the run folder'), id="p")
-    parameters.metadata["tags"] = ["parameters"]
-    made = nbformat.v4.new_notebook()
-    made.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
-    made.cells = [
-        nbformat.v4.new_markdown_cell(f"# Notebook {name[:2]}", id="title"),
-        parameters,
-        nbformat.v4.new_markdown_cell("## First\n\n```sh\n# not a heading\n```\n\n## Scores, on the holdout", id="h"),
-        nbformat.v4.new_code_cell("stage.metrics(records)", id="m"),
-        nbformat.v4.new_markdown_cell("## What this means", id="w"),
-    ]
-    return made
+def cells_of(name: str) -> tuple[str, ...]:
+    """The cells of a notebook that is never run."""
+    sections = "## First\n\n```sh\n# not a heading\n```\n\n## Scores, on the holdout"
+    parameters = PARAMETERS.get(name, 'run = "default"  # name of the run folder')
+    return f"# Notebook {name[:2]}", parameters, sections, "stage.metrics(records)", "## What this means"
 
 
 @pytest.fixture
 def book(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A checkout with three notebooks that have never been run, as the current folder."""
-    (tmp_path / "notebooks" / "profiles").mkdir(parents=True)
-    (tmp_path / "pyproject.toml").write_text("")
-    (tmp_path / "notebooks" / "profiles" / "default.yaml").write_text("description: all\n")
-    for name in NAMES:
-        nbformat.write(notebook(name), tmp_path / "notebooks" / f"{name}.ipynb")
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.chdir(write_checkout(tmp_path, {name: cells_of(name) for name in NAMES}))
     monkeypatch.delenv("STS_RESULTS", raising=False)
     return tmp_path
 
 
-def finish(
-    name: str, records: list[dict] | None = None, cells: pd.DataFrame | None = None, **parameters: object
-) -> None:
+def finish(name: str, records: Sequence[dict] = (), cells: pd.DataFrame | None = None, **parameters: object) -> None:
     """Finish a stage with made-up results, as its notebook would."""
     stage = begin(name, {"run": "default", **parameters})
     if cells is not None:
         stage.save_table("cells", cells)
-    if records is not None:
+    if records:
         stage.metrics(records)
     if name == "05_deep_models":
-        from stslib.figures.style import new_figure
-
         for figure in ("fig3_losses", "fig4_balanced_accuracy"):
             stage.save_figure(figure, new_figure(2, 1))
     stage.done()
@@ -110,6 +97,13 @@ def page(name: str, run: str = "default", notebooks: tuple[str, ...] = NAMES) ->
     return Path("book/_generated", name).read_text(encoding="utf-8")
 
 
+def finding(words: str) -> claims.Finding:
+    """What the run says of the claim with these words."""
+    claim = next(c for c in claims.paper_claims() if words in c.text)
+    (found,) = claim.findings(evidence.gather([("default", NAMES)]))
+    return found
+
+
 def whole_run(data: str, source: str) -> None:
     finish("01_data", cells=cell_table(), source=source)
     finish("04_baseline", paper_records(data, ("lightgbm",)))
@@ -124,9 +118,7 @@ def test_no_number_of_unreal_cells_ever_supports_or_refutes_the_paper(book, data
     """Even where every value, interval and count equals the paper's."""
     whole_run(data, source)
     text = page("claims.md") + page("summary.md")
-    assert "reproduced" not in text
-    assert ".good}" not in text
-    assert ".bad}" not in text
+    assert not any(word in text for word in ("reproduced", ".good}", ".bad}"))
     assert text.count(f"not comparable: {data} cells") == 7  # all claims that this run has numbers or figures for
     found = [f for c in claims.paper_claims() for f in c.findings(evidence.gather([("default", NAMES)]))]
     assert {f.grade for f in found} == {"open"}
@@ -174,36 +166,28 @@ def test_the_verdict_on_one_number(number, verdict, grade):
 def test_a_claim_about_four_networks_is_not_settled_by_three(book):
     three = [r for r in paper_records("allen") if r["split"] == "cv" and r["model"] != "resnet18"]
     finish("05_deep_models", three, weights="imagenet")
-    everything = evidence.gather([("default", NAMES)])
-    claim = next(c for c in claims.paper_claims() if "cross-validation" in c.text)
-    (finding,) = claim.findings(everything)
-    assert finding.grade == "open"
-    assert "only 3 of 4" in finding.verdict
+    found = finding("cross-validation")
+    assert found.grade == "open" and "only 3 of 4" in found.verdict
 
 
 def test_one_failing_number_fails_its_claim(book):
     records = paper_records("published", ("lightgbm",))
     records[0] |= {"value": 0.80, "low": 0.78, "high": 0.82}
     finish("04_baseline", records)
-    claim = next(c for c in claims.paper_claims() if "LightGBM" in c.text)
-    (finding,) = claim.findings(evidence.gather([("default", NAMES)]))
-    assert finding.grade == "bad"
-    assert "weighted F1: lower than the paper" in finding.verdict
-    assert "balanced accuracy: reproduced" in finding.verdict
+    found = finding("LightGBM")
+    assert found.grade == "bad" and "weighted F1: lower than the paper" in found.verdict
+    assert "balanced accuracy: reproduced" in found.verdict
 
 
 def test_the_best_network_is_chosen_by_cross_validation_not_by_the_test(book):
-    records = []
+    records = [record("lightgbm", "allen", "holdout", "weighted_f1", 0.89)]
     for model, cv, holdout in (("resnet18", 0.9, 0.70), ("densenet121", 0.8, 0.95)):
         records.append(record(model, "allen", "cv", "balanced_accuracy", cv))
         records.append(record(model, "allen", "holdout", "weighted_f1", holdout))
-    finish(
-        "05_deep_models", [*records, record("lightgbm", "allen", "holdout", "weighted_f1", 0.89)], weights="imagenet"
-    )
-    claim = next(c for c in claims.paper_claims() if "lose nothing" in c.text)
-    (finding,) = claim.findings(evidence.gather([("default", NAMES)]))
-    assert finding.text.startswith("ResNet18")
-    assert (finding.verdict, finding.grade) == ("the network is worse on real cells", "bad")
+    finish("05_deep_models", records, weights="imagenet")
+    found = finding("lose nothing")
+    assert found.text.startswith("ResNet18")
+    assert (found.verdict, found.grade) == ("the network is worse on real cells", "bad")
 
 
 def test_the_cohort_is_counted_from_the_cell_table(book):
@@ -245,9 +229,7 @@ def test_an_altered_result_is_refused(book):
 def test_what_was_not_run_is_called_not_measured(book):
     text = page("claims.md")
     assert text.count("not measured in this run") == len(claims.paper_claims())
-    assert "not measured in this run" in page("summary.md")
-    assert "not measured in this run" in page("results.md")
-    assert "not measured in this run" in page("picture.md")
+    assert all("not measured in this run" in page(f"{name}.md") for name in ("summary", "results", "picture"))
     assert all(f"`{name}`" in page("status.md") for name in NAMES)
     assert not list(Path("book/_generated").glob("*.png"))
 
@@ -263,17 +245,14 @@ def test_real_tables_stand_beside_a_simulated_run_and_are_marked(book):
     assert "`run published <results-real>`" in text
     assert text.count("reproduced on real tables") == 1  # the baseline, not the networks
     assert "reproduced on real tables" in page("summary.md")
-    results = page("results.md")
-    real, simulated = results.split("## Simulated cells")
-    simulated, paper = simulated.split("## The paper's numbers")
-    assert "- Paper" in real
+    real, simulated, paper = re.split("## Simulated cells|## The paper's numbers", page("results.md"))
+    assert "- Paper" in real and "InceptionV3" in paper
     assert "- Paper" not in simulated, "a simulated number must not stand beside the paper's"
-    assert "InceptionV3" in paper
 
 
 def real_signals(rows: list[tuple[str, str, float]]) -> Stage:
     """Finish notebook 08 in the run `hybrid` with a summary of model, metric and value."""
-    nbformat.write(notebook("08_real_signals"), "notebooks/08_real_signals.ipynb")
+    write_notebook(Path("notebooks/08_real_signals.ipynb"), cells_of("08_real_signals"))
     stage = begin("08_real_signals", {"run": "hybrid", "n_folds": 5})
     columns = ["model", "metric", "mean_of_folds", "pooled", "low", "high", "n"]
     summary = [(model, metric, v, v, v - 0.02, v + 0.02, 522) for model, metric, v in rows]
@@ -309,16 +288,11 @@ def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said
     }  # fmt: skip
     own = card | {"architecture": "compact", "n_cells": {"Sst": 68}, "made_with": made}
     models = real_signals([("compact", "balanced_accuracy", 0.7)]).path / "models"
-    for name, file, fields in (
-        (
-            "compact",
-            "model.json",
-            {"tensors_sha256": "cd" * 32, "members": 3, "transform": {"scale": [1.0]}, "card": own},
-        ),
-        ("mean", "joint.json", {"format": 1, "members": {"compact": "ef" * 32}, "card": card}),
-    ):
-        (models / name).mkdir(parents=True)
-        (models / name / file).write_text(json.dumps({"classes": list(CLASSES), **fields}))
+    compact = {"tensors_sha256": "cd" * 32, "members": 3, "transform": {"scale": [1.0]}, "card": own}
+    mean = {"format": 1, "members": {"compact": "ef" * 32}, "card": card}
+    for file, fields in (("compact/model.json", compact), ("mean/joint.json", mean)):
+        (models / file).parent.mkdir(parents=True)
+        (models / file).write_text(json.dumps({"classes": list(CLASSES), **fields}))
     text = page("model_card.md").replace("\\", "")
     assert "## Compact CNN, hybrid cells" in text and "## Mean of networks, hybrid cells" in text
     assert "seed 7 and 2 more; their mean answers" in text and "79.0\u00a0% ±\u00a03.0" in text
@@ -334,36 +308,28 @@ def test_the_landing_picture_is_the_runs_own_and_says_simulated(book):
     text = page("picture.md")
     copied = Path("book/_generated/fig4_balanced_accuracy.png")
     assert copied.read_bytes() == Path("results/default/05_deep_models/fig4_balanced_accuracy.png").read_bytes()
-    alternative = re.search(r":alt: (.+)", text).group(1)
-    assert "simulated" in alternative
+    assert "simulated" in re.search(r":alt: (.+)", text).group(1)
     assert "simulated" in text.split("\n\n", 1)[1]
 
 
 def test_every_metric_of_every_model_is_on_the_results_page(book):
     labels = pd.Series(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"] * 5)
     proba = pd.get_dummies(labels)[list(CLASSES)].to_numpy(float)
-    made = [
-        r
-        for m in ("lightgbm", "lightgbm:aligned")
-        for r in evaluation.scores(labels, proba, m, "simulated", "holdout", 50)
-    ]
+    models = ("lightgbm", "lightgbm:aligned")
+    made = [r for m in models for r in evaluation.scores(labels, proba, m, "simulated", "holdout", 50)]
     finish("04_baseline", [*made, {**made[0], "model": "resnet18", "value": None, "low": None, "high": None}])
     text = page("results.md").replace("\\", "")
     assert text.count("F1 of Vip/Lamp5") == 2
-    assert "LightGBM (aligned): all metrics" in text
-    assert "no number" in text
+    assert "LightGBM (aligned): all metrics" in text and "no number" in text
 
 
 def test_the_status_page_repeats_the_manifest(book):
     finish("05_deep_models", [], weights="imagenet", note="a|b`c*")
     manifest = json.loads(Path("results/default/05_deep_models/manifest.json").read_text())
-    text = page("status.md")
-    assert f"`{manifest['git_commit']}`" in text
-    assert manifest["made_from"]["versions"]["torch"] in text.replace("\\", "")
-    assert manifest["finished"][:10] in text
-    assert "`imagenet`" in text
-    assert "`` a|b`c* ``" in text
-    assert "Not run: `01_data`, `04_baseline`" in text
+    text = page("status.md").replace("\\", "")
+    for words in (f"`{manifest['git_commit']}`", manifest["made_from"]["versions"]["torch"], manifest["finished"][:10],
+                  "`imagenet`", "`` a|b`c* ``", "Not run: `01_data`, `04_baseline`"):  # fmt: skip
+        assert words in text
 
 
 def test_numbers_link_to_the_section_that_made_them(book):
@@ -376,16 +342,13 @@ def test_numbers_link_to_the_section_that_made_them(book):
 def test_the_messages_on_the_page_are_those_of_the_command(book, text):
     shown = markup.render("errors", mistakes=pages.answers())
     result = CliRunner().invoke(main, ["run", "-p", text])
-    if result.exit_code == 2:
-        assert f"$ sts run -p {text}\n{result.output.strip()}" in shown
-    else:
-        assert text not in shown
+    refused = result.exit_code == 2
+    assert (f"$ sts run -p {text}\n{result.output.strip()}" in shown) == refused == (text in shown)
 
 
 def test_every_parameter_is_listed(book):
     text = page("parameters.md")
-    for name in ("source", "feature_set", "n_trials", "weights", "note"):
-        assert f"- `{name}`" in text
+    assert all(f"- `{name}`" in text for name in ("source", "feature_set", "n_trials", "weights", "note"))
     assert r"trials of the search \[1, 1000\]" in text
 
 
@@ -425,33 +388,24 @@ def test_formulas_need_no_script(tmp_path):
         "myst_enable_extensions = ['dollarmath']\n"
     )
     (tmp_path / "index.md").write_text("# A\n\nText $\\sqrt{2}$.\n\n$$\n\\frac{a}{b}\n$$\n\n$$\n\\nosuchthing{a}\n$$\n")
-    done = subprocess.run(
-        [sys.executable, "-m", "sphinx", "-b", "html", str(tmp_path), str(tmp_path / "out")], capture_output=True, text=True,
-        check=False,
-    )  # fmt: skip
+    command = [sys.executable, "-m", "sphinx", "-b", "html", str(tmp_path), str(tmp_path / "out")]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
     html = (tmp_path / "out" / "index.html").read_text()
-    assert html.count("<math") == 2
-    assert "<msqrt>" in html
-    assert "<mfrac>" in html
+    assert html.count("<math") == 2 and "<msqrt>" in html and "<mfrac>" in html
     assert not re.search(r"<script[^>]*mathjax", html, flags=re.IGNORECASE)
-    assert "index.md:" in done.stderr, "a formula that cannot be read must be a warning with its place"
-    assert "nosuchthing" in done.stderr
+    # A formula that cannot be read is a warning with its line.
+    assert "index.md:" in done.stderr and "nosuchthing" in done.stderr
 
 
 def test_every_page_is_in_the_contents_and_every_citation_is_known():
-    toc = (ROOT / "_toc.yml").read_text()
-    listed = {f for f in re.findall(r"(?:root|file):\s*(\S+)", toc) if f.startswith("book/")}
-    there = {
-        str(p.relative_to(ROOT).with_suffix("")) for p in (ROOT / "book").rglob("*.md") if "_generated" not in p.parts
+    listed = {
+        f for f in re.findall(r"(?:root|file):\s*(\S+)", (ROOT / "_toc.yml").read_text()) if f.startswith("book/")
     }
-    assert listed == there
+    texts = {p: p.read_text() for p in (ROOT / "book").rglob("*.md") if "_generated" not in p.parts}
+    assert listed == {str(p.relative_to(ROOT).with_suffix("")) for p in texts}
     keys = set(re.findall(r"^@\w+\{(\w+),", (ROOT / "book/references.bib").read_text(), flags=re.MULTILINE))
-    cited = {
-        key
-        for p in (ROOT / "book").rglob("*.md")
-        for group in re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", p.read_text())
-        for key in group.split(",")
-    }
+    groups = re.findall(r"\{cite(?::\w+)?\}`([^`]+)`", "\n".join(texts.values()))
+    cited = {key for group in groups for key in group.split(",")}
     assert cited <= keys
     assert yaml.safe_load((ROOT / "CITATION.cff").read_text())["references"][0]["title"]
 
@@ -472,18 +426,13 @@ def test_the_prose_builds_with_nothing_measured_and_asks_nothing_of_the_network(
     shutil.copytree(ROOT / "book", source / "book", ignore=shutil.ignore_patterns("_generated"))
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(ROOT / name, source / name)
-    (source / "notebooks").mkdir()
     names = re.findall(r"notebooks/(\S+)", (ROOT / "_toc.yml").read_text())
     for name in names:
-        nbformat.write(notebook(name), source / "notebooks" / f"{name}.ipynb")
+        write_notebook(source / "notebooks" / f"{name}.ipynb", cells_of(name))
     write("default", names, source / "book" / "_generated")
-    command = "import sys; from jupyter_book.cli.main import main; sys.exit(main())"
-    done = subprocess.run(
-        [sys.executable, "-c", command, "build", str(source), "--path-output", str(book), "-W", "-n", "--keep-going"],
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
-    assert "WARNING" not in done.stderr, done.stderr
+    command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(source), "--path-output", str(book)]
+    done = subprocess.run([*command, "-W", "-n", "--keep-going"], capture_output=True, text=True, check=False)
+    assert done.returncode == 0 and "WARNING" not in done.stderr, (done.stdout + done.stderr)[-3000:]
     html = book / "_build" / "html"
     for path in html.rglob("*.html"):
         loaded = re.findall(r"<(?:script|img|link|iframe)\b[^>]*?(?:src|href)=\"(https?:[^\"]+)", path.read_text())
