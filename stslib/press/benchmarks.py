@@ -1,8 +1,7 @@
 """Measured times and memory: `results/bench.json`, which `make bench` writes and the book shows.
 
 A record is `{"name", "work", "seconds", "peak_mb", "relative_error"}` and how it was taken: `cpu_seconds` (of all cores
-together), `rounds`, `note`, `commit`, `machine`, `measured`. Records of one `work` did the same work side by side; the one
-whose name begins with "stslib" is what the others are compared with.
+together), `rounds`, `note`, `commit`, `machine`, `measured`. Records of one `work` did the same work side by side.
 """
 
 from __future__ import annotations
@@ -18,8 +17,7 @@ from stslib.press.folders import results_folder
 from stslib.support.errors import DamagedFile
 from stslib.support.files import atomic
 
-OURS = "stslib"
-HOW = "make bench"
+COLUMNS = ("time", "x stslib", "processor", "peak", "rel. error", "remark")
 
 
 def path() -> Path:
@@ -40,24 +38,26 @@ def read(file: Path | None = None) -> list[dict[str, Any]]:
     try:
         records = json.loads(file.read_text(encoding="utf-8"))
         assert all(isinstance(r["name"], str) and isinstance(r["work"], str) for r in records)
+        return list(records)
     except (ValueError, KeyError, TypeError, AssertionError) as error:
-        raise DamagedFile(f"{file} is not a list of records; remove it and run: {HOW}") from error
-    return list(records)
+        raise DamagedFile(f"{file} is not a list of records; remove it and run: make bench") from error
 
 
 def add(record: dict[str, Any], file: Path | None = None) -> None:
     """Put a record into `file`; it takes the place of the one of the same name and work, all others stay."""
     file = file or path()
-    records = [r for r in read(file) if (r["name"], r["work"]) != (record["name"], record["work"])]
-    _write([*records, record], file)
+    _write([*_others(record["name"], record["work"], file), record], file)
 
 
 def remove(name: str, work: str, file: Path) -> None:
     """Take the record of this name and work out of `file`, if it is there."""
-    records = read(file)
-    kept = [r for r in records if (r["name"], r["work"]) != (name, work)]
-    if len(kept) < len(records):
-        _write(kept, file)
+    others = _others(name, work, file)
+    if len(others) < len(read(file)):
+        _write(others, file)
+
+
+def _others(name: str, work: str, file: Path) -> list[dict[str, Any]]:
+    return [r for r in read(file) if (r["name"], r["work"]) != (name, work)]
 
 
 def _write(records: list[dict[str, Any]], file: Path) -> None:
@@ -65,26 +65,22 @@ def _write(records: list[dict[str, Any]], file: Path) -> None:
         part.write_text(json.dumps(records, indent=1) + "\n", encoding="utf-8")
 
 
-def works(records: Sequence[dict[str, Any]]) -> dict[str, list[dict[str, Any]]]:
-    """Records by work, each work's records from the fastest to the slowest."""
-    names = dict.fromkeys(r["work"] for r in records)
-    return {w: sorted((r for r in records if r["work"] == w), key=lambda r: r["seconds"]) for w in names}
+def tables(records: Sequence[dict[str, Any]]) -> dict[str, pd.DataFrame]:
+    """The records of each work in words, from the fastest to the slowest: a row for each name, columns `COLUMNS`.
+
+    Times are compared with that of this package's fastest record, or of the fastest where it has none.
+    """
+    made = {}
+    for work in dict.fromkeys(r["work"] for r in records):
+        same = sorted((r for r in records if r["work"] == work), key=lambda r: r["seconds"])
+        ours = next((r for r in same if r["name"].startswith("stslib")), same[0])
+        rows = [_in_words(r, r["seconds"] / ours["seconds"]) for r in same]
+        made[work] = pd.DataFrame(rows, index=[r["name"] for r in same], columns=list(COLUMNS))
+    return made
 
 
-def ratios(same_work: Sequence[dict[str, Any]]) -> list[float]:
-    """How many times the time of this package's (fastest) record each record took; of the fastest where it has none."""
-    ours = [r["seconds"] for r in same_work if r["name"].startswith(OURS)]
-    base = min(ours or [r["seconds"] for r in same_work])
-    return [r["seconds"] / base for r in same_work]
-
-
-COLUMNS = ("time", "x stslib", "processor", "peak", "rel. error", "remark")
-
-
-def cells(record: dict[str, Any], ratio: float) -> tuple[str, ...]:
-    """A record in words: `COLUMNS`."""
-    peak_mb, error = record["peak_mb"], record["relative_error"]
-    note = record.get("note", "")
+def _in_words(record: dict[str, Any], ratio: float) -> tuple[str, ...]:
+    peak_mb, error, note = record["peak_mb"], record["relative_error"], record.get("note", "")
     if record.get("rounds", 5) < 5:
         note = f"{record['rounds']} round{'s' * (record['rounds'] > 1)}" + (f"; {note}" if note else "")
     return (
@@ -105,9 +101,4 @@ def _time(seconds: float | None) -> str:
 
 def text(records: Sequence[dict[str, Any]]) -> str:
     """All records as a table for the terminal."""
-    lines = []
-    for work, same in works(records).items():
-        rows = [cells(r, ratio) for r, ratio in zip(same, ratios(same), strict=True)]
-        names = [r["name"] for r in same]
-        lines.append(f"\n{work}\n" + pd.DataFrame(rows, index=names, columns=list(COLUMNS)).to_string())
-    return "\n".join(lines)
+    return "\n".join(f"\n{work}\n{table.to_string()}" for work, table in tables(records).items())

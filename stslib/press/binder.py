@@ -15,6 +15,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from tqdm import tqdm
@@ -151,12 +152,11 @@ def build(run: str, output: Path | None = None) -> Path:
     try:
         shutil.rmtree(work, ignore_errors=True)
         assemble(run, work / "source")
-        sources = _digest(work / "source")
-        if (output / "html" / SOURCES).is_file() and (output / "html" / SOURCES).read_text() == sources:
+        sources, former = _digest(work / "source"), output / "html" / SOURCES
+        if former.is_file() and former.read_text() == sources:
             return output / "html" / "index.html"
         command = [sys.executable, "-c", JUPYTER_BOOK, "build", str(work / "source"), "--path-output", str(work)]
-        command += ["-W", "-n", "--keep-going", "--all"]
-        status, log = _run(command)
+        status, log = _run([*command, "-W", "-n", "--keep-going", "--all"])
         (output / "book.log").write_text(log, encoding="utf-8")
         page = work / "_build" / "html"
         # Jupyter Book returns 0 for some warnings of its own, so its words are read as well.
@@ -185,11 +185,10 @@ def _digest(folder: Path) -> str:
 def _run(command: list[str]) -> tuple[int, str]:
     """Run Jupyter Book, show how far it is, and return its exit status and what it said."""
     environment = {**os.environ, "NO_COLOR": "1", "PYTHONWARNINGS": "ignore", "PYTHONUNBUFFERED": "1"}
+    streams: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     lines: list[str] = []
     with (
-        subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment
-        ) as process,
+        subprocess.Popen(command, env=environment, **streams) as process,
         tqdm(total=200, desc="  building the book", leave=False, disable=not sys.stderr.isatty()) as bar,
     ):
         assert process.stdout is not None

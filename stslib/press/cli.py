@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import os
 import sys
 from collections import Counter
@@ -11,20 +10,12 @@ from typing import Any
 
 import click
 
+from stslib.press.cli_data import FOLDER, data
 from stslib.support.errors import ParameterError, StsError
 
 
 class _Group(click.Group):
     """Turns `StsError` into one line on stderr: status 2 for a wrong parameter, 1 for anything else."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted([*super().list_commands(ctx), "data"])
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name == "data":  # in a module of its own, loaded when asked for
-            command: click.Command = importlib.import_module("stslib.press.cli_data").data
-            return command
-        return super().get_command(ctx, cmd_name)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -44,7 +35,7 @@ def main() -> None:
     """Spike train scalograms: run the notebooks, build the book, bring your own data."""
 
 
-FOLDER = click.Path(path_type=Path, file_okay=False)
+main.add_command(data)
 
 
 def _use_results(_ctx: click.Context, _option: click.Parameter, results: Path | None) -> None:
@@ -62,9 +53,7 @@ _results_option = click.option(
 @click.argument("notebooks", nargs=-1)
 @click.option("--profile", default="default", help="Named set of parameters: notebooks/profiles/.")
 @click.option("-p", "--parameter", "overrides", multiple=True, metavar="NOTEBOOK.NAME=VALUE", help="Set a parameter.")
-@click.option(
-    "--run", "run_name", default="", show_default=False, help="Name of the run folder [default: the profile's name]."
-)
+@click.option("--run", "run_name", default="", show_default=False, help="Name of the run [default: the profile's].")
 @click.option("--plan", "only_plan", is_flag=True, help="Say what would run, and why; run nothing.")
 @click.option("--force", is_flag=True, help="Run also what is current (all, or the NOTEBOOKS named).")
 @_results_option
@@ -94,10 +83,8 @@ def book(run_name: str, output: Path | None) -> None:
     click.echo(f"The book: {binder.build(run_name, output)}")
 
 
-STORAGE = (
-    "What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines "
-    "(its password in ~/.pgpass or PGPASSWORD)."
-)
+STORAGE = """What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines
+(its password in ~/.pgpass or PGPASSWORD)."""
 FOLDS = "Where this machine keeps finished folds [default: beside the journal, or searches/ of the run]."
 
 
@@ -105,9 +92,7 @@ FOLDS = "Where this machine keeps finished folds [default: beside the journal, o
 @click.option("--architecture", required=True, help="mobilenet_v2, resnet18, densenet121 or inception_v3.")
 @click.option("--run", "run_name", default="default", help="Run whose cells and scalograms are used.")
 @click.option("--storage", required=True, metavar="FILE|URL", help=STORAGE)
-@click.option(
-    "--study", default="", show_default=False, help="Name of the search in its storage [default: the architecture]."
-)
+@click.option("--study", default="", show_default=False, help="Name of the search [default: the architecture].")
 @click.option("--folder", type=FOLDER, help=FOLDS)
 @click.option("--n-trials", default=50, type=click.IntRange(1), help="Finished trials in all.")
 @click.option("--n-folds", default=3, type=click.IntRange(2, 10))
@@ -130,27 +115,21 @@ def tune(run_name: str, architecture: str, storage: str, study: str, folder: Pat
     from stslib import training
     from stslib.press.tuning import tune_network
 
-    settings = training.SearchSettings(
-        storage=storage, **{name: options.pop(name) for name in ("n_trials", "n_folds", "seed", "prune")}
-    )
+    asked = {name: options.pop(name) for name in ("n_trials", "n_folds", "seed", "prune")}
     side = options.pop("image_px")
     base = training.recipe(architecture, height=side, width=side, **options)
-    found = tune_network(run_name, base, settings, study, folder)
+    found = tune_network(run_name, base, training.SearchSettings(storage=storage, **asked), study, folder)
     table = training.trial_table(found).query("state == 'complete'").drop(columns="state")
     click.echo(table.sort_values("mean", ascending=False).head(5).to_string(index=False))
     counts = Counter(trial.state.name for trial in found.trials)
-    click.echo(
-        f"{counts['COMPLETE'] + counts['PRUNED']} trials finished: {counts['COMPLETE']} complete, "
-        f"{counts['PRUNED']} given up as hopeless; {counts['FAIL']} taken over from workers that died",
-        err=True,
-    )
+    complete, pruned = counts["COMPLETE"], counts["PRUNED"]
+    summary = f"{complete + pruned} trials finished: {complete} complete, {pruned} given up as hopeless"
+    click.echo(f"{summary}; {counts['FAIL']} taken over from workers that died", err=True)
 
 
 @main.command()
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--model", required=True, type=click.Path(path_type=Path), help="Folder of a model that notebook 05 saved."
-)
+@click.option("--model", required=True, type=click.Path(path_type=Path), help="Folder of a model of notebook 05.")
 @click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="CSV to write [default: print].")
 @click.option(
     "--figure", type=FOLDER, is_flag=False, flag_value="figures", metavar="[FOLDER]",
@@ -172,13 +151,12 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
     store = path.suffix.lower() in (".h5", ".hdf5")
     source = sources.open_source("store" if store else "files", path=str(path))
     cells = source.cells()
-    reason = cells["reason"] if "reason" in cells else cells["cell_id"].map(lambda _: "")
-    usable = cells.loc[reason == "", "cell_id"]
+    excluded = cells[cells["reason"] != ""] if "reason" in cells else cells[:0]
+    usable = cells["cell_id"].drop(excluded.index)
     done = prediction.predict(source.recordings(usable), trained, n_jobs, len(usable), source.kind)
     table = done.table
-    if len(usable) < len(cells):
-        left_out = cells.loc[reason != "", ["cell_id", "reason", "detail"]]
-        table = prediction.in_order(table, left_out, cells["cell_id"])
+    if len(excluded):
+        table = prediction.in_order(table, excluded[["cell_id", "reason", "detail"]], cells["cell_id"])
     if output is None:
         click.echo(table.to_csv(index=False).rstrip())
     else:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,31 +26,6 @@ _WHAT = {
 }
 
 
-@dataclass(frozen=True)
-class FetchOptions:
-    """What `sts data fetch` is told."""
-
-    source: str
-    output: Path
-    n_cells: int
-    workers: int
-    keep_nwb: bool
-    offset_pa: float
-    tolerance_pa: float
-    repeats: str
-    seed: int
-    base_uri: str
-    per_second: float
-    scheduler: str
-    estimate: bool
-
-    def __post_init__(self) -> None:
-        if not self.per_second > 0:
-            raise ParameterError(f"per-second is {self.per_second}; give a number above 0")
-        if self.base_uri and not self.base_uri.startswith(("http://", "https://")):
-            raise ParameterError(f"base-uri is {self.base_uri!r}; give an address that begins with https:// or http://")
-
-
 @click.group(context_settings={"show_default": True})
 def data() -> None:
     """Fetch and check data."""
@@ -62,9 +36,7 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 
 @data.command()
 @click.option("--source", type=click.Choice(ARCHIVES), required=True, help="Where from.")
-@click.option(
-    "--output", type=FOLDER, help="Folder of the fetched cells [default: recordings/SOURCE; of the tables: recordings]."
-)
+@click.option("--output", type=FOLDER, help="Folder to fill [default: recordings/SOURCE; for the tables: recordings].")
 @click.option("--cells", "n_cells", type=int, default=0, help="Number of cells; 0: all.")
 @click.option("--workers", type=int, default=8, help="Cells at a time.")
 @click.option("--keep-nwb", is_flag=True, help="Keep whole NWB files (dandi: fetch whole files).")
@@ -74,19 +46,24 @@ FOLDER = click.Path(path_type=Path, file_okay=False)
 @click.option("--seed", type=click.IntRange(0), default=2026, help="Of the draw of cells.")
 @click.option("--base-uri", default="", show_default=False, help="Another address of the service.")
 @click.option("--per-second", type=float, default=100.0, help="Requests a second at most.")
-@click.option(
-    "--scheduler", default="", show_default=False, help="Dask scheduler, tcp://host:port, to do the work on a cluster."
-)
+@click.option("--scheduler", default="", show_default=False, help="Dask scheduler of a cluster, tcp://host:port.")
 @click.option("--estimate", is_flag=True, help="Say how many bytes and how long; fetch nothing.")
 def fetch(source: str, output: Path | None, **options: Any) -> None:
     """Fetch recordings (allen, dandi) or the authors' tables (published); the same command goes on after a stop."""
     if source == "published":
         _fetch_tables(output or RECORDINGS)
     else:
-        _fetch_cells(FetchOptions(source, output or RECORDINGS / source, **options))
+        _fetch_cells(source, output or RECORDINGS / source, **options)
 
 
-def _fetch_cells(options: FetchOptions) -> None:
+def _fetch_cells(
+    source: str, output: Path, offset_pa: float, tolerance_pa: float, repeats: str, n_cells: int, seed: int, workers: int,
+    keep_nwb: bool, base_uri: str, per_second: float, scheduler: str, estimate: bool,
+) -> None:  # fmt: skip
+    if not per_second > 0:
+        raise ParameterError(f"per-second is {per_second}; give a number above 0")
+    if base_uri and not base_uri.startswith(("http://", "https://")):
+        raise ParameterError(f"base-uri is {base_uri!r}; give an address that begins with https:// or http://")
     from stslib.io.archives.archive import open_archive
     from stslib.io.archives.fetch import Fetcher
     from stslib.io.archives.http import Http
@@ -94,20 +71,17 @@ def _fetch_cells(options: FetchOptions) -> None:
     from stslib.sweeps import SweepSettings
 
     try:  # before anything travels
-        options.output.mkdir(parents=True, exist_ok=True)
+        output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise StsError(why_not_written(options.output, error)) from error
-    settings = SweepSettings(options.offset_pa, options.tolerance_pa, options.repeats)
-    http = Http(per_second=options.per_second)
-    archive = open_archive(options.source, options.output, options.keep_nwb, options.base_uri, http)
-    fetcher = Fetcher(options.output)
-    plan = fetcher.plan(archive, options.n_cells, options.seed, options.workers)
-    click.echo(f"{options.source}: {plan}")
-    if options.estimate:
+        raise StsError(why_not_written(output, error)) from error
+    settings, http = SweepSettings(offset_pa, tolerance_pa, repeats), Http(per_second=per_second)
+    archive, fetcher = open_archive(source, output, keep_nwb, base_uri, http), Fetcher(output)
+    plan = fetcher.plan(archive, n_cells, seed, workers)
+    click.echo(f"{source}: {plan}")
+    if estimate:
         return
-    account = fetcher.fetch(archive, plan, settings, _measure, options.workers, options.scheduler)
-    click.echo(_summary(account))
-    click.echo(f"{http.n_bytes / 1e6:,.1f} MB in {http.n_requests:,} requests; {options.output}")
+    click.echo(_summary(fetcher.fetch(archive, plan, settings, _measure, workers, scheduler)))
+    click.echo(f"{http.n_bytes / 1e6:,.1f} MB in {http.n_requests:,} requests; {output}")
 
 
 def _measure(recording: Any) -> dict[str, float]:
@@ -129,13 +103,12 @@ def _fetch_tables(output: Path) -> None:
             fetched = published.fetch(name)
             with atomic(path) as part:
                 part.write_bytes(fetched.read_bytes())
-    click.echo(
-        f"{len(published.FILES)} tables in {output / 'published'}; name the folder in STS_DATA_MIRROR to use them"
-    )
+    where = output / "published"
+    click.echo(f"{len(published.FILES)} tables in {where}; name the folder in STS_DATA_MIRROR to use them")
 
 
 @data.command()
-@click.argument("folder", type=click.Path(path_type=Path, file_okay=False))
+@click.argument("folder", type=FOLDER)
 def check(folder: Path) -> None:
     """Check fetched cells or a mirror of the tables: every file whole, every cell accounted for."""
     if not folder.is_dir():
@@ -145,16 +118,13 @@ def check(folder: Path) -> None:
     elif (folder / "published").is_dir():
         click.echo(_check_tables(folder))
     else:
-        raise MissingInput(
-            f"{folder} holds neither fetched cells nor published/ tables; make them with: sts data fetch"
-        )
+        raise MissingInput(f"{folder} holds neither fetched cells nor published/ tables; fetch them: sts data fetch")
 
 
 def _check_cells(folder: Path) -> str:
     from stslib.io.archives.fetched import read_about, read_account, read_cell
     from stslib.support.progress import progress
 
-    about = read_about(folder)
     account = read_account(folder)
     for cell in progress(account.itertuples(), "Checking", total=len(account)):
         finished = (folder / "cells" / f"{cell.cell_id}.npz").exists()
@@ -166,7 +136,7 @@ def _check_cells(folder: Path) -> str:
                 raise DamagedFile(f"{folder}: cell {cell.cell_id} differs from its account; run sts data fetch again")
             if len(outcome.sweeps) != (2 if cell.status == "kept" else 0):
                 raise DamagedFile(f"{folder}: cell {cell.cell_id} has {len(outcome.sweeps)} sweeps; fetch it again")
-    return f"{about['archive']}: {_summary(account)}; every file is whole"
+    return f"{read_about(folder)['archive']}: {_summary(account)}; every file is whole"
 
 
 def _check_tables(folder: Path) -> str:

@@ -104,16 +104,14 @@ def _what_failed(error: Exception) -> str:
 @contextlib.contextmanager
 def _environment(**values: str) -> Iterator[None]:
     """Environment variables that the kernel inherits."""
-    before = {name: os.environ.get(name) for name in values}
+    before = {name: os.environ[name] for name in values if name in os.environ}
     os.environ.update(values)
     try:
         yield
     finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
+        for name in values:
+            del os.environ[name]
+        os.environ.update(before)
 
 
 @contextlib.contextmanager
@@ -125,24 +123,20 @@ def _bar(path: Path) -> Iterator[None]:
     terminal = sys.stderr.isatty()
 
     def show() -> None:
-        bar, last = None, None
-        while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
-            state = progress.read_progress(path)
-            if state is None or state == last:
-                continue
-            text, done, total = state
-            if not terminal:
-                print(f"  {text}: {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
-            else:
-                if bar is None or last is None or text != last[0] or done < bar.n:
-                    if bar is not None:
-                        bar.close()
-                    bar = tqdm(total=total, desc=f"  {text}", leave=False, file=sys.stderr)
-                bar.n = done
+        last = None
+        with tqdm(leave=False, delay=0.1, file=sys.stderr, disable=not terminal) as bar:
+            while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
+                state = progress.read_progress(path)
+                if state is None or state == last:
+                    continue
+                text, done, total = state
+                if not terminal:
+                    print(f"  {text}: {done}" + (f" of {total}" if total else ""), file=sys.stderr, flush=True)
+                elif last is None or text != last[0] or done < bar.n:
+                    bar.set_description(f"  {text}", refresh=False)
+                    bar.reset(total)
+                bar.n, last = done, state
                 bar.refresh()
-            last = state
-        if bar is not None:
-            bar.close()
 
     thread = threading.Thread(target=show, daemon=True)
     thread.start()

@@ -62,10 +62,8 @@ class Fingerprint:
 
 def notebook_code(path: Path) -> str:
     """The code of a notebook without its parameters cell, whose values count separately."""
-    cells = read_notebook(path).cells
-    return "\n\n".join(
-        c.source for c in cells if c.cell_type == "code" and "parameters" not in c.metadata.get("tags", [])
-    )
+    code = (cell for cell in read_notebook(path).cells if cell.cell_type == "code")
+    return "\n\n".join(c.source for c in code if "parameters" not in c.metadata.get("tags", []))
 
 
 def _parse(code: str) -> ast.Module:
@@ -144,16 +142,6 @@ def _exports(tree: ast.Module, room: str) -> dict[str, str] | None:
     return found
 
 
-def imported_modules(code: str) -> set[str]:
-    """Names of the stslib modules that a piece of Python reaches itself, anywhere in it (`figures.style`, `press.stage`).
-
-    Counted are imports and modules that are named in full as a text, which is how some are loaded when first asked for.
-    Of a room whose `__init__.py` only hands names on, counted are the modules of those names that the code uses
-    (`from stslib import cohort` and `cohort.kept`), and all of them where the room itself is handed about.
-    """
-    return {module for use in _named(_parse(code)) for module in _resolve(*use)}
-
-
 def _named(tree: ast.Module) -> Iterator[tuple[str, str]]:
     """Pairs (module of stslib, name that is used of it; empty: all of it)."""
     bound: dict[str, str] = {}  # local name to the module that it stands for
@@ -203,9 +191,14 @@ def _resolve(name: str, attribute: str) -> Iterator[str]:
 
 
 def module_hashes(code: str) -> dict[str, str]:
-    """Hash of each stslib module that `code` reaches through imports, and of the package data those modules name."""
+    """Hash of each stslib module that `code` reaches through imports, and of the package data those modules name.
+
+    Counted are imports anywhere in the code, and modules that are named in full as a text, which is how some are loaded.
+    Of a room whose `__init__.py` only hands names on, counted are the modules of those names that the code uses
+    (`cohort.kept`), and all of them where the room itself is handed about.
+    """
     seen: dict[str, str] = {}
-    waiting = sorted(imported_modules(code))
+    waiting = sorted({module for use in _named(_parse(code)) for module in _resolve(*use)})
     while waiting:
         name = waiting.pop()
         module = None if name in seen else _read(name)

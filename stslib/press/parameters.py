@@ -65,9 +65,7 @@ class Parameter:
         label = f"{where}.{self.name}"
         if isinstance(self.default, dict):
             if not isinstance(value, Mapping) or not _is_plain(dict(value)):
-                raise ParameterError(
-                    f"{label} is {value!r}; it must be a dict of plain values by name, such as {{'a': 1}}"
-                )
+                raise ParameterError(f"{label} is {value!r}; it must be a dict of plain values by name: {{'a': 1}}")
             return dict(value)
         if isinstance(self.default, list):
             if not isinstance(value, list | tuple):
@@ -89,9 +87,8 @@ class Parameter:
         if kind is str and self.choices and not any(_is(value, choice) for choice in self.choices):
             raise ParameterError(f"{label} is {value!r}; use one of: {', '.join(self.choices)}")
         if kind in (int, float):
-            low_ok = value > self.low or (value == self.low and not self.low_open)
-            high_ok = value < self.high or (value == self.high and not self.high_open)
-            if not (math.isfinite(value) and low_ok and high_ok):
+            at_open_end = (value == self.low and self.low_open) or (value == self.high and self.high_open)
+            if not (math.isfinite(value) and self.low <= value <= self.high) or at_open_end:
                 raise ParameterError(f"{label} is {value!r}; it must lie in {self.range_text or '(-inf, inf)'}")
         return value
 
@@ -164,11 +161,8 @@ def home_profile(notebook: nbformat.NotebookNode) -> str:
 
 def parse_parameters(source: str, where: str = "parameters") -> dict[str, Parameter]:
     """Read the text of a `parameters` cell; see `read_parameters`."""
-    comments = {
-        token.start[0]: token.string.lstrip("# ").strip()
-        for token in tokenize.generate_tokens(io.StringIO(source).readline)
-        if token.type == tokenize.COMMENT
-    }
+    tokens = tokenize.generate_tokens(io.StringIO(source).readline)
+    comments = {t.start[0]: t.string.lstrip("# ").strip() for t in tokens if t.type == tokenize.COMMENT}
     found: dict[str, Parameter] = {}
     for node in ast.parse(source).body:
         try:

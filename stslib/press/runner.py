@@ -16,7 +16,7 @@ import yaml
 
 from stslib.press.fingerprint import Fingerprint, fingerprint, inputs_named, notebook_code
 from stslib.press.folders import STATE, digest_of, identity, project_root, read_manifest, run_folder
-from stslib.press.parameters import Parameter, read_notebook, read_parameters, resolve
+from stslib.press.parameters import read_notebook, read_parameters, resolve
 from stslib.press.stage import open_stage
 from stslib.support.errors import ParameterError, StsError
 
@@ -39,17 +39,13 @@ def available() -> dict[str, Path]:
     return {p.stem: p for p in sorted(folder.glob("[0-9][0-9]_*.ipynb"))}
 
 
-def profiles() -> dict[str, Path]:
-    """The profiles by name."""
-    return {p.stem: p for p in sorted((project_root() / "notebooks" / "profiles").glob("*.yaml"))}
-
-
 def read_profile(name: str) -> dict[str, Any]:
     """A profile: the `notebooks` that it runs (by default all) and the `parameters` that it gives each.
 
     A name that does not exist, of the profile or of a notebook in it, is a `ParameterError`.
     """
-    known, paths = available(), profiles()
+    known = available()
+    paths = {p.stem: p for p in sorted((project_root() / "notebooks" / "profiles").glob("*.yaml"))}
     if name not in paths:
         raise ParameterError(f"there is no profile {name!r}; use one of: {', '.join(paths)}")
     try:
@@ -62,14 +58,6 @@ def read_profile(name: str) -> dict[str, Any]:
         if notebook not in known:
             raise ParameterError(f"profile {name} names {notebook!r}; the notebooks are: {', '.join(known)}")
     return {"notebooks": chosen, "parameters": content}
-
-
-def split_override(text: str) -> tuple[str, str, str]:
-    """Take `03_scalograms.wavelet=gaus2` apart (`ParameterError` where it has not that form)."""
-    match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", text, flags=re.DOTALL)
-    if not match:
-        raise ParameterError(f"-p {text!r} will not do; write NOTEBOOK.PARAMETER=VALUE, as 03_scalograms.wavelet=gaus2")
-    return match.group(1), match.group(2), match.group(3)
 
 
 def plan(
@@ -85,7 +73,7 @@ def plan(
     for name in only:
         if name not in known:
             raise ParameterError(f"there is no notebook {name!r}; use one of: {', '.join(known)}")
-    given = _given(content, overrides, known)
+    given = _given(content["parameters"], overrides, known)
     reads = {name: inputs_named(notebook_code(path)) for name, path in known.items()}
     wanted = _with_upstream(only or content["notebooks"], reads)
     run_folder(run)  # refuses a bad run name
@@ -93,9 +81,8 @@ def plan(
     for name in (n for n in known if n in wanted):
         schema = read_parameters(known[name])
         values = resolve(schema, {**given.get(name, {}), **({"run": run} if "run" in schema else {})}, name)
-        upstream = {
-            other: identity(tasks[other].fingerprint, read_manifest(run_folder(run) / other)) for other in reads[name]
-        }
+        before = {other: read_manifest(run_folder(run) / other) for other in reads[name]}
+        upstream = {other: identity(tasks[other].fingerprint, manifest) for other, manifest in before.items()}
         made_from = fingerprint(known[name], values, upstream)
         reason = "asked for" if force and (not only or name in only) else _why_stale(run, name, made_from)
         stale_before = [o for o in reads[name] if tasks[o].reason]
@@ -112,33 +99,31 @@ def _check_together(tasks: Mapping[str, Task]) -> None:
     The function gets the notebook's parameters, and those of all notebooks of the run by name. It is not asked about the
     defaults, nor about what is current: such functions may take seconds to import.
     """
-    changed = {name for name, task in tasks.items() if _differs(task)}
+    defaults = {name: {k: p.default for k, p in read_parameters(t.notebook).items()} for name, t in tasks.items()}
+    changed = {n for n, t in tasks.items() if {**t.parameters, "run": ""} != {**defaults[n], "run": ""}}
     for name, task in tasks.items():
         check = str(read_notebook(task.notebook).metadata.get("sts", {}).get("check", ""))
         if check and task.reason and changed & {name, *task.upstream}:
             module, _, function = check.partition(":")
             try:
-                getattr(importlib.import_module(module), function)(
-                    task.parameters, {other: t.parameters for other, t in tasks.items()}
-                )
+                ask = getattr(importlib.import_module(module), function)
+                ask(task.parameters, {other: t.parameters for other, t in tasks.items()})
             except ParameterError as error:
                 raise ParameterError(f"{name}: {error}") from None
 
 
-def _differs(task: Task) -> bool:
-    defaults = {name: p.default for name, p in read_parameters(task.notebook).items()}
-    return any(value != defaults[name] for name, value in task.parameters.items() if name != "run")
-
-
-def _given(
-    content: Mapping[str, Any], overrides: Sequence[str], known: Mapping[str, Path]
-) -> dict[str, dict[str, Any]]:
-    given: dict[str, dict[str, Any]] = {k: dict(v or {}) for k, v in content["parameters"].items()}
-    schemas: dict[str, dict[str, Parameter]] = {name: read_parameters(path) for name, path in known.items()}
+def _given(profile: dict[str, Any], overrides: Sequence[str], known: dict[str, Path]) -> dict[str, dict[str, Any]]:
+    """The parameters that a profile and the overrides give each notebook, each checked."""
+    given = {name: dict(values or {}) for name, values in profile.items()}
+    schemas = {name: read_parameters(path) for name, path in known.items()}
     for name, values in given.items():
         resolve(schemas[name], values, name)
     for text in overrides:
-        name, parameter, value = split_override(text)
+        match = re.fullmatch(r"([^.=]+)\.([^.=]+)=(.*)", text, flags=re.DOTALL)
+        if not match:
+            example = "03_scalograms.wavelet=gaus2"
+            raise ParameterError(f"-p {text!r} will not do; write NOTEBOOK.PARAMETER=VALUE, as {example}")
+        name, parameter, value = match.groups()
         if name not in schemas:
             raise ParameterError(f"-p {text}: there is no notebook {name!r}; use one of: {', '.join(known)}")
         if parameter not in schemas[name]:

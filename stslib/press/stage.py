@@ -100,9 +100,7 @@ class Stage:
         if not self._writable:
             raise StsError(f"{self.name} is open for reading only; a notebook writes into its own folder")
         self._written = True
-        (self.path / MANIFEST).unlink(
-            missing_ok=True
-        )  # a cell that is run once more: the notebook closes again after it
+        (self.path / MANIFEST).unlink(missing_ok=True)  # a cell run once more: the notebook closes again after it
         return atomic(self.path / filename)
 
     def save_table(self, name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -143,7 +141,7 @@ class Stage:
         for record in records:
             if set(record) != set(METRIC_KEYS):
                 raise StsError(f"metric record {dict(record)!r} must have exactly the keys {', '.join(METRIC_KEYS)}")
-        ordered = [{k: _plain_or_none(record[k]) for k in METRIC_KEYS} for record in records]
+        ordered = [{k: _finite_or_none(record[k]) for k in METRIC_KEYS} for record in records]
         return pd.DataFrame(self.save_json("metrics", ordered), columns=list(METRIC_KEYS))
 
     def scratch(self, name: str) -> Path:
@@ -169,19 +167,12 @@ class Stage:
         }  # fmt: skip
         assert self._fingerprint is not None  # set by begin, the only maker of writable stages
         manifest = {
-            "notebook": self.name,
-            "run": self.run,
-            "parameters": self.parameters,
-            "seed": self.parameters.get("seed"),
-            "fingerprint": self._fingerprint.value,
-            "made_from": asdict(self._fingerprint),
-            "files_read": self._files_read,
-            "git_commit": git_commit(project_root()),
-            "machine": machine(),
+            "notebook": self.name, "run": self.run, "parameters": self.parameters, "seed": self.parameters.get("seed"),
+            "fingerprint": self._fingerprint.value, "made_from": asdict(self._fingerprint), "files_read": self._files_read,
+            "git_commit": git_commit(project_root()), "machine": machine(),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-            "duration_s": round(time.time() - self._started, 1),
-            "outputs": outputs,
-        }
+            "duration_s": round(time.time() - self._started, 1), "outputs": outputs,
+        }  # fmt: skip
         with atomic(self.path / MANIFEST) as path:
             path.write_text(json.dumps(manifest, indent=1, default=_plain), encoding="utf-8")
 
@@ -194,9 +185,8 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"cannot write a {type(value).__name__} as JSON")
 
 
-def _plain_or_none(value: Any) -> Any:
-    value = _plain(value) if isinstance(value, np.generic) else value
-    return None if isinstance(value, float) and not np.isfinite(value) else value
+def _finite_or_none(value: Any) -> Any:
+    return None if isinstance(value, float | np.floating) and not np.isfinite(value) else value
 
 
 def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
@@ -214,12 +204,11 @@ def open_stage(run: str, name: str, wanted_by: str = "") -> Stage:
 def begin(name: str, namespace: Mapping[str, Any]) -> Stage:
     """Open a notebook's own stage, for its first cell after the parameters: `stage = begin("02_sweeps", globals())`.
 
-    The parameters are taken from `namespace` by the names of the notebook's own `parameters` cell and checked. What an
-    earlier, unfinished run of the very same fingerprint left in `scratch` is kept; anything else in the folder goes.
-    In IPython figures are shown in the notebook, and the stage is closed when each code cell of the notebook's file, from the
-    one that calls this on, has run without error: by `sts run`, papermill alone, or cell by cell in Jupyter.
-
-    A wrong parameter is a `ParameterError`, a notebook that has to finish before this one a `MissingInput`.
+    The parameters are taken from `namespace` by the names in the notebook's `parameters` cell and checked. `scratch` of an
+    unfinished run of the very same fingerprint is kept; anything else in the folder goes. In IPython figures are shown, and
+    the stage is closed once each code cell of the notebook's file, from this one on, has run without error: by `sts run`,
+    papermill alone, or cell by cell in Jupyter. A wrong parameter is a `ParameterError`, a notebook that has to finish
+    before this one a `MissingInput`.
 
     Examples
     --------

@@ -16,19 +16,16 @@ from stslib.support.errors import ParameterError
 def tune_network(
     run: str, base: training.Recipe, settings: training.SearchSettings, study: str = "", folder: Path | None = None
 ) -> optuna.Study:
-    """Work on a search until all its trials are finished (paper, section III.C), alone or beside other workers.
+    """Work on a search, alone or beside other workers, until all its trials are finished (paper, section III.C).
 
-    The trials vary `base` on the training cells of `run` (its 01_data and 03_scalograms). `study` is the search's name in
-    its storage, by default the architecture, as notebook 05 has it. `folder` is where this machine keeps finished folds, by
-    default beside the journal, or in the folder `searches` of the run.
+    The trials vary `base` on the training cells of `run`. `study` (the search's name in its storage) is by default the
+    architecture, `folder` (for this machine's finished folds) beside the journal or in `searches` of the run.
     """
     table = open_stage(run, "01_data").load_table("cells", keep_default_na=False)
     cells = cohort.kept(table).reset_index(drop=True)
     images = open_stage(run, "03_scalograms").load_array("scalograms")
     if len(images) != len(cells):
-        raise ParameterError(
-            f"run {run} has {len(images)} scalograms and {len(cells)} kept cells; run it again: sts run"
-        )
+        raise ParameterError(f"run {run} has {len(images)} scalograms, {len(cells)} kept cells; run it again: sts run")
     known = training.TrainingSet(images, cells["label"].to_numpy(), np.flatnonzero(cells["split"] == "train"))
     study = study or base.architecture
     if folder is None:

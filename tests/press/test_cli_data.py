@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from stslib.io import SOURCES
 from stslib.press import cli
 from tests.io import standin
 from tests.io.standin import family
@@ -45,15 +46,15 @@ def test_fetch_says_what_it_will_do_does_it_and_says_what_it_did(database, tmp_p
     assert done.exit_code == 0, done.output
     assert "3 cells: 1 excluded by their table, 0 already there, 2 to fetch" in done.output
     assert "3 cells: 2 kept, 1 excluded (1 not_mouse)" in done.output
-    again = sts(*arguments)
-    assert "2 already there, 0 to fetch" in again.output and "2 kept" in again.output
+    again = sts(*arguments).output
+    assert "2 already there, 0 to fetch" in again and "2 kept" in again
     checked = sts("check", folder)
     assert checked.exit_code == 0 and "allen: 3 cells: 2 kept" in checked.output
-    (folder / "cells" / "2.npz").write_bytes(b"PK\x03\x04")
-    broken = sts("check", folder)
-    assert broken.exit_code == 1 and "2.npz is damaged" in broken.output
-    (folder / "cells" / "2.npz").unlink()
-    assert "lacks cell 2" in sts("check", folder).output
+    cell = folder / "cells" / "2.npz"
+    for harm, words in ((lambda: cell.write_bytes(b"PK\x03\x04"), "2.npz is damaged"), (cell.unlink, "lacks cell 2")):
+        harm()
+        broken = sts("check", folder)
+        assert broken.exit_code == 1 and words in broken.output
     assert sts(*arguments).exit_code == 0 and sts("check", folder).exit_code == 0
 
 
@@ -86,9 +87,8 @@ def test_parameters_that_make_no_sense_are_one_line(database, tmp_path, argument
 
 def test_a_folder_that_cannot_be_made_is_said_before_anything_travels(database, tmp_path):
     (tmp_path / "file").write_text("in the way")
-    result = sts(
-        "fetch", "--source", "allen", "--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9"
-    )
+    into = ("--output", tmp_path / "file" / "store", "--base-uri", "http://127.0.0.1:9")
+    result = sts("fetch", "--source", "allen", *into)
     assert result.exit_code == 1 and str(tmp_path / "file") in result.output and "failed" not in result.output
 
 
@@ -113,7 +113,4 @@ def test_check_of_no_store_is_one_line(tmp_path):
 
 
 def test_list_names_every_source():
-    from stslib.io import SOURCES
-
-    listed = [line.split()[0] for line in sts("list").output.splitlines()]
-    assert listed == list(SOURCES)
+    assert [line.split()[0] for line in sts("list").output.splitlines()] == list(SOURCES)

@@ -20,7 +20,7 @@ from stslib.press import fingerprint
     ],
 )
 def test_every_way_to_reach_a_module_counts(code, module):
-    assert module in fingerprint.imported_modules(code)
+    assert module in fingerprint.module_hashes(code)
 
 
 @pytest.fixture
@@ -37,11 +37,10 @@ def package(tmp_path, monkeypatch):
         "other/part.py": "from stslib.other import z",
     }
     for name, text in files.items():
-        path = tmp_path / "stslib" / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(text)
-    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path / "stslib")
-    return tmp_path / "stslib"
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text(text)
+    monkeypatch.setattr(fingerprint, "PACKAGE", tmp_path)
+    return tmp_path
 
 
 WHOLE = {"room", "room.one", "room.two", "room.three", "room/table.json", "other", "other.part"}
@@ -76,34 +75,27 @@ def test_modules_reached_through_others_count_and_others_do_not():
     reached = fingerprint.module_hashes("from stslib.press import stage")
     assert {"press.stage", "support.errors", "support.files", "press.parameters", "press.fingerprint"} <= set(reached)
     assert not {name for name in reached if name.startswith(("networks", "scalograms", "cohort", "figures"))}
+    # Every source of cells counts for whoever opens sources.
+    assert "io.simulated.source" in fingerprint.module_hashes("from stslib.io import open_source")
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "stale"),
+    ("name", "file", "old", "new", "stale"),
     [
-        ("two sweeps", "both sweeps", False),  # the docstring
-        ("# a comment", "# another", False),
-        ("x = 1 ", "x = (1)  ", False),
-        ("x = 1 ", "x = 2 ", True),
+        ("c", "room/three.py", "two sweeps", "both sweeps", set()),  # the docstring
+        ("c", "room/three.py", "# a comment", "# another", set()),
+        ("c", "room/three.py", "x = 1 ", "x = (1)  ", set()),
+        ("c", "room/three.py", "x = 1 ", "x = 2 ", {"room.three"}),
+        ("b", "room/table.json", "1", "2", {"room/table.json"}),  # the data that a module names
     ],
 )
-def test_wording_does_not_count_and_values_do(package, old, new, stale):
-    code, path = "from stslib.room import c", package / "room" / "three.py"
+def test_wording_does_not_count_and_values_do(package, name, file, old, new, stale):
+    code, path = f"from stslib.room import {name}", package / file
     before, text = fingerprint.module_hashes(code), path.read_text()
     assert old in text
     path.write_text(text.replace(old, new))
-    assert (fingerprint.module_hashes(code) != before) is stale
-
-
-def test_package_data_counts_for_the_module_that_names_it(package):
-    before = fingerprint.module_hashes("from stslib.room import b")
-    (package / "room" / "table.json").write_text("2")
-    after = fingerprint.module_hashes("from stslib.room import b")
-    assert {name for name in before if before[name] != after[name]} == {"room/table.json"}
-
-
-def test_every_source_of_cells_counts_for_whoever_opens_sources():
-    assert "io.simulated.source" in fingerprint.module_hashes("from stslib.io import open_source")
+    after = fingerprint.module_hashes(code)
+    assert {module for module in before if before[module] != after[module]} == stale
 
 
 def test_inputs_are_found_in_the_code():

@@ -19,7 +19,7 @@ from stslib.press import execution, fingerprint, runner
 from stslib.press.folders import run_folder
 from stslib.press.stage import open_stage
 from stslib.support.errors import DamagedFile, ParameterError, StsError
-from tests.conftest import made_once, write_checkout, write_notebook
+from tests.conftest import MINI_NOTEBOOKS, made_once, write_checkout, write_notebook
 
 
 def reasons(**options):
@@ -30,33 +30,15 @@ def run_all(**options):
     execution.execute(runner.plan("default", **options), "default", echo=lambda _: None)
 
 
-def change(name, **sources):
+def change(name, metadata=None, **sources):
     """Give cells of a notebook of the current checkout another text; a text that begins with + is put at the end."""
     path = Path("notebooks", f"{name}.ipynb")
     notebook = nbformat.read(path, as_version=4)
-    for cell, source in zip(notebook.cells, (sources.get(f"cell_{i}", "+") for i in range(9)), strict=False):
+    for key, source in sources.items():
+        cell = notebook.cells[int(key.removeprefix("cell_"))]
         cell.source = f"{cell.source}\n{source[1:]}".rstrip() if source.startswith("+") else source
+    notebook.metadata |= metadata or {}
     nbformat.write(notebook, path)
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"profile": "nope"}, ["no profile 'nope'", "default, small"]),
-        ({"overrides": ["01_make.n_value=3"]}, ["no parameter 'n_value'", "n_values"]),
-        ({"overrides": ["01_make.n_values=0"]}, ["0", "[1, 1000]"]),
-        ({"overrides": ["01_make.n_values=many"]}, ["'many'", "int"]),
-        ({"overrides": ["09_none.x=1"]}, ["no notebook '09_none'"]),
-        ({"overrides": ["n_values=3"]}, ["NOTEBOOK.PARAMETER=VALUE"]),
-        ({"overrides": ["01_make.run=x"]}, ["--run"]),
-        ({"only": ["04_gone"]}, ["no notebook '04_gone'"]),
-    ],
-)
-def test_bad_input_is_refused_before_anything_runs(checkout, options, words):
-    with pytest.raises(ParameterError) as caught:
-        runner.plan("default", **options)
-    assert all(word in str(caught.value) for word in words)
-    assert not (checkout / "results").exists()
 
 
 def test_a_notebooks_own_check_is_asked_before_anything_runs(checkout, monkeypatch):
@@ -66,22 +48,17 @@ def test_a_notebooks_own_check_is_asked_before_anything_runs(checkout, monkeypat
         "    if mine['run'] and others['01_make']['n_values'] > 9: raise ParameterError('too many to add up')\n"
     )
     monkeypatch.syspath_prepend(checkout)
-    path = checkout / "notebooks/02_use.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["sts"] = {"check": "own_check:check"}
-    nbformat.write(notebook, path)
+    change("02_use", {"sts": {"check": "own_check:check"}})
     assert len(runner.plan("default", overrides=["01_make.n_values=9"])) == 3
     with pytest.raises(ParameterError, match="02_use: too many to add up"):
         runner.plan("default", overrides=["01_make.n_values=10"])
 
 
 def test_a_profile_with_a_wrong_parameter_is_refused(checkout):
-    (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: 3, typo: 1}\n")
-    with pytest.raises(ParameterError, match="typo"):
-        runner.plan("default", "bad")
-    (checkout / "notebooks/profiles/bad.yaml").write_text("01_make: {n_values: [")
-    with pytest.raises(ParameterError, match="not valid YAML"):
-        runner.plan("default", "bad")
+    for text, words in (("01_make: {n_values: 3, typo: 1}\n", "typo"), ("01_make: {n_values: [", "not valid YAML")):
+        (checkout / "notebooks/profiles/bad.yaml").write_text(text)
+        with pytest.raises(ParameterError, match=words):
+            runner.plan("default", "bad")
 
 
 @pytest.fixture(scope="session")
@@ -113,18 +90,12 @@ def test_a_finished_run_is_current_and_complete(done):
 
 
 def test_a_changed_parameter_runs_it_and_all_that_reads_it(done):
-    assert reasons(overrides=["01_make.n_values=6"]) == {
-        "01_make": "changed: parameter n_values",
-        "02_use": "changed: result of 01_make",
-        "03_apart": "",
-    }
+    first, second = "changed: parameter n_values", "changed: result of 01_make"
+    assert reasons(overrides=["01_make.n_values=6"]) == {"01_make": first, "02_use": second, "03_apart": ""}
 
 
 def test_changed_code_counts_and_changed_prose_and_comments_do_not(done):
-    path = done / "notebooks/02_use.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.cells.append(nbformat.v4.new_markdown_cell("A new sentence."))
-    nbformat.write(notebook, path)
+    write_notebook(done / "notebooks/02_use.ipynb", [*MINI_NOTEBOOKS["02_use"], "# A new heading"])
     change("02_use", cell_1="+# a comment")
     assert set(reasons().values()) == {""}
     change("02_use", cell_1="+touched = True")
@@ -135,11 +106,11 @@ def test_one_changed_line_of_stslib_runs_exactly_what_imports_it(done, tmp_path,
     package = shutil.copytree(fingerprint.PACKAGE, tmp_path / "stslib", ignore=shutil.ignore_patterns("__pycache__"))
     monkeypatch.setattr(fingerprint, "PACKAGE", package)
     assert set(reasons().values()) == {""}
-    with (package / "cohort" / "__init__.py").open("a") as module:  # only 02_use imports it
-        module.write("touched = True\n")
+    module = package / "cohort" / "__init__.py"  # only 02_use imports it
+    module.write_text(module.read_text() + "touched = True\n")
     assert reasons() == {"01_make": "", "02_use": "changed: stslib.cohort", "03_apart": ""}
-    with (package / "press" / "stage.py").open("a") as module:  # all of them import it
-        module.write("touched = True\n")
+    module = package / "press" / "stage.py"  # all of them import it
+    module.write_text(module.read_text() + "touched = True\n")
     assert all(reasons().values())
 
 
@@ -162,11 +133,9 @@ def test_a_damaged_result_or_manifest_is_an_error_and_force_makes_it_again(done)
 
 def test_a_broken_notebook_fails_in_one_line_and_counts_as_unfinished(done):
     change("02_use", cell_2="raise ValueError('the sum\\nis wrong')")
-    with pytest.raises(StsError, match=r"02_use failed in cell .*ValueError: the sum is wrong") as caught:
+    with pytest.raises(StsError, match=r"^02_use failed in cell .*ValueError: the sum is wrong.*$"):  # one line
         run_all()
-    assert "\n" not in str(caught.value)
     assert (done / "results/default/02_use.failed.ipynb").is_file()
-    assert not (done / "results/default/02_use/manifest.json").exists()
     assert reasons()["02_use"] == "unfinished"
 
 
@@ -186,8 +155,7 @@ def test_papermill_alone_finishes_a_notebook_and_its_end_is_what_counts(done):
     change("01_make", cell_3="1 / 0")
     with pytest.raises(papermill.PapermillExecutionError):
         run(n_values=4)
-    assert (done / "results/default/01_make/values.npy").exists()
-    assert not (done / "results/default/01_make/manifest.json").exists()
+    assert (done / "results/default/01_make/values.npy").exists() and reasons()["01_make"] == "unfinished"
 
 
 def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_the_file(done):
@@ -202,16 +170,11 @@ def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_th
         client.execute_cell(cell, index)
         return manifest.exists()
 
-    def shown(source):
-        finished_after(0, source)
-        return str(client.nb.cells[0].outputs)
-
     manifest.unlink()
     _, opening, making, last = range(4)
     with client.setup_kernel():
         texts = [cell.source for cell in notebook.cells]
-        for source, index in zip(texts[:3], range(3), strict=True):
-            assert not finished_after(index, source)
+        assert not any(finished_after(index) for index in range(3))
         assert not finished_after(last, "1 / 0")
         assert finished_after(last, texts[last])
         assert not finished_after(making, "stage.save_array('values', np.zeros(1))")  # an edited cell
@@ -221,9 +184,9 @@ def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_th
         assert "01_make is unfinished: 1 of its cells" in str(client.nb.cells[last].outputs)
         assert finished_after(making, texts[making])
         assert finished_after(making, texts[making])  # run once more
-        assert "inline" in shown("import matplotlib; print(matplotlib.get_backend())")  # figures are shown
-    stage = open_stage("default", "01_make")
-    assert len(stage.load_array("values")) == 5
+        finished_after(0, "import matplotlib; print(matplotlib.get_backend())")
+        assert "inline" in str(client.nb.cells[0].outputs)  # figures are shown
+    assert len(open_stage("default", "01_make").load_array("values")) == 5
 
 
 def test_two_runs_at_once_are_kept_apart(done):
@@ -233,7 +196,8 @@ def test_two_runs_at_once_are_kept_apart(done):
 
 def test_a_killed_run_goes_on_and_ends_the_same(done):
     mark = done / "waiting"
-    change("02_use", cell_2=f"+import time, pathlib\np = pathlib.Path({str(mark)!r})\np.touch()\ntime.sleep(3)")
+    wait_once = f"p = pathlib.Path({str(mark)!r})\nif not p.exists():\n    p.touch(); time.sleep(60)"
+    change("02_use", cell_2=f"+import time, pathlib\n{wait_once}")
     command = [sys.executable, "-m", "stslib.press.cli", "run"]
     process = subprocess.Popen(command, cwd=done, start_new_session=True)
     while not mark.exists():
@@ -250,9 +214,8 @@ def test_a_killed_run_goes_on_and_ends_the_same(done):
 def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
     """01 is run alone on a file that changed; 02 must not be taken for current."""
     reading = "+from pathlib import Path\ntext = stage.reads(Path('given.txt')).read_text()"
-    change(
-        "01_make", cell_1=reading, cell_2="stage.save_array('values', np.full(n_values, float(text)))", cell_3="text"
-    )
+    saving = "stage.save_array('values', np.full(n_values, float(text)))"
+    change("01_make", cell_1=reading, cell_2=saving, cell_3="text")
     (checkout / "given.txt").write_text("1")
     run_all()
     assert set(reasons().values()) == {""}

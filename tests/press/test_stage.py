@@ -21,8 +21,7 @@ def stage(checkout):
 
 
 def test_everything_saved_comes_back(stage):
-    table = pd.DataFrame({"cell_id": ["0123", "77"], "v_mv": [-70.125, np.nan]})
-    stage.save_table("cells", table)
+    table = stage.save_table("cells", pd.DataFrame({"cell_id": ["0123", "77"], "v_mv": [-70.125, np.nan]}))
     stage.save_array("sweeps", np.arange(6, dtype=np.float32).reshape(2, 3))
     stage.save_json("numbers", {"a": np.float64(0.1), "b": [np.int64(3)]})
     with stage.new_array("large", (3, 2), np.float16) as array:
@@ -32,8 +31,7 @@ def test_everything_saved_comes_back(stage):
     back = open_stage("default", "01_make")
     pd.testing.assert_frame_equal(back.load_table("cells"), table)
     sweeps = back.load_array("sweeps")
-    assert isinstance(sweeps, np.memmap)
-    assert not sweeps.flags.writeable
+    assert isinstance(sweeps, np.memmap) and not sweeps.flags.writeable
     np.testing.assert_array_equal(sweeps, [[0, 1, 2], [3, 4, 5]])
     assert back.load_json("numbers") == {"a": 0.1, "b": [3]}
     assert (back.load_array("large") == 7).all()
@@ -57,19 +55,12 @@ def test_a_damaged_file_is_noticed(stage, name, harm):
     stage.save_json("numbers", list(range(50)))
     stage.done()
     path = stage.path / name
-    data = bytearray(path.read_bytes())
-    if harm == "truncate":
-        data = data[: len(data) // 2]
-    else:
-        data[-5] ^= 0xFF
-    path.write_bytes(data)
-
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2] if harm == "truncate" else data[:-5] + bytes([data[-5] ^ 0xFF]) + data[-4:])
     back = open_stage("default", "01_make")
-    load = {"npy": back.load_array, "csv": back.load_table, "json": back.load_json}
-    stem, suffix = name.split(".")
-    with pytest.raises(DamagedFile, match="damaged") as caught:
-        load[suffix](stem)
-    assert "sts run 01_make --force" in str(caught.value)
+    load = {".npy": back.load_array, ".csv": back.load_table, ".json": back.load_json}
+    with pytest.raises(DamagedFile, match=r"damaged.* sts run 01_make --force"):
+        load[path.suffix](path.stem)
 
 
 def test_a_pickle_in_disguise_is_refused(stage):
@@ -100,20 +91,15 @@ def test_a_full_disk_is_one_line_and_leaves_nothing(stage, monkeypatch):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     monkeypatch.setattr(stage_module.np, "save", full)
-    with pytest.raises(StsError, match=r"disk is full \(\d+ MB free\)") as caught:
+    with pytest.raises(StsError, match=r"^.*disk is full \(\d+ MB free\).*$"):
         stage.save_array("values", np.zeros(3))
-    assert "\n" not in str(caught.value)
     assert [p.name for p in stage.path.iterdir()] == [".state.json"]
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_truly_full_device(tmp_path):
-    with (
-        pytest.raises(StsError, match="disk is full"),
-        files.atomic(tmp_path / "x.txt"),
-        Path("/dev/full").open("w") as f,
-    ):
-        f.write("x" * 100_000)
+    with pytest.raises(StsError, match="disk is full"), files.atomic(tmp_path / "x.txt"):
+        Path("/dev/full").write_text("x" * 100_000)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -138,10 +124,8 @@ def test_scratch_outlives_a_restart_but_not_a_change(checkout):
     (first.scratch("study") / "trial").write_text("1")
     first.save_json("half", 1)
     again = begin("01_make", {"n_values": 5})
-    assert (again.scratch("study") / "trial").exists()
-    assert not (again.path / "half.json").exists()
-    changed = begin("01_make", {"n_values": 6})
-    assert not (changed.scratch("study") / "trial").exists()
+    assert (again.scratch("study") / "trial").exists() and not (again.path / "half.json").exists()
+    assert not list(begin("01_make", {"n_values": 6}).scratch("study").iterdir())
 
 
 @pytest.mark.parametrize("name", ["../elsewhere", "", "a/b", ".hidden"])

@@ -54,7 +54,8 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
     shown as well, marked as real cells. A result that is damaged or contradicts its own run is an error.
     """
     known = runner.available()
-    elsewhere = [n for n in notebooks if n in known and home_profile(read_notebook(known[n])) not in ("", run)]
+    paths = [known[n] for n in notebooks if n in known]
+    elsewhere = [path.stem for path in paths if home_profile(read_notebook(path)) not in ("", run)]
     mine = [n for n in notebooks if n not in elsewhere or open_or_none(run, n) is not None]
     sources: list[tuple[str, Sequence[str]]] = [(run, mine)]
     if run != PUBLISHED_RUN:
@@ -74,10 +75,8 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
         "benchmarks": benchmarks_of_book(),
         "errors": {"mistakes": answers()},
         "reasons": {"reasons": REASONS},
-        "parameters": {
-            "notebooks": {n: list(read_parameters(known[n]).values()) for n in notebooks if n in known}
-        },
-        "names": {"rooms": names.by_room([known[n] for n in notebooks if n in known])},
+        "parameters": {"notebooks": {path.stem: list(read_parameters(path).values()) for path in paths}},
+        "names": {"rooms": names.by_room(paths)},
     }  # fmt: skip
     texts = {name: render(name, **common, **values) for name, values in pages.items()}
     texts["model_card"] = _model_cards(run)
@@ -148,10 +147,10 @@ def _status(run: str, notebooks: Sequence[str]) -> dict[str, Any]:
     """What made the results of a run: the manifest of each notebook, and what they have in common."""
     read = {n: read_manifest(run_folder(run) / n) for n in notebooks}
     manifests = {n: m for n, m in read.items() if m is not None}
-    versions: dict[str, set[str]] = {}
-    for manifest in manifests.values():
-        for library, version in manifest["made_from"]["versions"].items():
-            versions.setdefault(library, set()).add(str(version))
+    made_with = {pair for m in manifests.values() for pair in m["made_from"]["versions"].items()}
+    versions: dict[str, list[str]] = {}
+    for library, version in sorted(made_with, key=lambda pair: (pair[0].lower(), pair[1])):
+        versions.setdefault(library, []).append(version)
     return {
         "run": run,
         "manifests": manifests,
@@ -159,20 +158,17 @@ def _status(run: str, notebooks: Sequence[str]) -> dict[str, Any]:
         "seconds": sum(m["duration_s"] for m in manifests.values()),
         "commits": sorted({m["git_commit"] for m in manifests.values()}),
         "machines": sorted({", ".join(m["machine"].values()) for m in manifests.values()}),
-        "versions": {library: sorted(found) for library, found in sorted(versions.items(), key=lambda v: v[0].lower())},
+        "versions": versions,
     }
 
 
 def benchmarks_of_book() -> dict[str, Any]:
     """The records of `make bench` by their work, and what could not be measured."""
     records = benchmarks.read()
-    works = benchmarks.works(records).items()
     return {
-        "works": {work: list(zip(same, benchmarks.ratios(same), strict=True)) for work, same in works},
-        "cells": benchmarks.cells,
+        "works": benchmarks.tables(records),
         "left_out": benchmarks.read(benchmarks.left_out_path()),
         "machines": sorted({f"{r.get('machine', 'unknown')}, commit {r.get('commit', 'unknown')}" for r in records}),
-        "HOW": benchmarks.HOW,
     }
 
 
@@ -198,10 +194,8 @@ def _model_cards(run: str) -> str:
         found = sorted(opened.path.glob("models/*/model.json")) if opened else []
         found += sorted(opened.path.glob("models/*/joint.json")) if opened else []
         if not found and made_by == run:
-            parts.append(
-                f"The run `{run}` has no network: {claims.NOT_MEASURED}. Make one: "
-                f"`sts run {notebook} --run {run}`, then build the book again.\n"
-            )
+            way_out = f"Make one: `sts run {notebook} --run {run}`, then build the book again."
+            parts.append(f"The run `{run}` has no network: {claims.NOT_MEASURED}. {way_out}\n")
         for path in found:
             where = {"folder": "results/" + "/".join(path.parts[-5:-1]), "notebook": notebook}
             try:

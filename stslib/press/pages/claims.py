@@ -54,8 +54,7 @@ def judge(record: Record) -> tuple[str, str]:
     An equality is reproduced when the paper's number lies within the interval; a bound when the whole interval lies
     above it. Where a bound lies inside the interval, nothing is decided.
     """
-    reason = why_not_comparable(record)
-    if reason:
+    if reason := why_not_comparable(record):
         return f"not comparable: {reason}", "open"
     found = paper_value(record.model, record.split, record.metric)
     if found is None:
@@ -73,6 +72,11 @@ def judge(record: Record) -> tuple[str, str]:
 
 
 Rule = Callable[[Evidence, str], Finding | None]
+
+
+def _only_on_real(data: str, verdict: str, grade: str) -> tuple[str, str]:
+    """Verdict and grade where the data may be compared with the paper's."""
+    return (verdict, grade) if data in COMPARABLE_DATA else (f"not comparable: {DATA_WORDS.get(data, data)}", "open")
 
 
 def scores(*targets: tuple[str, str, str]) -> Rule:
@@ -125,8 +129,7 @@ def no_loss(metric: str) -> Rule:
         if base is None or best is None:
             return None
         text = f"{MODEL_NAMES[best.model]} {best.text}, LightGBM {base.text} ({METRIC_NAMES[metric]})"
-        reason = why_not_comparable(best) or why_not_comparable(base)
-        if reason:
+        if reason := why_not_comparable(best) or why_not_comparable(base):
             verdict, grade = f"not comparable: {reason}", "open"
         elif None in (base.low, base.high, best.low, best.high):
             verdict, grade = "not decided: no interval", "open"
@@ -149,17 +152,11 @@ def cohort_counts(kept: int, train: int, test: int, smallest: str) -> Rule:
         if cohort is None or not cohort.classes:
             return None
         least = min(cohort.classes, key=lambda c: cohort.classes[c])
-        text = (
-            f"{cohort.kept:,} cells kept, {cohort.train:,} to train and {cohort.test:,} to test; "
-            f"smallest class {least} ({percent(cohort.classes[least] / cohort.kept, 0)})"
-        )
-        if data not in COMPARABLE_DATA:
-            verdict, grade = f"not comparable: {DATA_WORDS.get(data, data)}", "open"
-        elif (cohort.kept, cohort.train, cohort.test, least) == (kept, train, test, smallest):
-            verdict, grade = "true of the authors' tables", "good"
-        else:
-            verdict, grade = "not so in the authors' tables", "bad"
-        return Finding(data, text, verdict, grade, cohort.run, "01_data")
+        text = f"{cohort.kept:,} cells kept, {cohort.train:,} to train and {cohort.test:,} to test; "
+        text += f"smallest class {least} ({percent(cohort.classes[least] / cohort.kept, 0)})"
+        same = (cohort.kept, cohort.train, cohort.test, least) == (kept, train, test, smallest)
+        judged = ("true of the authors' tables", "good") if same else ("not so in the authors' tables", "bad")
+        return Finding(data, text, *_only_on_real(data, *judged), cohort.run, "01_data")
 
     return rule
 
@@ -171,9 +168,7 @@ def by_eye(notebook: str, figure: str) -> Rule:
         if (notebook, figure, data) not in evidence.figures:
             return None
         run = next((r.run for r in evidence.records if r.data == data), "")
-        real = data in COMPARABLE_DATA
-        verdict = "judge by eye" if real else f"not comparable: {DATA_WORDS.get(data, data)}"
-        return Finding(data, "see the figure of this run", verdict, "open", run, notebook)
+        return Finding(data, "see the figure of this run", *_only_on_real(data, "judge by eye", "open"), run, notebook)
 
     return rule
 

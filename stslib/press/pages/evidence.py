@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import pandas as pd
-
 from stslib.evaluation import COMPARABLE_DATA
 from stslib.press.folders import read_manifest
 from stslib.press.stage import Stage, open_stage
@@ -16,9 +14,6 @@ from stslib.support.errors import MissingInput, StsError
 
 #: The run that holds the authors' tables; its numbers are shown beside those of the book's own run.
 PUBLISHED_RUN = "published"
-
-#: The data that a source of notebook 01 gives; a store says itself what it holds.
-DATA_OF_SOURCE = {"simulated": "simulated", "published": "published", "allen": "allen"}
 
 #: Words for each kind of data.
 DATA_WORDS = {
@@ -79,7 +74,6 @@ class Cohort:
     data: str
     run: str
     kept: int
-    total: int
     train: int
     test: int
     classes: dict[str, int]
@@ -123,10 +117,9 @@ def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
             if "metrics.json" in outputs:
                 for entry in stage.load_json("metrics"):
                     if data == "simulated" and entry["data"] != data:
-                        raise StsError(
-                            f"{stage.path / 'metrics.json'} calls its data {entry['data']!r}, but the run's cells are "
-                            f"{data}; correct the notebook {name} and run it again"
-                        )
+                        said = f"{stage.path / 'metrics.json'} calls its data {entry['data']!r}"
+                        way_out = f"correct the notebook {name} and run it again"
+                        raise StsError(f"{said}, but the run's cells are {data}; {way_out}")
                     value = math.nan if entry["value"] is None else float(entry["value"])
                     where = {"run": run, "notebook": name, "options": stage.parameters}
                     records.append(Record(**{**entry, "value": value, **where}))
@@ -148,11 +141,10 @@ def _data_of(stages: Mapping[str, Stage]) -> str:
     """Kind of data of a run: by the source of notebook 01, or by the records where the source may hold any kind."""
     first = stages.get("01_data")
     source = str(first.parameters.get("source", "")) if first else ""
-    if source in DATA_OF_SOURCE:
-        return DATA_OF_SOURCE[source]
-    said = [entry["data"] for stage in stages.values() if "metrics.json" in outputs_of(stage) for entry in
-            stage.load_json("metrics")]  # fmt: skip
-    return str(said[0]) if said else source
+    if source in ("simulated", "published", "allen"):
+        return source
+    measured = [stage.load_json("metrics") for stage in stages.values() if "metrics.json" in outputs_of(stage)]
+    return next((str(entry["data"]) for entries in measured for entry in entries), source)
 
 
 def outputs_of(stage: Stage) -> dict[str, Any]:
@@ -161,10 +153,7 @@ def outputs_of(stage: Stage) -> dict[str, Any]:
 
 
 def _count(stage: Stage, data: str) -> Cohort:
-    cells: pd.DataFrame = stage.load_table("cells")
-    kept = cells[cells["status"] == "kept"] if "status" in cells else cells
-    split = kept["split"].fillna("") if "split" in kept else pd.Series("", index=kept.index)
-    classes = {str(k): int(v) for k, v in kept["label"].value_counts().items()}
-    return Cohort(
-        data, stage.run, len(kept), len(cells), int((split == "train").sum()), int((split == "test").sum()), classes
-    )
+    cells = stage.load_table("cells")
+    kept = cells[cells["status"] == "kept"]
+    n_train, n_test = (int((kept["split"] == part).sum()) for part in ("train", "test"))
+    return Cohort(data, stage.run, len(kept), n_train, n_test, kept["label"].value_counts().to_dict())

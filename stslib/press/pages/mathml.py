@@ -5,6 +5,7 @@ Named in `_config.yml`. The conversion is docutils' own; a formula that it canno
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from docutils import nodes
@@ -30,17 +31,8 @@ def _write(translator: Any, node: nodes.Element, as_block: bool) -> None:
     raise nodes.SkipNode
 
 
-def inline(translator: Any, node: nodes.Element) -> None:
-    """Write a formula in a line of text."""
-    _write(translator, node, as_block=False)
-
-
-def block(translator: Any, node: nodes.Element) -> None:
-    """Write a formula that stands by itself."""
-    _write(translator, node, as_block=True)
-
-
 def setup(app: Any) -> dict[str, Any]:
     """Register the renderer `mathml` (Sphinx calls this)."""
+    inline, block = partial(_write, as_block=False), partial(_write, as_block=True)
     app.add_html_math_renderer("mathml", (inline, None), (block, None))
     return {"parallel_read_safe": True, "parallel_write_safe": True}

@@ -30,8 +30,8 @@ def by_room(notebooks: Sequence[Path]) -> dict[str, list[Name]]:
     """Every function and class of stslib that the notebooks name, by room; constants and modules do not count."""
     users: dict[tuple[str, str], list[str]] = {}
     for path in notebooks:
-        for room, name in names_used(notebook_code(path)):
-            users.setdefault((room, name), []).append(path.stem)
+        for used in names_used(notebook_code(path)):
+            users.setdefault(used, []).append(path.stem)
     found: dict[str, list[Name]] = {}
     for (room, name), by in sorted(users.items()):
         thing = getattr(importlib.import_module(f"stslib.{room}"), name)
@@ -64,7 +64,6 @@ def _imports(shown: str, module: str) -> list[str]:
             lines.append(f"from {module} import {name}")
             continue
         package, _, leaf = around[name].__name__.rpartition(".")
-        lines.append(
-            (f"from {package} " if package else "") + f"import {leaf}" + (f" as {name}" if leaf != name else "")
-        )
+        renamed = f"{leaf} as {name}" if leaf != name else leaf
+        lines.append(f"from {package} import {renamed}" if package else f"import {renamed}")
     return lines
