@@ -1,4 +1,4 @@
-"""`sts predict`: a saved network gives recordings the very probabilities that the notebook gave them."""
+"""`sts predict` gives recordings the probabilities that the notebook gave them; unlike cells are out of the training range."""
 
 import dataclasses
 import functools
@@ -14,15 +14,17 @@ import pandas as pd
 import pytest
 from safetensors.torch import load_file, save_file
 
-from stslib import models
+from stslib import models, sweeps
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
 from stslib.io import open_source
-from stslib.models import prediction, signals
+from stslib.models import prediction, signals, training_range
 from stslib.press.folders import project_root
+from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from stslib.support.files import sha256_of
 from tests.io import standin
+from tests.io.test_hdf5 import write_sweeps
 
 COLUMNS = [f"p:{name}" for name in CLASSES]
 
@@ -53,20 +55,9 @@ def test_new_recordings_are_treated_as_the_training_cells(smoke):
 
 @pytest.mark.slow
 def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reason(smoke, tmp_path):
-    source, store = simulated(), tmp_path / "cells.h5"
-    with h5py.File(store, "w") as file:
-        for number, recording in enumerate(source.recordings(source.cells().cell_id[:6])):
-            group = file.create_group(recording.cell_id)
-            group.attrs["label"] = recording.label
-            strong = sorted((s for s in recording.sweeps if s.n_spikes), key=lambda s: s.stimulus_pa)[0]
-            for name, offset in (("rheobase", 0), ("rheobase_plus_40", 90 if number == 0 else 40)):
-                v_mv, _ = strong.load()
-                step = max(1, round(strong.rate_hz / 10000))
-                data = group.create_dataset(name, data=np.round(v_mv[::step] / 0.01).astype(np.int16))
-                data.attrs.update(
-                    rate_hz=strong.rate_hz / step, mv_per_count=0.01, stimulus_pa=strong.stimulus_pa + offset,
-                    stimulus_onset_s=strong.onset_s, stimulus_duration_s=1.0, n_spikes=strong.n_spikes,
-                )  # fmt: skip
+    store = write_sweeps(tmp_path / "cells.h5", [f"cell {number}" for number in range(6)])
+    with h5py.File(store, "r+") as file:
+        file["cell 0/rheobase_plus_40"].attrs["stimulus_pa"] += 50
     done = sts_predict(
         store, "--model", smoke / "05_deep_models/models/resnet18", "--output", tmp_path / "out.csv",
         "--figure", tmp_path / "pictures",
@@ -78,7 +69,7 @@ def test_a_store_is_classified_and_cells_without_a_pair_are_excluded_with_a_reas
     assert list(excluded.reason) == ["no_partner_sweep"] and "\n" not in excluded.detail.iloc[0]
     assert np.allclose(classified[COLUMNS].astype(float).sum(axis=1), 1)
     pictures = sorted(path.stem for path in (tmp_path / "pictures").iterdir())
-    assert pictures == sorted(classified.index) and len(pictures) == 5
+    assert pictures == [f"cell_{number}" for number in range(1, 6)]
 
 
 @pytest.mark.slow
@@ -144,6 +135,11 @@ def refill(make):
     return change
 
 
+def flip_a_bit(folder):
+    whole = (folder / "model.safetensors").read_bytes()
+    (folder / "model.safetensors").write_bytes(whole[:5000] + bytes([whole[5000] ^ 1]) + whole[5001:])
+
+
 def reshape(path):
     tensors = load_file(path)
     save_file({**tensors, "conv1.weight": tensors["conv1.weight"][:, :1].contiguous()}, path)
@@ -160,15 +156,14 @@ CARD, JOINT = ("model.json", "card"), "joint.json"
     ("model", "change", "words"),
     [
         ("resnet18", write("model.safetensors", b"cut"), "not the file"),
+        ("resnet18", flip_a_bit, "not the file"),
+        ("resnet18", lambda folder: (folder / "model.safetensors").unlink(), "model.safetensors is missing"),
         ("resnet18", refill(reshape), "do not fit"),
-        (
-            "resnet18",
-            refill(lambda path: path.write_bytes(pickle.dumps({"a": 1}))),
-            "cannot be read",
-        ),  # never opened as a pickle
+        ("resnet18", refill(lambda path: path.write_bytes(pickle.dumps({"a": 1}))), "cannot be read"),  # no pickle
         ("resnet18", write("model.json", b"{"), "damaged"),
         ("resnet18", edit("model.json", "format", value=99), "another kind of model"),
         ("resnet18", edit("model.json", "classes", value=["a", "b"]), "another kind"),
+        ("resnet18", edit(*CARD, "architecture", value="densenet121"), "features.conv0.weight is missing"),
         ("resnet18", edit(*CARD, "calibration"), "no 'calibration'"),
         ("resnet18", edit(*CARD, "calibration", "temperature", value=-1.0), "temperature is -1"),
         ("resnet18", edit(*CARD, "preprocessing", "bank", "wavelet", value="nothing"), "wavelet"),
@@ -220,3 +215,40 @@ def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(s
     assert table["reason"].to_dict() == {**standin.BAD_FILES, "silent": "no_spiking_sweep", "good": ""}
     assert (table.loc[table["reason"] != "", "detail"] != "").all() and not table["detail"].str.contains("\n").any()
     assert table.loc["good", "predicted"] in CLASSES
+
+
+@pytest.fixture(scope="module")
+def cells():
+    traces, table = sweeps.extract(open_source("simulated", n_cells=120, seed=3).recordings())
+    return traces, table[table.reason == ""].reset_index(drop=True)
+
+
+def described(traces, table):
+    return training_range.describe(cwt_resized(traces, Bank(), ImageSettings(64, 128)), traces, table)
+
+
+def test_new_cells_of_the_same_kind_are_inside_and_damaged_ones_are_not(cells):
+    traces, table = cells
+    train = np.arange(len(traces)) % 4 != 0
+    ranges = training_range.fit(described(traces[train], table[train]))
+    new, about = traces[~train], table[~train]
+    assert sum(map(bool, training_range.outside(described(new, about), ranges))) <= 2  # of 28 or so
+    noise = np.random.default_rng(0).normal(0, 20, new.shape).astype(np.float32)
+    wrong = ((10 * new, "highest value"), (0.1 * new, "highest value"), (noise, "lowest value"), (0 * new, "power"))
+    for damaged, named in wrong:
+        for reason in training_range.outside(described(damaged, about), ranges):
+            assert named in reason and "\n" not in reason and " in training " in reason
+
+
+def test_missing_numbers_do_not_count_and_counts_have_no_negative_range(cells):
+    traces, table = cells
+    ranges, some = training_range.fit(described(traces, table)), traces[:8]
+    assert ranges["spikes of the first sweep"][0] >= 0
+    assert ranges["potential before the step (mV)"][1] < 0
+    unknown = described(some, table[:8].assign(rheobase_pa=np.nan).drop(columns=["rest_mv"]))
+    far = {**ranges, "current of the first sweep (pA)": [-2.0, -1.0], "potential before the step (mV)": [1.0, 2.0]}
+    known = {name: limits for name, limits in ranges.items() if "current" not in name and "before" not in name}
+    assert training_range.outside(unknown, far) == training_range.outside(unknown, known)
+    assert "highest value of the second sweep (mV)" not in described(traces[:, :1], table)
+    with pytest.raises(DamagedFile, match="training range is damaged"):
+        training_range.outside(unknown, {"spikes of the first sweep": 3})

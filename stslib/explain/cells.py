@@ -22,11 +22,9 @@ if TYPE_CHECKING:
 
 #: The cells that the paper's code shows (its notebook on saliency maps).
 PAPER_CELLS = {
-    "Pvalb": ("765881829",),
-    "Sst": ("805642715", "759959254"),
-    "Vip/Lamp5": ("681631284",),
+    "Pvalb": ("765881829",), "Sst": ("805642715", "759959254"), "Vip/Lamp5": ("681631284",),
     "Excitatory": ("599334696",),
-}
+}  # fmt: skip
 #: Features that the paper names for a class (section IV.B).
 PAPER_FEATURES = {
     "Excitatory": ("fast_trough_t", "fast_trough_v", "trough_t"),
@@ -45,9 +43,8 @@ class Shap:
         """A class's `n` features of the largest mean |SHAP|: class, feature, mean_abs_shap (log-odds), rank (from 1)."""
         size = np.abs(self.values[:, :, CLASSES.index(label)]).mean(axis=0)
         order = np.argsort(-size, kind="stable")[:n]
-        names = [str(self.features.columns[k]) for k in order]
-        columns = {"class": label, "feature": names, "mean_abs_shap": size[order], "rank": np.arange(1, len(order) + 1)}
-        return pd.DataFrame(columns)
+        named = {"class": label, "feature": self.features.columns[order].astype(str)}
+        return pd.DataFrame({**named, "mean_abs_shap": size[order], "rank": np.arange(1, len(order) + 1)})
 
     def ranking(self) -> pd.DataFrame:
         """All features in the order of `top`, class after class."""
@@ -59,18 +56,16 @@ def shap_values(model: baseline.Model | str | Path, x: pd.DataFrame, threads: in
 
     Parameters
     ----------
-    model : the fitted baseline, or the folder that it was saved in
+    model, threads : the fitted baseline, or the folder that it was saved in, and threads of LightGBM
     x : (n_cells, n_features) DataFrame, columns in any order; a missing one is a `StsError`
-    threads : of LightGBM
 
     Examples
     --------
     >>> from stslib import baseline
     >>> labels = np.repeat(["Pvalb", "Sst", "Vip/Lamp5", "Excitatory"], 30)
     >>> x = pd.DataFrame({"noise": np.arange(120) % 7, "width": 1.0 * (labels == "Pvalb")})
-    >>> found = shap_values(baseline.Learner(params={"n_estimators": 10}).fit(x, labels), x)
-    >>> found.values.shape, found.top("Pvalb")["feature"][0]
-    ((120, 2, 4), 'width')
+    >>> shap_values(baseline.Learner(params={"n_estimators": 10}).fit(x, labels), x).top("Pvalb")["feature"][0]
+    'width'
     """
     with warnings.catch_warnings():  # of no concern to a reader: a plain progress bar, colours of its own figures
         warnings.simplefilter("ignore")
@@ -105,14 +100,12 @@ def representative_cells(
 
     Parameters
     ----------
-    labels, cell_ids : (n,) of str, of the test cells
-    proba : (n, 4) array, probabilities in the order of `cohort.CLASSES`
+    labels, proba, cell_ids : of the test cells, (n,) of str, (n, 4) probabilities and (n,) of str
 
     Examples
     --------
     >>> proba = np.array([[0.9, 0.1, 0, 0], [0.6, 0.4, 0, 0], [0.8, 0.2, 0, 0], [0.3, 0.7, 0, 0]])
-    >>> shown = representative_cells(["Pvalb", "Pvalb", "Pvalb", "Sst"], proba, ["a", "b", "c", "d"])
-    >>> shown["cell_id"].tolist()
+    >>> representative_cells(["Pvalb", "Pvalb", "Pvalb", "Sst"], proba, ["a", "b", "c", "d"])["cell_id"].tolist()
     ['c', 'd']
     """
     names, ids, rows = np.asarray(labels), [str(c) for c in cell_ids], []
@@ -143,9 +136,8 @@ def conclusion(
 
     Parameters
     ----------
-    network : Network, that the maps are of
+    network, shap : Network, that the maps are of, and Shap of the baseline
     check, statements : DataFrame, `Maps.randomisation` and `Measured.statements`
-    shap : Shap, from `shap_values`
     n_bootstrap, seed : resamples behind the interval, and their seed
 
     Examples
@@ -166,9 +158,8 @@ def conclusion(
             f"of the features that the paper names for {label} ({', '.join(names)}), {len(again)} of {len(names)} are among "
             f"the baseline's five strongest here{': ' + ', '.join(again) if again else ''}"
         )
-    learnt = "most of a map changes when the weights do"
-    if middle["reinitialised"] >= 0.5:
-        learnt = "much of a map is there without learning"
+    changes = middle["reinitialised"] < 0.5
+    learnt = "most of a map changes when the weights do" if changes else "much of a map is there without learning"
     shared = "more" if middle["another_cell"] > middle["two_random"] else "no more"
     data = f"The cells are {network.data}."
     if network.data == "simulated":

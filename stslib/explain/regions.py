@@ -1,7 +1,4 @@
-"""Where saliency lies, as numbers over many cells: in time, in frequency, around spikes (paper section IV.B).
-
-The paper reads its statements off two single maps; here they are tested on many cells.
-"""
+"""Where saliency lies, over many cells: in time, in frequency, around spikes; the paper reads it off two single maps (IV.B)."""
 
 from __future__ import annotations
 
@@ -60,18 +57,16 @@ def image_axes(bank: Bank, height: int, width: int, before_s: float, duration_s:
 def axes_of(preprocessing: Preprocessing) -> ImageAxes:
     """Axes of the images of whole sweeps that this preprocessing makes."""
     if preprocessing.ready_made:
-        raise StsError(
-            "this run starts from ready-made scalograms, without sweeps to show beside them; run notebooks 1 to 5 only"
-        )
+        why = "this run starts from ready-made scalograms, without sweeps to show beside them"
+        raise StsError(f"{why}; run notebooks 1 to 5 only")
     image, sweeps = preprocessing.image, preprocessing.sweeps
     return image_axes(preprocessing.bank, image.height, image.width, sweeps.before_s, sweeps.n_samples / sweeps.rate_hz)
 
 
 def spike_marks(traces_mv: np.ndarray, sweep: str, rate_hz: float, before_s: float) -> pd.DataFrame:
-    """First spike and end of the train of each cell from step onset, `first_s`, `last_s`, of sweeps `(n, 2, n_samples)` in mV.
+    """First spike and end of the train of each cell, `first_s`, `last_s` from step onset, of sweeps `(n, 2, n_samples)` in mV.
 
-    NaN without a spike, or for the end of fewer than three. For "max" the first spike is the partner's; the end is the
-    partner's if its train ends early, else the rheobase sweep's.
+    NaN without a spike, or for the end of fewer than three. "max": the partner's; its end only if that comes early.
     """
     fired = [firing(np.asarray(traces_mv[:, k]), rate_hz, before_s) for k in (0, 1)]
     ends = [table["last_s"].where(table["n_spikes"] >= 3) for table in fired]
@@ -209,19 +204,18 @@ def measure(
 
     Parameters
     ----------
-    maps : Maps, from `saliency_maps` with the same `sweep` ("max", "rheobase" or "partner")
-    preprocessing : Preprocessing, how the cells' scalograms were made
-    traces_mv : (n, 2, n_samples) array, their prepared sweeps in mV
+    maps, sweep : Maps, from `saliency_maps` with the same `sweep` ("max", "rheobase" or "partner")
+    preprocessing, traces_mv : how the cells' scalograms were made, and (n, 2, n_samples) prepared sweeps in mV
     labels : (n,) of str, their classes
 
     Examples
     --------
     >>> from stslib import scalograms, sweeps
-    >>> even, labels = np.ones((8, 6, 60)), np.repeat(["Excitatory", "Pvalb"], 4)
     >>> preprocessing = Preprocessing(sweeps.SweepSettings(), Bank(), scalograms.ImageSettings(height=6, width=60))
-    >>> measured = measure(Maps(even, np.stack([even, even])), preprocessing, np.zeros((8, 2, 4800)), labels)
-    >>> measured.trained["band:low"].round(2).tolist()[:2], measured.statements(100, 0)["verdict"][0]
-    ([0.33, 0.33], 'too few cells')
+    >>> maps, labels = Maps(np.ones((8, 6, 60)), np.ones((2, 8, 6, 60))), np.repeat(["Excitatory", "Pvalb"], 4)
+    >>> measured = measure(maps, preprocessing, np.zeros((8, 2, 4800)), labels)
+    >>> measured.trained["band:low"].round(2)[0], measured.statements(100, 0)["verdict"][0]
+    (np.float64(0.33), 'too few cells')
     """
     axes = axes_of(preprocessing)
     marks = spike_marks(traces_mv, sweep, preprocessing.sweeps.rate_hz, preprocessing.sweeps.before_s)

@@ -1,7 +1,6 @@
-"""Where a network's score is sensitive: gradient saliency, and the check that it shows what was learnt (paper section III.E).
+"""Where a network's score is sensitive: gradients of the winning class's score (Simonyan et al. 2013; paper section III.E).
 
-A map is the gradient of the winning class's score with respect to the scalogram (Simonyan et al. 2013). It looks convincing
-even where it shows little, so it is compared with maps of networks that have learnt nothing (Adebayo et al. 2018).
+A map looks convincing even where it shows little: it is compared with maps of untrained networks (Adebayo et al. 2018).
 """
 
 from __future__ import annotations
@@ -40,8 +39,8 @@ def load_network(folder: str | Path, records: Sequence[Mapping[str, Any]], archi
 
     Parameters
     ----------
-    folder : path, with a folder a network, as notebook 05 saves them
-    records : metric records of notebook 05; those of the holdout are not read, so that the test cells choose nothing
+    folder, records : path with a folder a network, as notebook 05 saves them, and its metric records; those of the
+        holdout are not read, so that the test cells choose nothing
     architecture : "best" or one of the records' networks, else `ParameterError`
 
     Examples
@@ -123,29 +122,19 @@ class Maps:
         if len(self.untrained) < 2:
             raise ParameterError(f"n_random is {len(self.untrained)}; use at least 2, so that two can be compared")
         other = np.roll(self.trained, max(1, len(self.trained) // 2), axis=0)
-        return pd.DataFrame(
-            {
-                "reinitialised": np.mean([similarity(self.trained, one) for one in self.untrained], axis=0),
-                "two_random": similarity(self.untrained[0], self.untrained[1]),
-                "another_cell": similarity(self.trained, other),
-            }
-        )
+        again = np.mean([similarity(self.trained, one) for one in self.untrained], axis=0)
+        between, across = similarity(self.untrained[0], self.untrained[1]), similarity(self.trained, other)
+        return pd.DataFrame({"reinitialised": again, "two_random": between, "another_cell": across})
 
 
 def saliency_maps(
-    network: Network,
-    x: np.ndarray,
-    sweep: str = "max",
-    respect_to: str = "stored",
-    n_random: int = 3,
-    seed: int = 2026,
+    network: Network, x: np.ndarray, sweep: str = "max", respect_to: str = "stored", n_random: int = 3, seed: int = 2026
 ) -> Maps:
     """Vanilla gradient saliency of each cell's winning class, of a network and of re-initialised ones (paper section III.E).
 
     Parameters
     ----------
-    network : Network, from `load_network`
-    x : (n, 2, h, w) array, stored scalograms, channels rheobase and partner
+    network, x : Network, from `load_network`, and (n, 2, h, w) stored scalograms, channels rheobase and partner
     sweep : "max", "rheobase" or "partner"; max is the larger saliency of the two in each pixel
     respect_to : "stored" (score for each mV of coefficient) or "input" (for each unit of the network's input)
     n_random, seed : number of networks with new random weights, and what their weights follow from
@@ -153,10 +142,9 @@ def saliency_maps(
     Examples
     --------
     >>> x = np.random.default_rng(0).normal(size=(4, 2, 32, 32)).astype(np.float32)
-    >>> transform = InputTransform.fit(x, np.arange(4), "compact", (32, 32))
-    >>> maps = saliency_maps(Network("compact", networks.build("compact"), transform, "simulated"), x, n_random=2)
-    >>> maps.trained.shape, maps.untrained.shape
-    ((4, 32, 32), (2, 4, 32, 32))
+    >>> network = Network("compact", networks.build("compact"), InputTransform.fit(x, range(4), "compact"), "simulated")
+    >>> saliency_maps(network, x, n_random=2).untrained.shape
+    (2, 4, 32, 32)
     """
     one_of("sweep", sweep, ("max", *SWEEPS[: network.transform.channels]))
     winners = training.predict_proba(network.model, network.transform, x).argmax(axis=1)

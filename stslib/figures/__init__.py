@@ -39,7 +39,7 @@ _MODULES = {
     "score_curves": "scores",
     "score_dots": "scores",
     "search_history": "scores",
-    "signal_examples": "realsignals",
+    "signal_examples": "training",
     "spectrum_and_share": "sweeps",
     "spike_trains": "paper",
 }

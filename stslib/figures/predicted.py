@@ -34,8 +34,7 @@ class View:
     before_s: float  # the step, or the peak
     output: str
     padding: str
-    whole: bool = True
-    voltage_label: str = "Voltage from rest (mV)"
+    voltage_label: str  # "" of a close-up
 
 
 @house_style
@@ -57,10 +56,10 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
             axes = [figure.add_subplot(grid[line, n_views * k_sweep + column]) for line in range(3)]
             meshes.append(_column(axes, view, k_sweep, CLASS_COLOURS[row["predicted"]], brightest))
             axes[0].set_ylim(low - margin, high + margin)
-            if view.whole and np.isfinite(currents[k_sweep]):
+            if view.voltage_label and np.isfinite(currents[k_sweep]):
                 axes[0].set_title(f"Sweep at {currents[k_sweep]:g} pA")
             else:
-                axes[0].set_title(f"Sweep {k_sweep + 1}" if view.whole else "its first spike")
+                axes[0].set_title(f"Sweep {k_sweep + 1}" if view.voltage_label else "its first spike")
     words = f"saliency of {row['predicted']}\n(all panels on one scale)" if len(meshes) > 1 else "saliency"
     amplitude = panels.amplitude_label(preprocessing.bank, preprocessing.image.output)
     for line, mesh, label in ((1, meshes[0][0], amplitude), (2, meshes[-1][1], words)):
@@ -81,34 +80,34 @@ def _views(done: Predicted, k: int) -> list[View]:
     preprocessing, traces = done.model.preprocessing, done.traces[k]
     winner = [CLASSES.index(str(done.classified["predicted"].iloc[k]))]
     sizes = explain.gradients(*done.model.members[0], done.images[k : k + 1], winner)[0]
-    width, output, padding = preprocessing.image.width, preprocessing.image.output, preprocessing.image.padding
-    whole = (traces, sizes[..., :width], preprocessing.bank, preprocessing.sweeps.before_s, output, padding)
-    unit = "Voltage (mV)" if preprocessing.sweeps.baseline == "keep" else "Voltage from rest (mV)"
-    views = [View(*whole, voltage_label=unit)]
-    if close_up := preprocessing.image.close_up:
-        spikes, bank = close_up.cut(traces, preprocessing.sweeps), close_up.bank(preprocessing.bank)
-        views.append(View(spikes, sizes[..., width:], bank, close_up.before_s, close_up.output, padding, whole=False))
-    return views
+    image, sweeps = preprocessing.image, preprocessing.sweeps
+    unit = "Voltage (mV)" if sweeps.baseline == "keep" else "Voltage from rest (mV)"
+    whole = View(
+        traces, sizes[..., : image.width], preprocessing.bank, sweeps.before_s, image.output, image.padding, unit
+    )
+    if not (near := image.close_up):
+        return [whole]
+    spikes, beside, bank = near.cut(traces, sweeps), sizes[..., image.width :], near.bank(preprocessing.bank)
+    return [whole, View(spikes, beside, bank, near.before_s, near.output, image.padding, "")]
 
 
 def _column(axes: list[Axes], view: View, k: int, colour: str, brightest: float) -> tuple[ScalarMappable, Any]:
     """Trace, scalogram and saliency of sweep `k`, one above the other."""
     above, middle, below = axes
-    duration_s = view.traces.shape[1] / view.bank.rate_hz
-    step = view.whole and duration_s > STEP_S
+    duration_s, whole = view.traces.shape[1] / view.bank.rate_hz, bool(view.voltage_label)
+    step = whole and duration_s > STEP_S
     panels.sweep_panel(above, view.traces[k], view.bank.rate_hz, view.before_s, colour, step=step)
-    limit = panels.limit_of(
-        panels.columns_of(cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding))
-    )
+    values = cwt(np.asarray(view.traces, np.float32), view.bank, view.output, view.padding)
+    limit = panels.limit_of(panels.columns_of(values))
     mesh = panels.scalogram_panel(middle, view.traces[k], view.bank, view.before_s, view.output, view.padding, limit)
     height, width = view.saliency.shape[1:]
     pixels = explain.image_axes(view.bank, height, width, view.before_s, duration_s)
     gradients = saliency_panel(below, view.saliency[k], pixels, view.bank.spacing)
     gradients.set_clim(0, brightest / (float(view.saliency[k].max()) or 1.0))
-    below.set_xlabel(TIME_LABEL if step else "Time from the peak (ms)" if view.whole else "From its peak (ms)")
+    below.set_xlabel(TIME_LABEL if step else "Time from the peak (ms)" if whole else "From its peak (ms)")
     for ax, label in zip(axes, (view.voltage_label, FREQUENCY_LABEL, FREQUENCY_LABEL), strict=True):
-        ax.tick_params(labelbottom=ax is below, labelleft=k == 0 if view.whole else ax is not above)
-        ax.set_ylabel(label if view.whole and k == 0 else "")
+        ax.tick_params(labelbottom=ax is below, labelleft=k == 0 if whole else ax is not above)
+        ax.set_ylabel(label if whole and k == 0 else "")
     if not step:
         below.xaxis.set_major_formatter(lambda x, _: f"{1000 * x:g}")
     return mesh, gradients

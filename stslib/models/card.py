@@ -88,23 +88,21 @@ def save_joint(
 
 def _read_joint(folder: Path) -> tuple[list[Path], dict[str, Any]]:
     """The members' folders and the card of a joint model; see `load` for the errors."""
-    path = folder / JOINT
+    path, again = folder / JOINT, "make the model again (08_real_signals)"
     try:
         fields = json.loads(path.read_text(encoding="utf-8"))
         kind, members, card = (fields["format"], fields["classes"]), dict(fields["members"]), dict(fields["card"])
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{path} is damaged ({error!r}); make the model again (08_real_signals)") from error
+        raise DamagedFile(f"{path} is damaged ({error!r}); {again}") from error
     if kind != (JOINT_FORMAT, list(CLASSES)):
         raise DamagedFile(f"{path} is of another kind of model {kind}; use one of format {JOINT_FORMAT} for {CLASSES}")
     for name, digest in members.items():
         # A member lies inside the folder; a name such as ../other would leave it.
         if name in ("", ".", "..") or Path(name).name != name or "\\" in name:
-            raise DamagedFile(f"{path} names {name!r} as a member, which is no folder's name; make the model again")
+            raise DamagedFile(f"{path} names {name!r} as a member, which is no folder's name; {again}")
         own = folder / name / "model.json"
         if not own.is_file() or sha256_of(own) != digest:
-            raise DamagedFile(
-                f"{own} is not the network that {JOINT} describes; make the model again (08_real_signals)"
-            )
+            raise DamagedFile(f"{own} is not the network that {JOINT} describes; {again}")
     return [folder / name for name in members], card
 
 
@@ -127,26 +125,18 @@ def load(folder: str | Path) -> Model:
     cards = [card for _, _, card in found]
     names = {card.get("architecture") for card in cards}
     if any(dict(card.get("preprocessing") or {}).get("ready_made") for card in cards):
-        raise StsError(
-            f"{folder} was trained on precomputed scalograms, and how those were made from sweeps is not known in full; "
-            "use a network that was trained on sweeps"
-        )
+        why = "was trained on precomputed scalograms, and how those were made from sweeps is not known in full"
+        raise StsError(f"{folder} {why}; use a network that was trained on sweeps")
     if len({str(card.get("preprocessing")) for card in cards}) > 1 or (len(names) > 1 and not joint):
-        raise DamagedFile(
-            f"{folder} holds models of several kinds ({', '.join(part.name for part in parts[:4])}); name one of them"
-        )
+        shown = ", ".join(part.name for part in parts[:4])
+        raise DamagedFile(f"{folder} holds models of several kinds ({shown}); name one of them")
     card = joint or cards[0]
     try:
         temperature.check(float(card["calibration"]["temperature"]))
-        return Model(
-            [(network, transform) for network, transform, _ in found],
-            card,
-            Preprocessing.from_dict(card["preprocessing"]),
-            float(card["calibration"]["temperature"]),
-            dict(card["training_range"]["ranges"]),
-        )
+        members, preprocessing = [own[:2] for own in found], Preprocessing.from_dict(card["preprocessing"])
+        ranges = dict(card["training_range"]["ranges"])
+        return Model(members, card, preprocessing, float(card["calibration"]["temperature"]), ranges)
     except (KeyError, TypeError, ValueError, ParameterError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
-        raise DamagedFile(
-            f"the card of {folder} does not hold what new cells need ({what}); make the model again (05_deep_models)"
-        ) from None
+        lack = f"the card of {folder} does not hold what new cells need ({what})"
+        raise DamagedFile(f"{lack}; make the model again (05_deep_models)") from None

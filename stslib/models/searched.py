@@ -137,27 +137,22 @@ def networks_conclusion(records: Sequence[Record], comparison: Mapping[str, Any]
 
     Examples
     --------
-    >>> from stslib import models
     >>> record = {"model": "compact", "split": "holdout", "metric": "balanced_accuracy", "data": "simulated"}
     >>> records, gap = [{**record, "value": 0.8, "low": 0.7, "high": 0.9}], {"low": -0.05, "high": 0.08, "n": 60}
-    >>> "Compact and the baseline cannot be told apart" in models.networks_conclusion(records, gap, "Compact")
+    >>> "Compact and the baseline cannot be told apart" in networks_conclusion(records, gap, "Compact")
     True
     """
     holdout = [r for r in records if _is(r, "holdout")]
-    values = [r["value"] for r in holdout]
-    width = np.mean([r["high"] - r["low"] for r in holdout])
-    kind = holdout[0]["data"]
-    same = comparison["low"] <= 0 <= comparison["high"]
-    return "\n".join(
-        [
-            f"- On the {comparison['n']} test cells the networks lie {100 * (max(values) - min(values)):.1f} points apart, "
-            f"and the interval of each is {100 * width:.0f} points wide on average: a holdout of this size does not rank "
-            "networks.",
-            f"- {name} and the baseline {'cannot be told apart' if same else 'differ by more than chance'} on these cells.",
-            "- The cells are simulated, so this says nothing about the paper's claim, only that the whole way works."
-            if kind == "simulated"
-            else f"- These are {kind} cells; see the data page for what they can show.",
-        ]
+    values, widths = [r["value"] for r in holdout], [r["high"] - r["low"] for r in holdout]
+    kind, same = holdout[0]["data"], comparison["low"] <= 0 <= comparison["high"]
+    limits = f"These are {kind} cells; see the data page for what they can show."
+    if kind == "simulated":
+        limits = "The cells are simulated, so this says nothing about the paper's claim, only that the whole way works."
+    return (
+        f"- On the {comparison['n']} test cells the networks lie {100 * (max(values) - min(values)):.1f} points apart, and "
+        f"the interval of each is {100 * np.mean(widths):.0f} points wide on average: a holdout of this size does not rank "
+        f"networks.\n- {name} and the baseline {'cannot be told apart' if same else 'differ by more than chance'} on "
+        f"these cells.\n- {limits}"
     )
 
 

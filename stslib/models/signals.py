@@ -102,9 +102,8 @@ def _split_name(name: str) -> tuple[str, bool]:
     """Architecture, and whether it starts from ImageNet weights."""
     architecture, colon, start = name.partition(":")
     if architecture not in networks.ARCHITECTURES or (colon and start != "imagenet"):
-        raise ParameterError(
-            f"architectures hold {name!r}; name {', '.join(networks.ARCHITECTURES)}, as they are or with :imagenet"
-        )
+        known = ", ".join(networks.ARCHITECTURES)
+        raise ParameterError(f"architectures hold {name!r}; name {known}, as they are or with :imagenet")
     return architecture, bool(colon)
 
 
@@ -176,7 +175,7 @@ def prepare_signals(
         raise StsError(f"no cell of the file can be used with signal {signal!r}{reason}")
     images = preprocessing.draw(traces, "Scalograms")
     used, table = known[usable].reset_index(drop=True), table[usable].reset_index(drop=True)
-    split = used["published_split"] if "published_split" in used else pd.Series("", index=used.index)
+    split = used.get("published_split", pd.Series("", index=used.index))
     inside = np.flatnonzero((split == cv_split) | (cv_split == ""))
     if not len(inside):
         names = ", ".join(repr(name) for name in sorted(set(split)))

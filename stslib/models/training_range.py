@@ -1,7 +1,6 @@
 """Is a cell like those that a model was trained on? Simple numbers of its sweeps, against their range in the training cells.
 
-A network names a class for anything, noise or a wrong gain too. So a cell outside of the range of one of a few numbers that
-an electrophysiologist knows is marked. A cell inside of all may still be unlike the training cells in other ways.
+A network names a class for noise or a wrong gain too; and a cell inside of all ranges may be unlike in other ways.
 """
 
 from __future__ import annotations
@@ -36,15 +35,13 @@ def describe(
 
     Parameters
     ----------
-    images : (n, c, h, w) array, stored scalograms, rows from the lowest frequency to the highest
-    sweeps_mv : (n, c, n_samples) array, the prepared sweeps in mV, if there are any
+    images, sweeps_mv : (n, c, h, w) stored scalograms, lowest frequency first, and (n, c, n_samples) prepared sweeps, mV
     table : DataFrame, as of `sweeps.extract`: current, spikes and potential before the step, where they are known
 
     Examples
     --------
-    >>> described = describe(np.ones((2, 1, 6, 8)), np.zeros((2, 1, 100)))
-    >>> list(described)[:2]
-    ['highest value of the first sweep (mV)', 'lowest value of the first sweep (mV)']
+    >>> describe(np.ones((2, 1, 6, 8)), np.zeros((2, 1, 100))).columns[0]
+    'highest value of the first sweep (mV)'
     """
     found: dict[str, np.ndarray] = {}
     for column, words in MEASURED.items():

@@ -33,10 +33,8 @@ def _import_torchvision() -> None:
             raise
         for name in [name for name in sys.modules if name.split(".")[0] == "torchvision"]:
             del sys.modules[name]  # what the failed import left half done
-        for operator in ("nms", "qnms"):
-            torch.library.define(
-                f"torchvision::{operator}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-            )
+        for name in ("nms", "qnms"):
+            torch.library.define(f"torchvision::{name}", "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
         import torchvision  # noqa: F401
 
 
@@ -217,9 +215,8 @@ def with_auxiliary(model: nn.Module, architecture: str, weight: float, height: i
     if architecture != "inception_v3":
         raise ParameterError(f"aux_weight is for inception_v3, and {architecture} has no second head; use 0")
     if min(height, width) < smallest:
-        raise ParameterError(
-            f"aux_weight needs images of at least {smallest} x {smallest} px, not {height} x {width}; use 0"
-        )
+        found = f"not {height} x {width}; use 0"
+        raise ParameterError(f"aux_weight needs images of at least {smallest} x {smallest} px, {found}")
     inception: Any = model
     inception.AuxLogits, inception.aux_logits = models.inception.InceptionAux(768, len(CLASSES)), True
     try:

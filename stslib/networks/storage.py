@@ -42,6 +42,7 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
     """Read what `save` wrote: the network in evaluation mode, its input transform, and the card."""
     folder = Path(folder)
     tensors, description = folder / "model.safetensors", folder / "model.json"
+    again = "make the model again (05_deep_models)"
     for path in (tensors, description):
         if not path.is_file():
             raise MissingInput(f"there is no model at {folder}: {path.name} is missing; 05_deep_models makes it")
@@ -50,17 +51,14 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
         described = (fields["format"], fields["classes"], fields["card"]["architecture"], fields["tensors_sha256"])
         transform_fields, members = dict(fields["transform"]), int(fields.get("members", 1))
     except (ValueError, KeyError, TypeError) as error:
-        raise DamagedFile(f"{description} is damaged ({error!r}); make the model again (05_deep_models)") from error
+        raise DamagedFile(f"{description} is damaged ({error!r}); {again}") from error
     if not 1 <= members <= 100:
-        raise DamagedFile(f"{description} says that it holds {members} networks; make the model again (05_deep_models)")
+        raise DamagedFile(f"{description} says that it holds {members} networks; {again}")
     if described[0] != FORMAT or described[1] != list(CLASSES) or described[2] not in ARCHITECTURES:
-        raise DamagedFile(
-            f"{description} is of another kind of model {described[:3]}; use one of format {FORMAT} for {CLASSES}"
-        )
+        wanted = f"use one of format {FORMAT} for {CLASSES}"
+        raise DamagedFile(f"{description} is of another kind of model {described[:3]}; {wanted}")
     if sha256_of(tensors) != described[3]:
-        raise DamagedFile(
-            f"{tensors} is not the file that {description.name} describes; make the model again (05_deep_models)"
-        )
+        raise DamagedFile(f"{tensors} is not the file that {description.name} describes; {again}")
     transform = InputTransform.from_json(transform_fields)
     check_size(described[2], transform.height, transform.width)
     if members == 1:

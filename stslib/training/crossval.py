@@ -165,10 +165,8 @@ def refit(
             return Fitted(model, transform, History(**known["history"]), known)
     fitted = train(settings, cells, seed, f"{recipe.architecture} on all {len(cells.train)}", n_jobs)
     if fitted.history.stopped == "diverged":
-        rate, epoch = recipe.fit.learning_rate, fitted.history.n_epochs
-        raise StsError(
-            f"{recipe.architecture} diverged in epoch {epoch} at a learning rate of {rate:g}; lower learning_rate"
-        )
+        at = f"in epoch {fitted.history.n_epochs} at a learning rate of {recipe.fit.learning_rate:g}"
+        raise StsError(f"{recipe.architecture} diverged {at}; lower learning_rate")
     own = {"architecture": recipe.architecture, "dropout": recipe.dropout, "n_cells": cells.counts()}
     whole = {**own, **(card or {}), "made_with": made_with, "history": asdict(fitted.history)}
     networks.save(folder, fitted.model, fitted.transform, whole)

@@ -68,7 +68,11 @@ def fit(
     number of cells is a `ParameterError`, a single class or too little memory an `StsError`.
     """
     targets = torch.from_numpy(class_index(cells.labels))
-    _check(cells, config)
+    if len(classes := sorted(cells.counts())) < 2:
+        raise StsError(f"all {len(cells.train)} training cells are of class {''.join(classes) or 'none'}; use several")
+    if config.batch_size > len(cells.train):
+        n = len(cells.train)
+        raise ParameterError(f"batch_size is {config.batch_size}, and there are {n} training cells; lower it")
     rng = np.random.default_rng(seed)  # order of the cells and augmentation draw from here, dropout from torch's own
     with seeded(seed), threads(config.threads), memory_errors():
         device = torch.device(config.device)
@@ -148,9 +152,6 @@ def predict_proba(
     return torch.softmax(scores.double(), dim=1).cpu().numpy()
 
 
-# --- the parts --------------------------------------------------------------------------------------------------------
-
-
 @torch.inference_mode()
 def _scores(model: nn.Module, transform: InputTransform, small: Tensor) -> Tensor:
     """Scores `(n, 4)` of shrunk images, 64 cells at a time."""
@@ -192,14 +193,6 @@ def _training_mode(model: nn.Module) -> None:
         own = list(module.parameters(recurse=False))
         if own and not any(parameter.requires_grad for parameter in own):
             module.eval()
-
-
-def _check(cells: TrainingSet, config: FitConfig) -> None:
-    n, classes = len(cells.train), sorted(cells.counts())
-    if len(classes) < 2:
-        raise StsError(f"all {n} training cells are of class {''.join(classes) or 'none'}; use several")
-    if config.batch_size > n:
-        raise ParameterError(f"batch_size is {config.batch_size}, and there are {n} training cells; lower it")
 
 
 @contextlib.contextmanager

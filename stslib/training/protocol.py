@@ -63,9 +63,8 @@ def search_networks(
     (8, 4)
     """
     if address_with_password(str(settings.storage)):
-        raise ParameterError(
-            "the storage's address carries a password, and parameters are written down; put it into ~/.pgpass or PGPASSWORD"
-        )
+        where = "put it into ~/.pgpass or PGPASSWORD"
+        raise ParameterError(f"the storage's address carries a password, and parameters are written down; {where}")
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
     slowest_first = sorted(recipes, key=lambda name: -networks.ARCHITECTURES[recipes[name].architecture].gmacs)
     done = Parallel(n_jobs=max(1, min(n_jobs, len(recipes))))(
@@ -103,12 +102,9 @@ def run_search(cells: TrainingSet, base: Recipe, settings: SearchSettings, name:
 
     weights = Path(base.weights).name
     shared = asdict(base.with_changes({"threads": 0, "device": "cpu", "weights": weights}))
-    setup = {
-        "protocol": base.protocol,
-        "weights": weights,
-        "recipe_sha256": hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()[:16],
-        "cells_sha256": cells.sha256[:16],
-    }
+    recipe_sha256 = hashlib.sha256(json.dumps(shared, sort_keys=True).encode()).hexdigest()
+    setup = {"recipe_sha256": recipe_sha256[:16], "cells_sha256": cells.sha256[:16]}
+    setup |= {"protocol": base.protocol, "weights": weights}
     return run_study(score, settings, name, first_params(base), setup)
 
 

@@ -22,7 +22,7 @@ Settings = TypeVar("Settings", bound="Any")
 #: recorded or hybrid cells, with mixup and several seeds, from random or ImageNet weights.
 PROTOCOLS = ("small", "published", "corrected", "signals")
 
-#: Choices, and smallest numbers, of some fields of `FitConfig`.
+# Choices, and smallest numbers, of some fields of `FitConfig`.
 _CHOICES = {
     "schedule": ("step", "one_cycle"), "keep": ("best", "last"), "amp": ("none", "bf16", "fp16"), "device": ("cpu", "cuda")
 }  # fmt: skip
@@ -127,17 +127,14 @@ class Recipe:
 
 
 # Found by trial on simulated cells: from random weights a few hundred scalograms are enough for small images when the
-# resize averages, the learning rate runs through one cycle and training images are varied a little. InceptionV3 needs more
-# and smaller steps than the others, and a gentler variation.
+# resize averages, the rate runs through one cycle and images are varied a little, of InceptionV3 less, in smaller steps.
 _SMALL_FIT = FitConfig(schedule="one_cycle", patience=0, keep="last", jitter_columns=2, gain_sd=0.1)
 _SMALL = {
     "mobilenet_v2": {"height": 64, "width": 64, "learning_rate": 6e-3, "batch_size": 16, "max_epochs": 25},
     "resnet18": {"height": 48, "width": 48, "learning_rate": 2e-3, "batch_size": 32, "max_epochs": 20},
     "densenet121": {"height": 32, "width": 32, "learning_rate": 2e-3, "batch_size": 32, "max_epochs": 20},
-    "inception_v3": {
-        "height": 75, "width": 75, "learning_rate": 4e-3, "batch_size": 16, "max_epochs": 25, "jitter_columns": 1,
-        "gain_sd": 0.03,
-    },
+    "inception_v3": {"height": 75, "width": 75, "learning_rate": 4e-3, "batch_size": 16, "max_epochs": 25,
+                     "jitter_columns": 1, "gain_sd": 0.03},
     "compact": {"height": 32, "width": 64, "learning_rate": 4e-3, "batch_size": 32, "max_epochs": 30},
 }  # fmt: skip
 
@@ -203,19 +200,17 @@ def search_space(trial: optuna.Trial, base: Recipe) -> Recipe:
     """The recipe of one trial around `base`: in the paper's space, or in ours of learning rate and dropout."""
     if base.protocol in ("small", "signals"):
         rate = base.fit.learning_rate
-        own_rate = trial.suggest_float("learning_rate", rate / 3, rate * 3, log=True)
-        dropout = trial.suggest_categorical("dropout", [0.0, 0.3])
-        return base.with_changes({"learning_rate": own_rate, "dropout": dropout})
-    return base.with_changes(
-        {
-            "batch_size": trial.suggest_categorical("batch_size", [32, 64]),
-            "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.08, log=True),
-            "decay_factor": trial.suggest_categorical("decay_factor", [0.0, 0.01, 0.1]),
-            "decay_every": trial.suggest_int("decay_every", 5, 20),
-            "patience": trial.suggest_int("patience", 10, 20),
-            "dropout": trial.suggest_categorical("dropout", [0.0, 0.3, 0.5, 0.7]),
-        }
-    )
+        rate = trial.suggest_float("learning_rate", rate / 3, rate * 3, log=True)
+        return base.with_changes({"learning_rate": rate, "dropout": trial.suggest_categorical("dropout", [0.0, 0.3])})
+    tried = {
+        "batch_size": trial.suggest_categorical("batch_size", [32, 64]),
+        "learning_rate": trial.suggest_float("learning_rate", 1e-3, 0.08, log=True),
+        "decay_factor": trial.suggest_categorical("decay_factor", [0.0, 0.01, 0.1]),
+        "decay_every": trial.suggest_int("decay_every", 5, 20),
+        "patience": trial.suggest_int("patience", 10, 20),
+        "dropout": trial.suggest_categorical("dropout", [0.0, 0.3, 0.5, 0.7]),
+    }
+    return base.with_changes(tried)
 
 
 def first_params(base: Recipe) -> dict[str, Any]:

@@ -206,10 +206,8 @@ class _Postgres:
         try:
             yield
         except (SQLAlchemyError, StorageInternalError) as error:
-            raise StsError(
-                f"the storage {self.shown} cannot be used: {_reason(error)}; what is finished is kept, "
-                "and the same command goes on"
-            ) from error
+            way_out = "what is finished is kept, and the same command goes on"
+            raise StsError(f"the storage {self.shown} cannot be used: {_reason(error)}; {way_out}") from error
 
 
 def _read_url(address: str) -> sqlalchemy.URL:

@@ -137,7 +137,7 @@ class _Worker:
 
     def __init__(self, settings: SearchSettings, name: str, first: dict[str, Any], setup: dict[str, Any]) -> None:
         self.settings, self.name, self.first = settings, name, first
-        own = {"seed": settings.seed, "n_folds": settings.n_folds, "prune": settings.prune}
+        own = {name: getattr(settings, name) for name in ("seed", "n_folds", "prune")}
         self.setup = {**own, "first_params": first, **setup}
         self.token = uuid.uuid4().hex[:12]
         self.backend = backend_of(settings.storage, name)
@@ -188,11 +188,10 @@ class _Worker:
         finished = {slot_of(known) for known in trials if known.state in (TrialState.COMPLETE, TrialState.PRUNED)}
         running = {slot_of(known) for known in trials if known.state == TrialState.RUNNING}
         left_over = {slot_of(known): known for known in trials if known.state == TrialState.FAIL and fold_scores(known)}
-        n_trials = self.settings.n_trials
+        n_trials, shown = self.settings.n_trials, self.backend.shown
         if any(slot >= n_trials for slot in finished):
-            raise ParameterError(
-                f"{self.backend.shown} holds {len(finished)} finished trials of study {self.name}; ask for at least that many"
-            )
+            done = f"{len(finished)} finished trials of study {self.name}"
+            raise ParameterError(f"{shown} holds {done}; ask for at least that many")
         free = next((k for k in range(n_trials) if k not in finished | running), None)
         if free is None:
             return None, len(finished)
