@@ -21,6 +21,7 @@ from stslib.io.archives.cell_types import Allen
 from stslib.io.archives.fetch import Fetcher
 from stslib.io.archives.http import Http
 from stslib.scalograms import Bank, ImageSettings, Preprocessing
+from stslib.support import parallel
 from stslib.support.errors import StsError
 from stslib.sweeps import SweepSettings, extract, survey
 from tests.io import standin
@@ -36,7 +37,7 @@ N_CELLS = 30
 @pytest.fixture
 def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]:
     """A scheduler and two workers, each a process of its own."""
-    address, processes = "", []
+    processes: list[subprocess.Popen[str]] = []
     environment = {**os.environ, "STS_DATA_MIRROR": str(tmp_path), "DASK_DISTRIBUTED__ADMIN__LOG_FORMAT": "%(message)s"}
 
     def start(*arguments: str) -> subprocess.Popen[str]:
@@ -50,21 +51,12 @@ def cluster(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[str]]]]
     try:
         scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard", "--no-jupyter")
         assert scheduler.stderr is not None
-        for line in scheduler.stderr:
-            if found := re.search(r"tcp://127\.0\.0\.1:\d+", line):
-                address = found.group()
-                break
+        found = (re.search(r"tcp://127\.0\.0\.1:\d+", line) for line in scheduler.stderr)
+        address = next((one.group() for one in found if one), "")
         assert address, "the scheduler did not say its address"
-        for number in range(2):
-            options = (
-                "--nthreads",
-                "2",
-                "--no-nanny",
-                "--no-dashboard",
-                "--local-directory",
-                str(tmp_path / f"w{number}"),
-            )
-            start("worker", address, *options)
+        for folder in ("w0", "w1"):
+            options = f"--nthreads 2 --no-nanny --no-dashboard --local-directory {tmp_path / folder}"
+            start("worker", address, *options.split())
         for process in processes:  # nobody reads on; a full pipe would stop them
             threading.Thread(target=lambda p=process: [None for _ in p.stderr], daemon=True).start()
         yield address, processes[1:]
@@ -87,8 +79,7 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(cluster, tmp_path, 
 
     address, workers = cluster
     archives.latency_s = 0.1
-    archive = Allen(together, False, url, Http(per_second=1e6))
-    store = Fetcher(together)
+    archive, store = Allen(together, False, url, Http(per_second=1e6)), Fetcher(together)
     plan = store.plan(archive)
 
     def kill_one() -> None:
@@ -127,19 +118,15 @@ def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_ki
     assert workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
 
     preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=32, width=64))
-    out = np.zeros((2, len(ids), 2, 32, 64), np.float16)
-    for place, where in zip(out, ("", address), strict=True):
-        preprocessing.fill(place, traces, scheduler=where)
-    np.testing.assert_array_equal(out[0], out[1])
-    here = np.zeros_like(out[0])
-    preprocessing.fill(here, traces, n_jobs=2)
-    np.testing.assert_array_equal(out[0], here)
+    alone, on_cluster, by_two = np.zeros((3, len(ids), 2, 32, 64), np.float16)
+    preprocessing.fill(alone, traces)
+    preprocessing.fill(on_cluster, traces, scheduler=address)
+    preprocessing.fill(by_two, traces, n_jobs=2)
+    np.testing.assert_array_equal(alone, on_cluster)
+    np.testing.assert_array_equal(alone, by_two)
 
 
-def test_no_scheduler_is_one_line(tmp_path, monkeypatch):
-    from stslib.support import parallel as cluster
-
-    monkeypatch.setattr(cluster, "_CONNECT_S", 0.3)
-    with pytest.raises(StsError, match=r"no Dask scheduler answers at tcp://127\.0\.0\.1:9") as caught:
-        list(cluster.run(lambda: None, [()], 1, "tcp://127.0.0.1:9"))
-    assert len(str(caught.value).splitlines()) == 1
+def test_no_scheduler_is_one_line(monkeypatch):
+    monkeypatch.setattr(parallel, "_CONNECT_S", 0.3)
+    with pytest.raises(StsError, match=r"^no Dask scheduler answers at tcp://127\.0\.0\.1:9; .*scheduler$"):
+        list(parallel.run(lambda: None, [()], 1, "tcp://127.0.0.1:9"))
