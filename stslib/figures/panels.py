@@ -38,28 +38,33 @@ def columns_of(values: np.ndarray) -> np.ndarray:
     return np.take_along_axis(kept, at[..., None], axis=-1)[..., 0]
 
 
+def scalogram_image(
+    ax: Axes, image: np.ndarray, bank: Bank, before_s: float, duration_s: float, limit: float = 0.0
+) -> QuadMesh:
+    """A real scalogram of any size over time and frequency; `limit` is where the colours end (0: from the data).
+
+    Coefficients go from blue (below 0) over white to red, magnitudes from black to yellow.
+    """
+    signed, values = bool((image < 0).any()), columns_of(image)
+    limit = limit or limit_of(values)
+    rows = np.linspace(-0.5, bank.n_frequencies - 0.5, len(values) + 1) / bank.n_frequencies
+    low, high = bank.frequency_min_hz, bank.frequency_max_hz
+    edges_hz = low + (high - low) * rows if bank.spacing == "linear" else low * (high / low) ** rows
+    edges_s = np.linspace(0, duration_s, values.shape[1] + 1) - before_s
+    mesh = ax.pcolormesh(edges_s, edges_hz, values, cmap="RdBu_r" if signed else "magma",
+                         vmin=-limit if signed else 0, vmax=limit, rasterized=True)  # fmt: skip
+    ax.set(yscale=bank.spacing, ylim=(edges_hz[0], edges_hz[-1]), xlim=(edges_s[0], edges_s[-1]))
+    return mesh
+
+
 def scalogram_panel(
     ax: Axes, v_mv: np.ndarray, bank: Bank, before_s: float = 0.1, output: str = "coefficients", padding: str = "zero",
     limit: float = 0.0,
 ) -> QuadMesh:  # fmt: skip
-    """Scalogram of one sweep in mV, frequency upwards; `limit` is where the colours end (0: from the data).
-
-    Coefficients of a real wavelet go from blue (below 0) over white to red, magnitudes and complex ones from black to
-    yellow.
-    """
-    signed = output == "coefficients" and not bank.mother.is_complex
-    values = columns_of(cwt(np.asarray(v_mv, np.float32), bank, output, padding))
-    values = values if signed else np.abs(values)
-    limit = limit or limit_of(values)
-    duration_s, n_columns = len(v_mv) / bank.rate_hz, values.shape[-1]
-    t = (np.arange(n_columns) + 0.5) * duration_s / n_columns - before_s
-    mesh = ax.pcolormesh(
-        t, bank.frequencies_hz, values, cmap="RdBu_r" if signed else "magma", vmin=-limit if signed else 0, vmax=limit,
-        shading="nearest", rasterized=True,
-    )  # fmt: skip
-    ax.set_yscale("log" if bank.spacing == "log" else "linear")
-    ax.set(xlim=(-before_s, duration_s - before_s), ylim=(bank.frequencies_hz[0], bank.frequencies_hz[-1]))
-    return mesh
+    """`scalogram_image` of one sweep in mV; of complex coefficients the magnitude."""
+    image = cwt(np.asarray(v_mv, np.float32), bank, output, padding)
+    image = np.abs(image) if np.iscomplexobj(image) else image
+    return scalogram_image(ax, image, bank, before_s, len(v_mv) / bank.rate_hz, limit)
 
 
 def cone_of_influence(ax: Axes, bank: Bank, n_samples: int, before_s: float = 0.1) -> None:

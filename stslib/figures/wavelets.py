@@ -7,8 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 import pandas as pd
-from matplotlib.axes import Axes
-from matplotlib.collections import QuadMesh
 from matplotlib.figure import Figure
 
 from stslib.figures import panels
@@ -51,7 +49,7 @@ def scalograms(
         ax.set_ylabel("Signal (mV)")
     for ax, (name, image) in zip(axes[1:].T.ravel(), shapes.items(), strict=True):
         duration_s = len(traces.get(name, next(iter(traces.values())))) / bank.rate_hz
-        mesh = _image(ax, image, bank, before_s, duration_s, limits[scale or name])
+        mesh = panels.scalogram_image(ax, image, bank, before_s, duration_s, limits[scale or name])
         if cone:
             panels.cone_of_influence(ax, bank, round(duration_s * bank.rate_hz), before_s)
         word = "Coefficient" if (image < 0).any() else "Magnitude"
@@ -64,20 +62,6 @@ def scalograms(
     for ax in axes.flat:
         ax.label_outer()
     return label_data(figure, kind)
-
-
-def _image(ax: Axes, image: np.ndarray, bank: Bank, before_s: float, duration_s: float, limit: float) -> QuadMesh:
-    """A scalogram of any size over time and frequency."""
-    signed, values = bool((image < 0).any()), panels.columns_of(image)
-    rows = np.linspace(-0.5, bank.n_frequencies - 0.5, len(values) + 1) / bank.n_frequencies
-    low, high = bank.frequency_min_hz, bank.frequency_max_hz
-    edges_hz = low + (high - low) * rows if bank.spacing == "linear" else low * (high / low) ** rows
-    edges_s = np.linspace(0, duration_s, values.shape[1] + 1) - before_s
-    mesh = ax.pcolormesh(edges_s, edges_hz, values, cmap="RdBu_r" if signed else "magma",
-                         vmin=-limit if signed else 0, vmax=limit, rasterized=True)  # fmt: skip
-    ax.set_yscale(bank.spacing)
-    ax.set_ylim(edges_hz[0], edges_hz[-1])
-    return mesh
 
 
 @house_style
@@ -113,15 +97,15 @@ def compare_wavelets(banks: Sequence[Bank]) -> Figure:
         tones = np.sum([np.sin(2 * np.pi * tone_hz * t) for tone_hz in _TONES_HZ], axis=0)
         for ax, x in ((first, pulses), (second, tones)):
             magnitude = cwt(x, bank, "magnitude", padding="reflect")
-            _image(ax, magnitude, bank, 0.5, 1.0, limit_of(magnitude))
+            panels.scalogram_image(ax, magnitude, bank, 0.5, 1.0, limit_of(magnitude))
             ax.set(xlabel="Time (s)", xlim=(-0.25, 0.25))
         first.plot(at_s - 0.5, [0.97, 0.97], "v", color="#56B4E9", ms=4, transform=first.get_xaxis_transform())
         second.plot([0.97, 0.97], _TONES_HZ, "<", color="#56B4E9", ms=4, transform=second.get_yaxis_transform())
     axes[0, 0].legend(title="row", fontsize=8, title_fontsize=8, loc="upper right")
-    words = ("Wavelet (peak = 1)", "Spectrum (peak = 1)", f"Two pulses {1000 * _GAP_S:g} ms apart\n{FREQUENCY_LABEL}",
-             f"Tones of {_TONES_HZ[0]:g} and {_TONES_HZ[1]:g} Hz\n{FREQUENCY_LABEL}")  # fmt: skip
-    for ax, label in zip(axes[:, 0], words, strict=True):
-        ax.set_ylabel(label)
+    axes[0, 0].set_ylabel("Wavelet (peak = 1)")
+    axes[1, 0].set_ylabel("Spectrum (peak = 1)")
+    axes[2, 0].set_ylabel(f"Two pulses {1000 * _GAP_S:g} ms apart\n{FREQUENCY_LABEL}")
+    axes[3, 0].set_ylabel(f"Tones of {_TONES_HZ[0]:g} and {_TONES_HZ[1]:g} Hz\n{FREQUENCY_LABEL}")
     return label_data(figure, "formulas (no cell)")
 
 

@@ -16,15 +16,7 @@ STEP_S = 1.0  # length of the long square, in s
 class SweepSettings:
     """Which sweeps of a cell are taken, and what is kept of each (paper, section III-B).
 
-    Parameters
-    ----------
-    offset_pa, tolerance_pa : current of the second sweep above the rheobase, and how far it may be from that, in pA
-    repeats : of a repeated current `"first"` takes the first sweep (that spikes), `"average"` their mean voltage
-    rate_hz : sampling rate after resampling, in Hz; a sweep must have at least that
-    before_s, after_s : time kept before and after the step, in s
-    baseline : `"subtract"` takes away the mean voltage before the step, `"keep"` leaves it
-    n_sweeps : 1: the rheobase sweep; 2: with its partner, as in the paper; 3: with another `offset_pa` higher
-    step_s : length of the step, in s; a sweep must have at least that; 0 for single action potentials (onset: the peak)
+    `ParameterError` where a value is out of its range.
 
     Examples
     --------
@@ -33,15 +25,15 @@ class SweepSettings:
     5200
     """
 
-    offset_pa: float = 40.0
-    tolerance_pa: float = 5.0
-    repeats: str = "first"
-    rate_hz: float = 4000.0
-    before_s: float = 0.1
+    offset_pa: float = 40.0  # of the second sweep above the rheobase
+    tolerance_pa: float = 5.0  # how far it may be from that
+    repeats: str = "first"  # of a repeated current the first sweep (that spikes), or "average": their mean voltage
+    rate_hz: float = 4000.0  # after resampling; a sweep must have at least that
+    before_s: float = 0.1  # time kept before and after the step
     after_s: float = 0.1
-    baseline: str = "subtract"
-    n_sweeps: int = 2
-    step_s: float = STEP_S
+    baseline: str = "subtract"  # the mean voltage before the step is taken away, or "keep": it is left
+    n_sweeps: int = 2  # 1: the rheobase sweep; 2: with its partner, as in the paper; 3: with another `offset_pa` higher
+    step_s: float = STEP_S  # a sweep must have at least that; 0 for single action potentials (onset: the peak)
 
     def __post_init__(self) -> None:
         one_of("repeats", self.repeats, ("first", "average"))
