@@ -63,7 +63,7 @@ def feature_distributions(x: pd.DataFrame, labels: Any, kind: str) -> Figure:
     figure = style.new_figure(8.4, 1.3 * rows + 0.5)
     grid = figure.subplots(rows, 4, squeeze=False)
     median = {"color": "white", "linewidth": 1.4}
-    for ax, (name, unit) in zip(grid.flat, features.describe(x)[["feature", "unit"]].to_numpy(), strict=False):
+    for ax, (name, unit) in zip(grid.flat, features.describe(x, labels)[["feature", "unit"]].to_numpy(), strict=False):
         sns.boxplot(x=x[name].to_numpy(), y=np.asarray(labels), hue=np.asarray(labels), order=CLASSES, hue_order=CLASSES,
                     palette=style.CLASS_COLOURS, saturation=1, whis=(5, 95), showfliers=False, width=0.7, ax=ax,
                     legend=False, linecolor="black", linewidth=0.6, medianprops=median)  # fmt: skip
