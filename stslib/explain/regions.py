@@ -157,9 +157,8 @@ class Measured:
     def statements(self, n_bootstrap: int, seed: int) -> pd.DataFrame:
         """The paper's statements on saliency, each tested on cells, and against networks that have learnt nothing.
 
-        `value`, `low`, `high` with `even`, the value without preference; `gain`, `gain_low`, `gain_high` over the untrained
-        networks; n; verdict: "holds" if the intervals of value and gain lie above `even` and 0; "not shown to be learnt" if
-        only the value's does; "does not hold" if it lies below; else "undecided"; "too few cells" with fewer than five.
+        Intervals of the value, and of its gain over untrained networks; `even` is no preference. Verdict: "holds" where
+        they lie above `even` and 0; "not shown to be learnt" where the value's alone does; "does not hold" below.
         """
         rows = []
         for words, label, other, measure_, even in STATEMENTS:

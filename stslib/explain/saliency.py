@@ -74,8 +74,7 @@ def gradients(
 ) -> np.ndarray:
     """Size of the gradient of the score of each cell's class `target` (before the softmax): `(n, c, h, w)` float32.
 
-    "stored" is the change for each mV of coefficient, "input" for each unit of the network's input. The two differ where
-    the transform compresses (asinh): there "stored" is dim on spikes, whose coefficients are large, for any network.
+    "stored": the change for each mV of coefficient, which asinh makes dim on spikes; "input": for each unit of its input.
     """
     from captum.attr import Saliency
 

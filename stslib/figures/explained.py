@@ -43,9 +43,8 @@ def explanation(
     Parameters
     ----------
     cells : DataFrame, rows of `explain.representative_cells`; `position` counts in the arrays of all test cells:
-    traces_mv : (n, 2, n_samples) array, mV; drawn is the rheobase sweep for `sweep="rheobase"`, else the partner
-    maps, shap : their saliency (`explain.saliency_maps`) and SHAP values (`explain.shap_values`)
-    preprocessing, kind : how the scalograms were made, and what the cells are
+    traces_mv, sweep : (n, 2, n_samples) array, mV; drawn is the rheobase sweep for "rheobase", else the partner
+    maps, shap, preprocessing : their saliency, SHAP values, and how the scalograms were made
 
     Examples
     --------

@@ -17,18 +17,12 @@ from stslib.models.card import Model, load
 from stslib.recordings import Recording
 from stslib.scalograms import ScalogramWarning
 
-#: The columns of the table, in order, with their meaning.
-COLUMNS = {
-    "cell_id": "name of the cell",
-    "predicted": "class of the highest probability; empty for an excluded cell",
-    **{f"p:{name}": f"calibrated probability of {name}" for name in CLASSES},
-    "out_of_range": "whether the cell lies outside of the range of the training cells; then do not trust the class",
-    "range_reason": "which number is outside, and the range",
-    "rheobase_pa": "current of the first sweep (pA)",
-    "partner_pa": "current of the second sweep (pA)",
-    "reason": "why the cell was excluded, a code of stslib.cohort.REASONS",
-    "detail": "the same in words",
-}
+#: The columns of the table, in order: `p:<class>` are calibrated probabilities, currents are in pA, `predicted` is empty for an
+#: excluded cell, `reason` a code of `cohort.REASONS`. Do not trust the class of a cell that is out of range.
+COLUMNS = (
+    "cell_id", "predicted", *(f"p:{name}" for name in CLASSES), "out_of_range", "range_reason", "rheobase_pa",
+    "partner_pa", "reason", "detail",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -56,8 +50,7 @@ def predict(
 ) -> Predicted:
     """Calibrated probabilities of the four classes for each cell, and whether it lies in the range of the training cells.
 
-    `model` is one, or its folder (see `card.load`). Each recording needs the sweeps that the model was trained with;
-    `n_jobs` processes read and prepare sweeps, `total` cells are to come.
+    `model` may be a folder (see `card.load`); `n_jobs` processes read and prepare sweeps, `total` cells are to come.
     """
     if not isinstance(model, Model):
         model = load(model)

@@ -99,10 +99,9 @@ def score_networks(
 
     Parameters
     ----------
-    outcomes : mapping of name to training.Outcome, from `training.search_networks`; the card of each names its `data`
+    outcomes : from `training.search_networks`; the card of each names its `data`
     cells, images : DataFrame with `cell_id`, `label` and `split` of all cells, and their (n_cells, c, h, w) scalograms
-    described : DataFrame, `models.describe_cells` of them, from which the training range follows
-    n_bootstrap, seed : int, of the intervals on the test cells
+    described, n_bootstrap, seed : `models.describe_cells` of them; of the intervals on the test cells
 
     Examples
     --------

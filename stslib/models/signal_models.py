@@ -121,8 +121,7 @@ def cross_validate_signals(
     Parameters
     ----------
     cells, recipes : from `prepare_signals` and `Signals.recipes`
-    folder, n_folds, n_jobs : for finished folds, from which a stopped run goes on; number of folds, and folds at a time
-    seed : of folds and networks
+    folder, n_folds, seed, n_jobs : for finished folds, from which a stopped run goes on; folds, their seed, how many at a time
 
     Examples
     --------
@@ -152,7 +151,7 @@ def fit_signals(
     Parameters
     ----------
     scored, about : CrossValidated, whose folds give the calibration; what all model cards say: `run`, ...
-    scratch, n_jobs : for finished fits, from which a stopped run goes on; seeds at a time, each its own process
+    scratch, n_jobs : for finished fits, from which a stopped run goes on; seeds at a time
 
     Examples
     --------

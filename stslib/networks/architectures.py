@@ -84,10 +84,9 @@ def check_size(architecture: str, height: int, width: int) -> None:
 def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none", freeze: bool = False) -> nn.Module:
     """A network that takes `(n, 3, H, W)` float32 and gives scores `(n, 4)` in the order of `cohort.CLASSES`.
 
-    `weights` is "none" (random), "imagenet" (downloaded), or a .safetensors or .npz file with a state dict of
-    torchvision's network or of one saved here; what cannot be read or does not fit is an `StsError`. `freeze` trains
-    the new layer only. As in the paper's code MobileNetV2 and InceptionV3 keep their own dropout, and InceptionV3 has
-    no auxiliary head.
+    `weights`: "none" (random), "imagenet" (downloaded), or a .safetensors or .npz file of torchvision's network or of one
+    saved here; what does not fit is an `StsError`. `freeze` trains the new layer only. As in the paper's code MobileNetV2
+    and InceptionV3 keep their own dropout, and InceptionV3 has no auxiliary head.
     """
     one_of("architecture", architecture, ARCHITECTURES)
     if not 0 <= dropout < 1:
@@ -168,9 +167,8 @@ def batch_norms(model: nn.Module) -> list[nn.BatchNorm2d]:
 def recalibrate_batch_norm(model: nn.Module, x: Tensor) -> None:
     """Give batch normalisation the statistics of its input, and keep what the network computes; in place.
 
-    Only where they were folded into the weights (mean 0, variance 1 in every layer): such weights compute the right
-    thing, but the first step of training would replace the statistics by those of the batch and so break the network.
-    `x` holds transformed training images `(n, 3, H, W)`.
+    Only where they were folded into the weights (mean 0, variance 1 in every layer), of which the first step of training
+    would otherwise make another network. `x` holds transformed training images `(n, 3, H, W)`.
     """
     layers: list[Any] = batch_norms(model)
     if not all((bn.running_mean == 0).all() and (bn.running_var == 1).all() for bn in layers):

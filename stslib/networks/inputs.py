@@ -24,10 +24,9 @@ SEEN = {1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 1, 2)}
 class InputTransform:
     """What makes stored scalograms `(n, c, h, w)`, c from 1 to 3, a network's input `(n, 3, height, width)`.
 
-    `shrink`: `f(x / scale)` with asinh (it tames the few very large coefficients and keeps signs) or the identity, then
-    a bilinear resize that averages what a pixel covers (`antialias`; it keeps a fast train's envelope) or reads single
-    points. `finish`: `(z - mean) / std`, the channels of `SEEN`, then `z * gain + offset`, which a pre-trained network
-    asks for.
+    `shrink`: `f(x / scale)` with asinh (it tames very large coefficients and keeps signs) or the identity, then a bilinear
+    resize that averages what a pixel covers (`antialias`; it keeps a fast train's envelope) or reads single points.
+    `finish`: `(z - mean) / std`, the channels of `SEEN`, then `z * gain + offset`, which pre-trained networks ask for.
     """
 
     height: int

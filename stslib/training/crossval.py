@@ -46,8 +46,7 @@ class FoldFit:
 def train(recipe: Recipe, cells: TrainingSet, seed: int, label: str = "", n_jobs: int = 1) -> Fitted:
     """Build a network by its recipe and fit it, `n_jobs` of its `n_seeds` at a time; errors are those of `fit`.
 
-    Weights with folded batch normalisation are recalibrated on training cells first. Several seeds make a
-    `Ensemble` with the history of its first member, which is fitted as a single network would be.
+    Several seeds make an `Ensemble` with the history of its first member, fitted as a single network would be.
     """
     seeds = [seed, *(int(s >> 1) for s in np.random.SeedSequence([seed, 1]).generate_state(recipe.n_seeds - 1))]
     jobs = (delayed(_train_one)(recipe, cells, own, label) for own in seeds)
@@ -82,9 +81,8 @@ def cross_validate(
 ) -> tuple[np.ndarray, list[FoldFit]]:
     """Fit a network on each fold, `n_jobs` at a time, and predict the cells that the fold holds out.
 
-    `folds` are pairs `(fit_idx, held_out_idx)` of positions within the training cells. A fold that `folder` holds, made
-    with the same recipe, cells and seed, is not fitted again. Gives the training cells' probabilities `(n_train, 4)`,
-    NaN for a cell that is never held out.
+    `folds` are pairs `(fit_idx, held_out_idx)` of positions within the training cells; one that `folder` holds is not
+    fitted again. Gives the training cells' probabilities `(n_train, 4)`, NaN for a cell that is never held out.
     """
     cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
     jobs = (delayed(fit_slot)(recipe, cells, folds, fold, seed, Path(folder), slot) for fold in range(len(folds)))

@@ -63,9 +63,8 @@ def fit(
 ) -> History:
     """Train `model` (from `networks.build`), in place, on the training cells of `cells`, watching its validation cells.
 
-    Without validation cells nothing stops early and the last weights stay. `transform` was fitted on the training
-    cells; `seed` fixes their order, dropout and augmentation; `label` is that of a progress bar. A batch above the
-    number of cells is a `ParameterError`, a single class or too little memory an `StsError`.
+    Without validation cells nothing stops early and the last weights stay. `seed` fixes order, dropout and augmentation.
+    A batch above the number of cells is a `ParameterError`, a single class or too little memory an `StsError`.
     """
     targets = torch.from_numpy(class_index(cells.labels))
     if len(classes := sorted(cells.counts())) < 2:

@@ -1,7 +1,6 @@
-"""Where a search is stored: a journal file for one disk, PostgreSQL for many machines.
+"""Where a search is stored: a journal file for one disk, PostgreSQL for many machines; both with locks that die with a worker.
 
-Both give Optuna's storage, one claim lock, and a sign of life of each worker that vanishes with it: the kernel's file
-locks, or advisory locks of a database session (of a machine that vanished dropped by keep-alives after a minute).
+The kernel's file locks, or advisory locks of a database session (of a vanished machine dropped within a minute).
 """
 
 from __future__ import annotations

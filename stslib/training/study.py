@@ -1,7 +1,6 @@
 """A search for hyperparameters (paper section III.C): numbered slots that any number of workers fill, fold by fold.
 
-A resumed search equals an uninterrupted one: the sampler of slot k is seeded with `(seed, k)`, and the slot of a dead
-worker is filled again with the folds that it had scored. Optuna samples and stores; it can do neither.
+A resumed search equals an uninterrupted one: slot k is sampled by the seed `(seed, k)`, that of a dead worker goes on.
 """
 
 from __future__ import annotations
@@ -76,8 +75,7 @@ def run_study(
     ----------
     objective : callable (trial, fold) -> score to maximise, whose randomness follows from `slot_of(trial)` alone
     settings, name : SearchSettings with a storage, and the search's name in it; workers that name the same share it
-    first_params : mapping, to try in slot 0
-    setup : mapping of plain values that the search depends on; a search of another setup is a `ParameterError`
+    first_params, setup : to try in slot 0; plain values that the search depends on: another setup is a `ParameterError`
 
     Examples
     --------
