@@ -215,7 +215,7 @@ def test_bad_parameters_are_one_line(params: dict, words: str):
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("model", ["lightgbm", "ensemble"])
+@pytest.mark.parametrize("model", baseline.learner.MODELS)
 def test_data_that_do_not_fit_are_refused(model: str):
     x, y = made_up(60)
     learner, high = baseline.Learner(model), x.assign(a="high")
@@ -258,7 +258,7 @@ def test_scores_without_a_cell_are_those_of_a_fit_without_it():
 def test_the_ensemble_learns_is_calibrated_and_knows_a_column_by_its_name():
     x, y = made_up(600)
     unseen, truth = made_up(2000, seed=1)
-    model = baseline.Learner("ensemble").fit(x, y)
+    model = baseline.Learner("lightgbm:ensemble").fit(x, y)
     shuffled = unseen[["noise", "b", "a"]]
     assert model.predict_proba(shuffled).sum(axis=1) == pytest.approx(1)
     assert balanced_accuracy(model, shuffled, truth) > balanced_accuracy(model.trees, unseen, truth) - 0.01
@@ -267,7 +267,7 @@ def test_the_ensemble_learns_is_calibrated_and_knows_a_column_by_its_name():
 
 def test_a_saved_ensemble_holds_what_it_predicts_with(tmp_path: Path):
     x, y = made_up(150)
-    model = baseline.Learner("ensemble").fit(x, y)
+    model = baseline.Learner("lightgbm:ensemble").fit(x, y)
     model.save(tmp_path)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["kernel.safetensors", "model.json", "model.txt"]
     assert (baseline.load(tmp_path).predict_proba(x) == model.trees.predict_proba(x)).all()
@@ -305,7 +305,7 @@ def test_on_the_published_tables_it_beats_the_papers_features_inside_train(mirro
     y = cells["label"].to_numpy()[train]
     fold = cohort.folds(y, 3, seed=5)[:1]
     [(_, out)] = fold
-    learners = (baseline.Learner(), narrow), (baseline.Learner("ensemble"), wide)
+    learners = (baseline.Learner(), narrow), (baseline.Learner("lightgbm:ensemble"), wide)
     first, second = (evaluation.predicted(learner.held_out(x[train], y, fold)[out]) for learner, x in learners)
     gap = evaluation.compare(y[out], second, first)
     assert gap.low > 0.02

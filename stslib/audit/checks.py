@@ -63,10 +63,9 @@ def curve(
 
 
 def suspects(labels: Any, proba: np.ndarray) -> np.ndarray:
-    """The class that the held-out model finds instead `(n_cells,)`, empty where the label is not doubted.
+    """The class `(n_cells,)` that is the most probable, and as probable as on average for cells of it; else empty.
 
-    Another class is at least as probable as it is on average for cells labelled so, and is the most probable: confident
-    learning (Northcutt et al. 2021, J. Artif. Intell. Res. 70:1373).
+    Confident learning (Northcutt et al. 2021, J. Artif. Intell. Res. 70:1373).
     """
     y, p = evaluation.check_proba(labels, proba)
     usual = np.array([p[y == k, k].mean() if (y == k).any() else np.inf for k in range(len(CLASSES))])

@@ -21,7 +21,7 @@ TIMES = {"times": "intended", "aligned times": "stimulus_aligned"}
 _LEARNT = ("published", "relative")  # sets of the learning curve, of wrong labels and of shuffled ones
 
 
-@dataclass(frozen=True)
+@dataclass
 class Audit:
     """The published cells with every set of features, and the questions that are asked of them, mostly with LightGBM.
 
@@ -34,7 +34,7 @@ class Audit:
     --------
     >>> from stslib.features import SHARED
     >>> cells = pd.DataFrame({"cell_id": list("abcdefgh"), "label": cohort.CLASSES * 2, "donor": list("pqrsprtu")})
-    >>> cells["split"] = ["train"] * 4 + ["test"] * 4
+    >>> cells = cells.assign(split=["train"] * 4 + ["test"] * 4, dataset="Seq")
     >>> own = pd.DataFrame(0.0, range(8), ["onset_s", *SHARED]).assign(cell_id=cells["cell_id"])
     >>> Audit(cells, FeatureTable(own)).shared_donors()
     0.5
@@ -57,20 +57,9 @@ class Audit:
         drawn = cells.cells.groupby(["label", "dataset", "split"]).sample(frac=share, random_state=seed).sort_index()
         return cls(drawn.reset_index(drop=True), of_cells(cells, "relative"), **settings)
 
-    @cached_property
-    def y(self) -> np.ndarray:
-        """Class of each cell."""
-        return self.cells["label"].to_numpy()
-
-    @cached_property
-    def rigs(self) -> np.ndarray:
-        """Data set of each cell."""
-        return self.cells["dataset"].to_numpy()
-
-    @cached_property
-    def train(self) -> np.ndarray:
-        """Whether each cell is one to train on."""
-        return (self.cells["split"] == "train").to_numpy()
+    def __post_init__(self) -> None:
+        self.y, self.rigs = (self.cells[column].to_numpy() for column in ("label", "dataset"))
+        self.train = (self.cells["split"] == "train").to_numpy()
 
     @cached_property
     def sets(self) -> dict[str, pd.DataFrame]:
@@ -115,7 +104,7 @@ class Audit:
         """What do models score that learn from one data set and are tested on the other? Metric records."""
         models: dict[str, tuple[str, Any]]
         models = {f"lightgbm:{name}": (name, rigs.across(self.learner())) for name in FEATURE_SETS}
-        models[self.learner("ensemble").name] = "relative", rigs.across(self.learner("ensemble"))
+        models["lightgbm:ensemble"] = "relative", rigs.across(self.learner("lightgbm:ensemble"))
         models["discriminant:relative"] = "relative", partial(rigs.adapted, rounds=0)
         models["discriminant:adapted"] = "relative", rigs.adapted
         records = []
@@ -132,9 +121,9 @@ class Audit:
         donors = self.cells.loc[self.train, "donor"]
         grouped = cohort.folds(self.y[self.train], self.n_folds, self.seed, groups=donors)
         rows = []
-        for name, model in [*((name, "lightgbm") for name in FEATURE_SETS), ("relative", "ensemble")]:
+        for name, model in [*((name, "lightgbm") for name in FEATURE_SETS), ("relative", "lightgbm:ensemble")]:
             change = self._compare(*(self._classes(name, folds, model) for folds in (grouped, self.folds)))
-            shown = name if model == "lightgbm" else self.learner(model).name
+            shown = name if model == "lightgbm" else model
             rows.append((shown, change.second, change.first, change.value, change.low, change.high, change.p))
         columns = ["features", "random", "by donor", "difference", "low", "high", "McNemar p"]
         return pd.DataFrame(rows, columns=columns)
@@ -152,7 +141,7 @@ class Audit:
         """How good are saved predictions of the test cells of each rig (`checks.by_part`, and the metric records)?"""
         tables, records, draws = [], [], (self.n_bootstrap, self.seed)
         for model, table in predictions.items():
-            name = self.learner(model.lower()).name
+            name = {"LightGBM": "lightgbm", "ensemble": "lightgbm:ensemble"}[model]
             y, proba, where = (v[~self.train] for v in (self.y, self._probabilities(table), self.rigs))
             tables.append(checks.by_part(y, evaluation.predicted(proba), where, *draws).assign(model=model))
             for rig in sorted(set(where)):
@@ -176,14 +165,10 @@ class Audit:
         return pd.concat(tables, ignore_index=True)
 
     def suspects(self, predictions: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
-        """Which labels of training cells does the held-out model doubt (`checks.suspects`), and where are they from?
-
-        The doubted cells (`origin`: mouse line in Clamp, first word of the T-type in Seq), and for each data set, label
-        and origin the number of `cells`, those `doubted`, and their `share`.
-        """
+        """Which labels of training cells are doubted (`checks.suspects`), and how many by mouse line or T-type?"""
         proba = self._probabilities(predictions)[self.train]
         table = self.cells[self.train].assign(rather=checks.suspects(self.y[self.train], proba))
-        first_word = table["t_type"].str.split().str[0].fillna("")
+        first_word = table["t_type"].str.split().str[0].fillna("")  # in Seq; in Clamp the mouse line
         table["origin"] = table["line"].where(table["dataset"] == "Clamp", first_word)
         groups = table.assign(suspect=table["rather"] != "").groupby(["dataset", "label", "origin"])["suspect"]
         origins = groups.agg(cells="size", doubted="sum", share="mean").reset_index()
@@ -217,7 +202,11 @@ class Audit:
             sizes[name] = rigs.shap_sizes(baseline.trees.fit(x, y, seed=self.seed, threads=self.threads), x)
         of_cells = *self._inside("published"), self.rigs[self.train]
         tables = [rigs.class_or_rig(sizes["published"], *of_cells, label) for label in rigs.PAPER_TOP]
-        share = {name: float(rigs.share_of_times(size)["Excitatory"]) for name, size in sizes.items()}
+        of_excitatory = {name: size["Excitatory"] for name, size in sizes.items()}
+        share = {
+            name: float(size.filter(regex="_t_.*long_square$").sum() / size.sum())
+            for name, size in of_excitatory.items()
+        }
         return pd.concat(tables, ignore_index=True), share
 
     def compare_sweeps(self, recordings: Iterable[Recording]) -> pd.DataFrame:

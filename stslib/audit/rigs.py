@@ -29,13 +29,12 @@ _FEWEST = 5
 
 
 def rig_accuracy(
-    x: pd.DataFrame, labels: Any, datasets: Any, n_folds: int = 3, n_bootstrap: int = 2000, seed: int = 2026
+    x: pd.DataFrame, y: np.ndarray, rigs: np.ndarray, n_folds: int = 3, n_bootstrap: int = 2000, seed: int = 2026
 ) -> dict[str, float]:
     """Balanced accuracy of predicting the data set (rig) within each class, by cross-validated boosted trees.
 
     Features that know only the class score 0.5. `value`, its 95 % interval `low` and `high`, and each class by its name.
     """
-    y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     truth = (rigs == two_data_sets(rigs)[1]).astype(int)
     groups = np.array([f"{c}, {d}" for c, d in zip(y, rigs, strict=True)])
     counts = pd.Series(groups).value_counts()
@@ -85,10 +84,9 @@ def alone(feature: pd.Series, positive: np.ndarray) -> float:
 
 
 def class_or_rig(
-    sizes: pd.DataFrame, x: pd.DataFrame, labels: Any, datasets: Any, label: str, n: int = 6
+    sizes: pd.DataFrame, x: pd.DataFrame, y: np.ndarray, rigs: np.ndarray, label: str, n: int = 6
 ) -> pd.DataFrame:
     """The `n` strongest features of a class, the others that the paper names, and the ROC area of each alone."""
-    y, rigs = np.asarray(labels, dtype=object), np.asarray(datasets, dtype=object)
     size = sizes[label].sort_values(ascending=False)
     named, rank = PAPER_TOP.get(label, ()), {name: k + 1 for k, name in enumerate(size.index)}
     chosen = [*size.index[:n], *[f for f in named if rank.get(f, 0) > n]]
@@ -98,23 +96,13 @@ def class_or_rig(
     return pd.DataFrame(rows, columns=columns)
 
 
-def share_of_times(sizes: pd.DataFrame) -> pd.Series:
-    """Share of each class's summed mean |SHAP| that falls on the times of the long square's first action potential."""
-    timed = [f for f in sizes.index if "_t_" in f and f.endswith("long_square")]
-    return sizes.loc[timed].sum() / sizes.sum()
-
-
-def directions(datasets: Any, train: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
-    """Both ways between two data sets, all cells (`transfer:A->B`), then training to test cells (`transfer-test:A->B`).
-
-    Each by its name in the metric records: which cells are learnt from, known without labels, and scored.
-    """
-    rigs = np.asarray(datasets, dtype=object)
-    names = two_data_sets(rigs)
-    ways = [(f"{a}->{b}", rigs == a, rigs == b) for a, b in (names, names[::-1])]
-    for way, here, there in ways:
+def directions(datasets: np.ndarray, train: np.ndarray) -> Iterator[tuple[str, np.ndarray, np.ndarray, np.ndarray]]:
+    """Both ways between two data sets, by name: which cells are learnt from, known without labels, and scored."""
+    names = two_data_sets(datasets)
+    ways = [(f"{a}->{b}", datasets == a, datasets == b) for a, b in (names, names[::-1])]
+    for way, here, there in ways:  # all cells
         yield f"transfer:{way}", here, there, there
-    for way, here, there in ways:
+    for way, here, there in ways:  # from training to test cells, on which nothing was chosen
         yield f"transfer-test:{way}", here & train, there & train, there & ~train
 
 
@@ -128,8 +116,8 @@ def adapted(
 ) -> np.ndarray:
     """Probabilities `(n, 4)` of `unseen` by a shrunken linear discriminant, self-trained on `unlabelled` cells.
 
-    In each of `rounds` (0: none) the cells of which the model is surest join its training cells under the predicted label,
-    30 % of each class at first, then more (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
+    In each of `rounds` the cells of which it is surest, 30 % of each class at first, then more, join its training cells
+    under the predicted label (Scudder 1965, IEEE Trans. Inf. Theory 11:363; Zou et al. 2018, ECCV).
     """
     standard = Standard.of(pd.concat([x, unlabelled]))  # one scale of ranks for both data sets
     n = len(standard.features)  # which values are missing predicts the rig, so the marks of gaps stay out

@@ -1,7 +1,4 @@
-"""Ridge regression on the classes with a Gaussian kernel, on standardised features, in closed form.
-
-It compares cells in all features at once where trees cut one at a time, so their mean is better than either.
-"""
+"""Ridge regression on the classes with a Gaussian kernel: it compares all features at once, where trees cut one."""
 
 from __future__ import annotations
 

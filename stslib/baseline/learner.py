@@ -1,12 +1,9 @@
-"""The two baselines before they are fitted, and what is done with them inside the training cells.
-
-`lightgbm` is the paper's: boosted trees. `ensemble` is the mean of boosted trees and a kernel classifier.
-"""
+"""The two baselines before they are fitted, and what is done with them inside the training cells."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,8 +20,8 @@ if TYPE_CHECKING:
 
 Folds = Sequence[tuple[np.ndarray, np.ndarray]]
 
-#: Each model, and its name in the metric records.
-MODELS = {"lightgbm": "lightgbm", "ensemble": "lightgbm:ensemble"}
+#: The paper's boosted trees, and the mean of such and a kernel classifier; so they are named in the metric records.
+MODELS = ("lightgbm", "lightgbm:ensemble")
 
 #: Settings of the ensemble's trees, by cross-validation inside the authors' training cells: slower, more random.
 ENSEMBLE_TREES: dict[str, Any] = {
@@ -35,13 +32,13 @@ ENSEMBLE_TREES: dict[str, Any] = {
 
 @dataclass(frozen=True)
 class Ensemble:
-    """Fitted halves of the ensemble."""
+    """Fitted halves of the ensemble, whose probabilities are averaged."""
 
     trees: trees.Model
     kernel: kernel.KernelModel
 
     def predict_proba(self, x: pd.DataFrame, threads: int = 1) -> np.ndarray:
-        """The mean of the halves' probabilities, `(n_cells, 4)` in the order of `CLASSES`."""
+        """Probabilities `(n_cells, 4)` in the order of `CLASSES`."""
         return 0.5 * (self.trees.predict_proba(x, threads) + self.kernel.predict_proba(x))
 
     def save(self, folder: str | Path) -> None:
@@ -56,7 +53,7 @@ class Learner:
 
     Parameters
     ----------
-    model, params : str, `"lightgbm"` or `"ensemble"`, and mapping, keys of `baseline.DEFAULTS`; the ensemble has its own
+    model, params : str, one of `MODELS`, and mapping, keys of `baseline.DEFAULTS`; the ensemble has its own
     seed, threads : int, of LightGBM; the result does not depend on the threads
 
     Examples
@@ -73,11 +70,6 @@ class Learner:
 
     def __post_init__(self) -> None:
         one_of("model", self.model, MODELS)
-
-    @property
-    def name(self) -> str:
-        """Its name in the metric records."""
-        return MODELS[self.model]
 
     @classmethod
     def best_of(cls, trials: pd.DataFrame, seed: int = 2026, threads: int = 1) -> Learner:
@@ -110,17 +102,16 @@ class Learner:
         inside = self.held_out(x[train], y[train], folds)
         model = self.fit(x[train], y[train])
         outside = model.predict_proba(x[~train], self.threads)
-        return model, evaluation.Predictions(self.name, data, cells, inside, outside, folds)
+        return model, evaluation.Predictions(self.model, data, cells, inside, outside, folds)
 
-    def objective(self, x: pd.DataFrame, y: Any, folds: Folds) -> Callable[[optuna.Trial, int], float]:
+    def objective(self, x: pd.DataFrame, y: np.ndarray, folds: Folds) -> Callable[[optuna.Trial, int], float]:
         """Balanced accuracy of a fold's held-out cells with the setting of a trial (paper section III.C)."""
-        labels = np.asarray(y, dtype=object)
 
         def score(trial: optuna.Trial, fold: int) -> float:
-            tried = Learner(self.model, search_space(trial), self.seed, self.threads)
+            tried = replace(self, params=search_space(trial))
             out = folds[fold][1]
-            proba = tried.held_out(x, labels, [folds[fold]])[out]
-            return evaluation.score("balanced_accuracy", labels[out], evaluation.predicted(proba))
+            proba = tried.held_out(x, y, [folds[fold]])[out]
+            return evaluation.score("balanced_accuracy", y[out], evaluation.predicted(proba))
 
         return score
 
@@ -138,16 +129,15 @@ class Learner:
         self, sets: Mapping[str, pd.DataFrame], y: Any, folds: Folds, pair: tuple[str, str], n_bootstrap: int = 2000
     ) -> tuple[pd.DataFrame, evaluation.Comparison]:
         """Cross-validated scores of `sets` of columns of the same cells, and a `pair` of them compared cell by cell."""
-        labels = np.asarray(y, dtype=object)
-        classes = {name: evaluation.predicted(self.held_out(x, labels, folds)) for name, x in sets.items()}
+        classes = {name: evaluation.predicted(self.held_out(x, y, folds)) for name, x in sets.items()}
         rows = []
         for name, found in classes.items():
-            score = evaluation.with_interval(labels, found, n_bootstrap, self.seed)
-            recall = evaluation.confusion_shares(labels, found, 1)[0].diagonal()
+            recall = evaluation.confusion_shares(y, found, 1)[0].diagonal()
+            score = evaluation.with_interval(y, found, n_bootstrap, self.seed)
             rows.append((name, sets[name].shape[1], *score, *recall))
         table = pd.DataFrame(rows, columns=["columns", "features", "balanced accuracy", "low", "high", *CLASSES])
         first, second = (classes[name] for name in pair)
-        return table, evaluation.compare(labels, first, second, n_bootstrap=n_bootstrap, seed=self.seed)
+        return table, evaluation.compare(y, first, second, n_bootstrap=n_bootstrap, seed=self.seed)
 
 
 def search_space(trial: optuna.Trial) -> dict[str, Any]:

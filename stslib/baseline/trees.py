@@ -1,7 +1,4 @@
-"""Gradient-boosted trees (LightGBM) on electrophysiology features (paper section III.D).
-
-The same table, parameters and seed give the same trees, whatever the number of threads.
-"""
+"""Gradient-boosted trees (LightGBM) on features (paper section III.D), the same on any number of threads."""
 
 from __future__ import annotations
 
@@ -50,7 +47,7 @@ class Model:
         """Write `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, SHA-256 of the text)."""
         text = self.booster.model_to_string()
         card = {
-            "kind": "stslib baseline", "classes": list(CLASSES), "features": list(self.features), "params": self.params,
+            "kind": "stslib baseline", "classes": CLASSES, "features": self.features, "params": self.params,
             "seed": self.seed, "lightgbm": lightgbm.__version__, "sha256": hashlib.sha256(text.encode()).hexdigest(),
         }  # fmt: skip
         for name, content in ((MODEL_FILE, text), (CARD_FILE, json.dumps(card, indent=1))):
@@ -59,10 +56,7 @@ class Model:
 
 
 def fit(x: pd.DataFrame, y: Any, params: Mapping[str, Any] | None = None, seed: int = 2026, threads: int = 1) -> Model:
-    """Fit boosted trees to features `(n_cells, n_features)`, missing values allowed, and classes `(n_cells,)`.
-
-    `params`: keys of `DEFAULTS` or `subsample_freq`; `class_weight="balanced"` weighs a cell by its class's inverse share.
-    """
+    """Fit to features `(n_cells, n_features)`, gaps allowed, and classes; `params`: of `DEFAULTS` or `subsample_freq`."""
     settings = {**DEFAULTS, **(params or {})}
     if unknown := [k for k in settings if k not in (*DEFAULTS, "subsample_freq")]:
         raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
@@ -104,10 +98,9 @@ def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
 
 def load(folder: str | Path) -> Model:
     """Read a model that `Model.save` wrote; files that are missing, foreign or changed are refused."""
-    card_path, text_path = Path(folder) / CARD_FILE, Path(folder) / MODEL_FILE
-    for path in (card_path, text_path):
-        if not path.is_file():
-            raise MissingInput(f"{path} is not there; a baseline is the two files {MODEL_FILE} and {CARD_FILE}")
+    card_path, text_path = paths = [Path(folder) / name for name in (CARD_FILE, MODEL_FILE)]
+    if missing := [path for path in paths if not path.is_file()]:
+        raise MissingInput(f"{missing[0]} is not there; a baseline is the two files {MODEL_FILE} and {CARD_FILE}")
     try:
         card = json.loads(card_path.read_text(encoding="utf-8"))
         features, classes = tuple(card["features"]), tuple(card["classes"])

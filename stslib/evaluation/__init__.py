@@ -17,18 +17,12 @@ from stslib.evaluation.metrics import (
     scores,
     with_interval,
 )
-from stslib.evaluation.paper import (
-    COMPARABLE_DATA,
-    PAPER_RESULTS,
-    baseline_conclusions,
-    compare_with_paper,
-    paper_value,
-)
+from stslib.evaluation.paper import COMPARABLE_DATA, PAPER_RESULTS, baseline_conclusions, paper_value
 from stslib.evaluation.predictions import Predictions
 from stslib.evaluation.temperature import calibration
 
 __all__ = [
     "COMPARABLE_DATA", "METRICS", "METRIC_NAMES", "PAPER_RESULTS", "Comparison", "Predictions", "baseline_conclusions",
-    "bootstrap", "by_fold", "calibration", "check_proba", "compare", "compare_with_paper", "confusion",
+    "bootstrap", "by_fold", "calibration", "check_proba", "compare", "confusion",
     "confusion_shares", "cv_scores", "interval", "paper_value", "predicted", "score", "scores", "with_interval",
 ]  # fmt: skip

@@ -1,7 +1,4 @@
-"""Metrics of predicted classes with bootstrap intervals, the records that hold them, and two models on the same cells.
-
-All are functions of the confusion matrix, and that of a resample is a multinomial draw: 2,000 take milliseconds.
-"""
+"""Metrics of predicted classes with bootstrap intervals, all of them functions of the confusion matrix, and records."""
 
 from __future__ import annotations
 
@@ -30,8 +27,7 @@ def predicted(proba: np.ndarray) -> np.ndarray:
 
 def check_proba(labels: Any, proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Labels as class numbers `(n,)` and probabilities `(n, 4)`, or one line on what is wrong with them."""
-    y = _numbers(labels, "label")
-    p = np.asarray(proba, dtype=float)
+    [y], p = _numbers(labels), np.asarray(proba, dtype=float)
     if p.shape != (len(y), len(CLASSES)):
         raise StsError(f"probabilities have shape {p.shape}; they must be ({len(y)}, {len(CLASSES)}), one row a cell")
     if not np.isfinite(p).all() or (p < -1e-6).any() or not np.allclose(p.sum(axis=1), 1, atol=1e-3):
@@ -39,32 +35,27 @@ def check_proba(labels: Any, proba: np.ndarray) -> tuple[np.ndarray, np.ndarray]
     return y, p
 
 
-def _numbers(labels: Any, what: str) -> np.ndarray:
-    values = np.asarray(labels, dtype=object)
-    if values.ndim != 1 or len(values) == 0:
-        raise StsError(f"{what}s have shape {values.shape}; give one a cell, and at least one")
-    return class_index(values, what)
-
-
-def _label_pairs(labels: Any, *predictions: Any) -> list[np.ndarray]:
+def _numbers(labels: Any, *predictions: Any) -> list[np.ndarray]:
     """Labels and predictions of the same cells as class numbers `(n,)` each, or one line on what does not fit."""
-    numbers = [_numbers(labels, "label"), *(_numbers(p, "prediction") for p in predictions)]
-    if other := next((len(p) for p in numbers if len(p) != len(numbers[0])), 0):
-        raise StsError(f"{other} predictions for {len(numbers[0])} cells; give one a cell, in the same order")
-    return numbers
+    found: list[np.ndarray] = []
+    for what, given in (("label", labels), *(("prediction", p) for p in predictions)):
+        values = np.asarray(given, dtype=object)
+        if values.ndim != 1 or len(values) == 0:
+            raise StsError(f"{what}s have shape {values.shape}; give one a cell, and at least one")
+        found.append(class_index(values, what))
+        if len(values) != len(found[0]):
+            raise StsError(f"{len(values)} predictions for {len(found[0])} cells; give one a cell, in the same order")
+    return found
 
 
 def confusion(labels: Any, predictions: Any) -> np.ndarray:
     """Confusion matrix `(4, 4)` of counts: rows are true classes, columns predicted ones, in the order of `CLASSES`."""
-    (y, p), k = _label_pairs(labels, predictions), len(CLASSES)
+    (y, p), k = _numbers(labels, predictions), len(CLASSES)
     return np.bincount(y * k + p, minlength=k * k).reshape(k, k)
 
 
 def scores_of(matrices: np.ndarray) -> dict[str, np.ndarray]:
-    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true, as scikit-learn defines them.
-
-    Balanced accuracy: mean recall of the classes that occur; weighted F1: by true count; F1 of what never occurs is 0.
-    """
+    """All `METRICS`, `(...)` each, of confusion matrices `(..., 4, 4)` of counts, rows true, as scikit-learn defines them."""
     m = np.asarray(matrices, dtype=float)
     hits = np.diagonal(m, axis1=-2, axis2=-1)
     true, predictions, n = m.sum(axis=-1), m.sum(axis=-2), m.sum(axis=(-2, -1))
@@ -90,7 +81,7 @@ def bootstrap(labels: Any, predictions: Any, n_bootstrap: int = 2000, seed: int 
 
 
 def _resample(table: np.ndarray, n_bootstrap: int, seed: int) -> np.ndarray:
-    """Bootstrap draws of a table of counts whose first axis is the true class: `(n_bootstrap, *table.shape)`."""
+    """Multinomial draws of a table of counts whose first axis is the true class: `(n_bootstrap, *table.shape)`."""
     if n_bootstrap < 1:
         raise ParameterError(f"n_bootstrap is {n_bootstrap}; it must be at least 1")
     rng = np.random.default_rng(seed)
@@ -128,10 +119,7 @@ def scores(
 def cv_scores(
     labels: Any, proba: np.ndarray, folds: Sequence[tuple[np.ndarray, np.ndarray]], model: str, data: str
 ) -> list[dict[str, Any]]:
-    """Metric records of held-out probabilities `(n, 4)` (split `"cv"`): the mean over folds, and one SD to either side.
-
-    The SD divides by the number of folds, as the authors' `std_test_score` does.
-    """
+    """Metric records of held-out probabilities `(n, 4)` (split `"cv"`): the mean over folds, one SD (by n) to either side."""
     values = by_fold(labels, proba, folds)
     means = {metric: (float(np.mean(v)), float(np.std(v))) for metric, v in values.items()}
     return [_record(model, data, "cv", m, mean, mean - sd, mean + sd, len(labels)) for m, (mean, sd) in means.items()]
@@ -195,7 +183,7 @@ def compare(
 ) -> Comparison:
     """Compare predicted classes `(n,)` of the same cells, on the same resamples (Dietterich 1998, Neural Comput.)."""
     one_of("metric", metric, METRICS)
-    (y, a, b), k = _label_pairs(labels, first, second), len(CLASSES)
+    (y, a, b), k = _numbers(labels, first, second), len(CLASSES)
     joint = np.bincount((y * k + a) * k + b, minlength=k**3).reshape(k, k, k)
     drawn = _resample(joint, n_bootstrap, seed)
     low, high = interval(scores_of(drawn.sum(axis=3))[metric] - scores_of(drawn.sum(axis=2))[metric])

@@ -41,25 +41,6 @@ def paper_value(model: str, split: str, metric: str) -> tuple[float, str] | None
     return None if rows.empty else (float(rows["value"].iloc[0]), str(rows["relation"].iloc[0]))
 
 
-def compare_with_paper(records: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
-    """Metric records beside the paper's; the last two columns are empty for data that are not its cells."""
-    rows = []
-    for record in records:
-        value, relation = paper_value(record["model"].split(":")[0], record["split"], record["metric"]) or (np.nan, "")
-        comparable = bool(relation) and record["data"] in COMPARABLE_DATA
-        beside: dict[str, Any] = {"paper": value, "relation": relation, "comparable": comparable}
-        if comparable and relation == "=":
-            beside |= {"difference": record["value"] - value, "paper_in_interval": _holds(record, value)}
-        else:
-            beside |= {"difference": np.nan, "paper_in_interval": None}
-        rows.append(dict(record) | beside)
-    return pd.DataFrame(rows)
-
-
-def _holds(record: Mapping[str, Any], value: float) -> bool:
-    return bool(record["low"] <= value <= record["high"])
-
-
 def baseline_conclusions(
     records: Sequence[Mapping[str, Any]], feature_set: str = "published", calibration_error: float = float("nan")
 ) -> str:
@@ -84,7 +65,7 @@ def baseline_conclusions(
     value, low, high = (f"{100 * score[key]:.2f}" for key in ("value", "low", "high"))
     known, _ = paper_value("lightgbm", "holdout", "weighted_f1") or (np.nan, "")
     real = score["data"] in COMPARABLE_DATA
-    against = f"lie {'inside' if _holds(score, known) else 'outside'} this interval."
+    against = f"lie {'inside' if score['low'] <= known <= score['high'] else 'outside'} this interval."
     if not real:
         against = (
             f"were measured on 1,118 real cells. {score['data'].capitalize()} cells are not those cells, so the two "

@@ -11,7 +11,7 @@ import pandas as pd
 
 from stslib.cohort import CLASSES
 from stslib.evaluation.metrics import METRICS, compare, cv_scores, predicted, scores
-from stslib.evaluation.paper import compare_with_paper
+from stslib.evaluation.paper import COMPARABLE_DATA, paper_value
 from stslib.evaluation.temperature import calibration
 
 
@@ -51,10 +51,14 @@ class Predictions:
         return inside + scores(self.test_labels, self.outside, self.model, self.data, "holdout", n_bootstrap, seed)
 
     def beside_paper(self, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
-        """`records` beside the paper's numbers, and the scores of all held-out cells together, with intervals."""
+        """`records` and scores of all held-out cells together, and the paper's, `comparable` if of its own cells."""
         labels, split = self.cells["label"].to_numpy()[self.train], "cv, all held-out cells"
         pooled = scores(labels, self.inside, self.model, self.data, split, n_bootstrap, seed)
-        return compare_with_paper([*self.records(n_bootstrap, seed), *pooled])
+        table = pd.DataFrame([*self.records(n_bootstrap, seed), *pooled])
+        base = self.model.split(":")[0]
+        theirs = [paper_value(base, *key) or (np.nan, "") for key in zip(table["split"], table["metric"], strict=True)]
+        table["paper"], table["relation"] = zip(*theirs, strict=True)
+        return table.assign(comparable=(table["relation"] != "") & (self.data in COMPARABLE_DATA))
 
     def table(self) -> pd.DataFrame:
         """`cell_id`, `label`, `split`, and the probability of each class, `p:<class>`."""

@@ -1,7 +1,4 @@
-"""Are probabilities honest? Reliability, and one temperature that makes a network as sure as it is right.
-
-It is fitted on cells that a fold had held out, never on the holdout (Guo et al. 2017, ICML).
-"""
+"""Are probabilities honest? Reliability, and a temperature fitted on held-out cells (Guo et al. 2017, ICML)."""
 
 from __future__ import annotations
 

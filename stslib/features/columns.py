@@ -1,7 +1,4 @@
-"""Columns of feature tables: the published ones, what each means, and those relative to the cell's own scales.
-
-What depends on the rig (an offset of the amplifier, a start of the step) cancels out of most relative ones.
-"""
+"""Columns of feature tables: the published ones, what each means, and those relative to the cell's own scales."""
 
 from __future__ import annotations
 
@@ -68,7 +65,7 @@ def meaning(column: str) -> tuple[str, str]:
     return unit, f"{'voltage' if what == 'v' else 'time'} of {_POINT_WORDS[point]}{under}"
 
 
-def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
+def _of_one_stimulus(t: pd.DataFrame, s: str) -> list[Column]:
     """Shape of the first action potential under one stimulus."""
     threshold, peak = t[f"threshold_v_{s}"], t[f"peak_v_{s}"]
     height = peak - threshold
@@ -81,9 +78,9 @@ def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
             (f"{point}_share_{s}", "1", f"voltage of the {words} minus threshold, over the amplitude", below / height),
             (f"{point}_t_from_peak_{s}", "s", f"time of the {words} from the peak", since_s),
         ]
-    for point in ("slow_trough", "trough"):
-        words = f"voltage of the {_TROUGHS[point]} minus fast trough"
-        found.append((f"{point}_from_fast_trough_v_{s}", "mV", words, t[f"{point}_v_{s}"] - t[f"fast_trough_v_{s}"]))
+        if point != "fast_trough":
+            words, drop = f"voltage of the {words} minus fast trough", t[f"{point}_v_{s}"] - t[f"fast_trough_v_{s}"]
+            found.append((f"{point}_from_fast_trough_v_{s}", "mV", words, drop))
     for point in ("threshold", "fast_trough", "trough"):
         words = f"voltage of the {_TROUGHS.get(point, point)} minus resting potential"
         found.append((f"{point}_from_rest_v_{s}", "mV", words, t[f"{point}_v_{s}"] - t["vrest"]))
@@ -91,19 +88,12 @@ def _of_one_stimulus(t: pd.DataFrame, s: str) -> Iterator[Column]:
     down_s = (t[f"fast_trough_t_{s}"] - t[f"peak_t_{s}"]).clip(lower=_SHORTEST_S)
     fall = peak - t[f"fast_trough_v_{s}"]
     ohmic = 1e-3 * t[f"threshold_i_{s}"] * t["ri"] / (threshold - t["vrest"])
-    found += [
+    return [
+        *found,
         (f"rise_rate_{s}", "V/s", "mean slope from threshold to peak", 1e-3 * height / up_s),
         (f"fall_rate_{s}", "V/s", "mean slope from peak to fast trough", 1e-3 * fall / down_s),
         (f"current_share_{s}", "1", "current at threshold over the one that Ohm's law asks for", ohmic),
     ]
-    yield from ((name, unit, f"{words}, {STIMULI[s]}", values) for name, unit, words, values in found)
-
-
-def _between_stimuli(t: pd.DataFrame) -> Iterator[Column]:
-    for a, b in combinations(STIMULI, 2):
-        for column in _COMPARED:
-            (unit, words), values = meaning(column), t[f"{column}_{a}"] - t[f"{column}_{b}"]
-            yield f"{column}_{a}_minus_{b}", unit, f"{words}, {STIMULI[a]} minus {STIMULI[b]}", values
 
 
 def _of_the_cell(t: pd.DataFrame) -> list[Column]:
@@ -133,14 +123,19 @@ def _of_the_cell(t: pd.DataFrame) -> list[Column]:
 def _columns(table: pd.DataFrame) -> Iterator[Column]:
     voltages = table.filter(like="_v_")
     clean = table.assign(**voltages.where(voltages.abs() < _IMPLAUSIBLE_MV))
-    for stimulus in STIMULI:
-        yield from _of_one_stimulus(clean, stimulus)
-    yield from _between_stimuli(clean)
+    for s, under in STIMULI.items():
+        yield from (
+            (name, unit, f"{words}, {under}", values) for name, unit, words, values in _of_one_stimulus(clean, s)
+        )
+    for (a, first), (b, second) in combinations(STIMULI.items(), 2):
+        for column in _COMPARED:
+            (unit, words), values = meaning(column), clean[f"{column}_{a}"] - clean[f"{column}_{b}"]
+            yield f"{column}_{a}_minus_{b}", unit, f"{words}, {first} minus {second}", values
     yield from _of_the_cell(clean)
 
 
 def relative(table: pd.DataFrame) -> pd.DataFrame:
-    """Relative features of a table with index `cell_id`, `onset_s` and `SHARED`; NaN where it has none."""
+    """Features of a table with index `cell_id`, `onset_s` and `SHARED` that are free of most of what the rig adds."""
     with np.errstate(all="ignore"):
         found = pd.DataFrame({name: values for name, _, _, values in _columns(table)}, index=table.index)
     return found.replace([np.inf, -np.inf], np.nan)[sorted(found.columns)].astype(float)

@@ -1,7 +1,4 @@
-"""Features measured on a `Recording` by AllenSDK, so that they have the definitions behind the published values.
-
-Allen Institute, technical white paper "Cell Types Database: electrophysiology overview"; `allensdk.ephys`.
-"""
+"""Features measured on a `Recording` by AllenSDK, which holds the definitions behind the published values."""
 
 from __future__ import annotations
 
@@ -41,10 +38,9 @@ _WHY = {
 
 
 def extract(recordings: Iterable[Recording], n_jobs: int = 1, total: int | None = None) -> pd.DataFrame:
-    """Features of recordings as the published tables define them: `cell_id`, `dataset`, `onset_s`, then `INTENDED`.
+    """Features of recordings (of `total`, for the progress bar): `cell_id`, `dataset`, `onset_s`, then `INTENDED`.
 
-    What a recording does not allow is NaN: all need a long square with an action potential, the f-I slope two, the
-    train's three a hero sweep. `total`: recordings, for the progress bar.
+    NaN without a long square that spikes, the f-I slope without two, those of a train without a hero sweep.
     """
     rows = joblib.Parallel(n_jobs=n_jobs, return_as="generator")(joblib.delayed(extract_one)(r) for r in recordings)
     return pd.DataFrame(progress(rows, "features", total), columns=["cell_id", "dataset", "onset_s", *INTENDED])

@@ -1,7 +1,4 @@
-"""Feature tables: the sets of columns that the baseline uses, and the features of some cells.
-
-Names and units are those of the published tables (see `describe`).
-"""
+"""Feature tables: the sets of columns that the baseline uses, and the features of some cells."""
 
 from __future__ import annotations
 

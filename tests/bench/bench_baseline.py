@@ -48,7 +48,7 @@ def recording() -> tuple:
         ("stslib", SEARCH, search, partial(made_up, 15),
          {"rounds": 1, "memory": False, "note": "one round; the journal on a local disk"}),
         ("LightGBM", ONE_FIT, baseline.Learner().fit, partial(made_up, 130), {}),
-        ("ensemble", ONE_FIT, baseline.Learner("ensemble").fit, partial(made_up, 130), {"rounds": 3}),
+        ("ensemble", ONE_FIT, baseline.Learner("lightgbm:ensemble").fit, partial(made_up, 130), {"rounds": 3}),
         ("stslib (AllenSDK)", MEASURED, features.extract_one, recording, {}),
     ],
 )  # fmt: skip
