@@ -1,7 +1,4 @@
-"""`Recording`: the long-square current-clamp sweeps of one cell, read only when asked for.
-
-Every source speaks in these two dataclasses; everything after them knows nothing of where the signals came from.
-"""
+"""`Recording`: the long-square current-clamp sweeps of one cell, read only when asked for; what every source gives."""
 
 from __future__ import annotations
 

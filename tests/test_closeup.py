@@ -44,11 +44,9 @@ def test_the_first_peak_is_found_from_any_threshold_and_only_during_the_step():
 
 
 def test_a_close_up_holds_the_voltage_around_the_peak_and_the_end_value_beyond_the_sweep():
-    close_up = CloseUp(before_s=0.005, after_s=0.01)
-    both = np.stack([sweep(0.2), sweep(0.999)])[None]
+    close_up, both = CloseUp(before_s=0.005, after_s=0.01), np.stack([sweep(0.2), sweep(0.999)])[None]
     cut = close_up.cut(both, SWEEPS)
-    assert cut.shape == (1, 2, 150)
-    assert cut.argmax(-1).tolist() == [[50, 50]]
+    assert cut.shape == (1, 2, 150) and cut.argmax(-1).tolist() == [[50, 50]]
     assert np.array_equal(cut[0, 0], both[0, 0, 2950:3100])
     late = close_up.cut(both[..., :11_010], SWEEPS)
     assert np.array_equal(late[0, 1, 75:], np.full(75, both[0, 1, 11_009]))

@@ -138,19 +138,14 @@ def test_impossible_holdouts_are_refused() -> None:
         cohort.holdout_split(table({"Pvalb": 5}), 1.0)
 
 
-def test_folds_hold_each_cell_out_once_and_keep_the_class_shares() -> None:
+def test_folds_hold_each_cell_out_once_and_keep_the_class_shares_and_donors_together() -> None:
     labels = table()["label"].to_numpy()
     parts = cohort.folds(labels, 3, seed=0)
     assert sorted(np.concatenate([out for _, out in parts])) == list(range(len(labels)))
-    for fit_idx, out_idx in parts:
-        assert sorted([*fit_idx, *out_idx]) == list(range(len(labels)))
+    for (fit_idx, out_idx), (_, again) in zip(parts, cohort.folds(labels, 3, seed=0), strict=True):
+        assert sorted([*fit_idx, *out_idx]) == list(range(len(labels))) and (out_idx == again).all()
         for label, n in PAPER_COUNTS.items():
             assert abs((labels[out_idx] == label).sum() - n / 3) < 1
-    again = cohort.folds(labels, 3, seed=0)
-    assert all((a[1] == b[1]).all() for a, b in zip(parts, again, strict=True))
-
-
-def test_grouped_folds_keep_a_donor_together() -> None:
     cells = table({"Pvalb": 60, "Sst": 90, "Vip/Lamp5": 80, "Excitatory": 40})
     for fit_idx, out_idx in cohort.folds(cells["label"], 3, seed=0, groups=cells["donor"]):
         assert not set(cells["donor"].iloc[fit_idx]) & set(cells["donor"].iloc[out_idx])

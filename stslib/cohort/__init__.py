@@ -1,7 +1,4 @@
-"""The cell table: class labels, exclusions with their reasons, the holdout split and the folds.
-
-A cell table is a `DataFrame` with one row a cell and at least the columns `cell_id` (str) and `label`.
-"""
+"""The cell table (a row a cell, with `cell_id` and `label`): labels, exclusions with reasons, holdout split and folds."""
 
 from stslib.cohort.accounting import REASONS, account, check_cells, count_table, describe, kept
 from stslib.cohort.labels import CLASSES, UNSURE, class_index, label_cell

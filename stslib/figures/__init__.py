@@ -1,7 +1,4 @@
-"""The figures: functions that take results and return a matplotlib figure; nothing is computed or saved here.
-
-A figure's module is imported when one of its figures is first asked for, so that a notebook needs only those it shows.
-"""
+"""The figures: functions of results that return a matplotlib figure; their modules are imported when first asked for."""
 
 from __future__ import annotations
 

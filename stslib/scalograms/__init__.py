@@ -1,8 +1,4 @@
-"""Scalograms: the continuous wavelet transform of spike trains (paper, section III-B).
-
-`Bank` says which wavelet at which frequencies, `cwt` gives the whole scalogram, `cwt_resized` the one a network reads,
-`Preprocessing` the whole way from a recording to a network's image.
-"""
+"""Scalograms: the continuous wavelet transform of spike trains (paper, section III-B), whole and as a network reads it."""
 
 from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import Bank

@@ -44,15 +44,12 @@ class Preprocessing:
 
     def __post_init__(self) -> None:
         if self.sweeps.rate_hz != self.bank.rate_hz:
-            raise ParameterError(
-                f"rate_hz of the sweeps is {self.sweeps.rate_hz:g} and of the bank {self.bank.rate_hz:g}; give one rate"
-            )
+            rates = f"rate_hz of the sweeps is {self.sweeps.rate_hz:g} and of the bank {self.bank.rate_hz:g}"
+            raise ParameterError(f"{rates}; give one rate")
         for where, image in (("", self.image), ("close_up: ", self.image.close_up)):
             if self.bank.mother.is_complex and image is not None and image.output == "coefficients":
-                raise ParameterError(
-                    f"{where}output is 'coefficients' and {self.bank.wavelet} is complex; "
-                    "set output to magnitude or energy"
-                )
+                problem = f"{where}output is 'coefficients' and {self.bank.wavelet} is complex"
+                raise ParameterError(f"{problem}; set output to magnitude or energy")
 
     def draw(self, sweeps_mv: np.ndarray, label: str = "") -> np.ndarray:
         """Images `(n, c, height, width)` of prepared sweeps `(n, c, n_samples)` in mV; `label` names a progress bar."""
@@ -71,14 +68,13 @@ class Preprocessing:
 
         `n_jobs` processes do the work, or the workers of a Dask `scheduler`; the numbers do not depend on who does it.
         """
-        label = "Scalograms"
         if n_jobs == 1 and not scheduler:
-            cwt_resized(sweeps_mv, self.bank, self.image, label, out=images)
+            cwt_resized(sweeps_mv, self.bank, self.image, "Scalograms", out=images)
             return
         parts = [slice(k, k + CELLS_PER_JOB) for k in range(0, len(sweeps_mv), CELLS_PER_JOB)]
         jobs = ((np.array(sweeps_mv[part]), self.bank, self.image) for part in parts)
         done = parallel.run(cwt_resized, jobs, n_jobs, scheduler)
-        for part, values in zip(parts, progress(done, label, total=len(parts)), strict=True):
+        for part, values in zip(parts, progress(done, "Scalograms", total=len(parts)), strict=True):
             images[part] = values
 
     def as_dict(self) -> dict[str, Any]:

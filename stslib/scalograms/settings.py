@@ -1,7 +1,4 @@
-"""How a scalogram becomes an image, and the close-up of the first spike that may stand beside it.
-
-A pixel of a scalogram of 1.2 s covers milliseconds: the width of spikes, which sets Pvalb cells apart, is lost.
-"""
+"""How a scalogram becomes an image, and the close-up that may stand beside it to show the width of the first spike."""
 
 from __future__ import annotations
 

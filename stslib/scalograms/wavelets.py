@@ -1,7 +1,4 @@
-"""The continuous wavelets, named, scaled and signed as PyWavelets has them, with their spectra in closed form.
-
-PyWavelets interpolates between points of a drawn wavelet. Here each is its formula, without that error at any scale.
-"""
+"""The continuous wavelets, named, scaled and signed as PyWavelets has them, but as formulas, with their spectra."""
 
 from __future__ import annotations
 

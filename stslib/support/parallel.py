@@ -1,7 +1,4 @@
-"""Independent jobs, one a cell: in this process, its threads, more processes, or the workers of a Dask cluster.
-
-Dask gets them one by one: joblib's own backend for it groups jobs, and arrays on a worker that dies are lost.
-"""
+"""Independent jobs, one a cell: in this process, its threads, more processes, or the workers of a Dask cluster."""
 
 from __future__ import annotations
 
@@ -14,22 +11,17 @@ from stslib.support.errors import MissingInput, ParameterError, StsError
 
 T = TypeVar("T")
 _CONNECT_S = 10.0
-RETRIES = 5  # times that a job whose worker died is given to another one
+_RETRIES = 5  # times that a job whose worker died is given to another one
 
 
 def run(
-    function: Callable[..., T],
-    jobs: Iterable[tuple[Any, ...]],
-    workers: int = 1,
-    scheduler: str = "",
-    threads: bool = False,
-    in_order: bool = True,
-) -> Iterator[T]:
+    function: Callable[..., T], jobs: Iterable[tuple[Any, ...]], workers: int = 1, scheduler: str = "",
+    threads: bool = False, in_order: bool = True,
+) -> Iterator[T]:  # fmt: skip
     """`function(*job)` of every job, one result at a time, in the order of the jobs or as they are finished.
 
     The function must be importable by the workers: `workers` processes (or threads, for work that mostly waits) on this
-    machine, or those of the Dask `scheduler` (`tcp://host:port`), which need the same environment and paths. Without
-    Dask `MissingInput`; when no scheduler answers, or a job kills its workers, `StsError`.
+    machine, or those of the Dask `scheduler` (`tcp://host:port`), which need the same environment and paths.
     """
     if scheduler:
         return _dask(function, jobs, scheduler, in_order)
@@ -37,8 +29,7 @@ def run(
         return (function(*job) for job in jobs)
     order = "generator" if in_order else "generator_unordered"
     pool = Parallel(n_jobs=workers, prefer="threads" if threads else "processes", return_as=order)
-    results: Iterator[T] = pool(delayed(function)(*job) for job in jobs)
-    return results
+    return iter(pool(delayed(function)(*job) for job in jobs))
 
 
 def _dask(function: Callable[..., T], jobs: Iterable[tuple[Any, ...]], scheduler: str, in_order: bool) -> Iterator[T]:
@@ -53,16 +44,14 @@ def _dask(function: Callable[..., T], jobs: Iterable[tuple[Any, ...]], scheduler
     except (OSError, ValueError) as error:
         raise StsError(f"no Dask scheduler answers at {scheduler}; start one with: dask scheduler") from error
     with client:
-        # `pure=False`: the same cell, asked again after a failure, is to be done again.
-        futures = [client.submit(function, *job, pure=False, retries=RETRIES) for job in jobs]
+        # One by one, for joblib's own backend groups jobs, and arrays on a worker that dies are lost; with `pure=False` the
+        # same cell, asked again after a failure, is done again.
+        futures = [client.submit(function, *job, pure=False, retries=_RETRIES) for job in jobs]
         try:
             for future in list(futures) if in_order else as_completed(futures, loop=client.loop):
-                try:
-                    result: T = future.result()
-                except KilledWorker as error:
-                    words = f"workers at {scheduler} died {RETRIES} times over one cell; look at their logs"
-                    raise StsError(words) from error
+                yield future.result()
                 future.release()
-                yield result
+        except KilledWorker as error:
+            raise StsError(f"workers at {scheduler} died {_RETRIES} times over one cell; look at their logs") from error
         finally:
             client.cancel(futures)

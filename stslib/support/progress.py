@@ -20,10 +20,7 @@ ENVIRONMENT = "STS_PROGRESS_FILE"
 
 
 def progress(iterable: Iterable[T], label: str, total: int | None = None) -> Iterator[T]:
-    """Hand on the items of `iterable` and show how far it is; nothing is shown without a label.
-
-    `total` is their number where the iterable has no length.
-    """
+    """The items of `iterable`, shown under `label` if there is one; `total` counts them where it has no length."""
     path = os.environ.get(ENVIRONMENT, "") if label else ""
     bar = tqdm(iterable, desc=label, total=total, leave=False, disable=bool(path) or not label)
     if not path:

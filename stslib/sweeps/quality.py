@@ -93,22 +93,16 @@ class ResamplingQuality:
         at_rate = self.errors[self.errors["rate_hz"] == rate_hz].groupby("label")[["relative", "peak_mv"]].median()
         if at_rate.empty:
             return words
-        lost = "; ".join(
-            f"{label} {100 * row.relative:.1f} % ({row.peak_mv:+.1f} mV at the peak)"
-            for label, row in at_rate.iterrows()
-        )
-        return (
-            f"{words}\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}. "
-            "A plus means that the highest point is lower than recorded."
-        )
+        each = at_rate.itertuples()
+        lost = "; ".join(f"{one.Index} {100 * one.relative:.1f} % ({one.peak_mv:+.1f} mV at the peak)" for one in each)
+        words += f"\n\nAt {rate_hz / 1000:g} kHz the median cell loses: {lost}."
+        return f"{words} A plus means that the highest point is lower than recorded."
 
 
 def resampling_quality(
-    recordings: Sequence[Recording],
-    settings: SweepSettings = SweepSettings(),
-    measured: Sequence[np.ndarray | None] = (),
-    n_each: int = 6,
-) -> ResamplingQuality:
+    recordings: Sequence[Recording], settings: SweepSettings = SweepSettings(),
+    measured: Sequence[np.ndarray | None] = (), n_each: int = 6,
+) -> ResamplingQuality:  # fmt: skip
     """What the last chosen sweep of each cell loses at 1, 2, 4 and 8 kHz, its spectrum, and an example spike.
 
     `measured` holds the qualities that are known already, one a cell or None: where there are any, nothing is measured;

@@ -41,12 +41,9 @@ class Survey:
 
 
 def survey(
-    recordings: Iterable[Recording],
-    settings: SweepSettings = SweepSettings(),
-    n_jobs: int = 1,
-    scheduler: str = "",
+    recordings: Iterable[Recording], settings: SweepSettings = SweepSettings(), n_jobs: int = 1, scheduler: str = "",
     total: int | None = None,
-) -> Survey:
+) -> Survey:  # fmt: skip
     """Count the spikes of every long square and choose each cell's two sweeps; other cells get a reason.
 
     `n_jobs` and `scheduler` say where the traces are read (`stslib.support.parallel.run`), which changes no result;
