@@ -1,7 +1,5 @@
 """The networks: four classes from any of the four, weights that fit or are refused, files that come back the same."""
 
-from __future__ import annotations
-
 import copy
 import dataclasses
 import json

@@ -77,18 +77,19 @@ def test_a_wrong_gain_and_noise_are_marked_as_out_of_range_and_several_seeds_cou
     source = simulated()
     usual = list(source.recordings(source.cells().cell_id[:3]))
 
-    def changed(recording, change):
-        def reader(sweep):
-            v_mv, i_pa = sweep.load()
-            return change(v_mv), i_pa
-
-        sweeps = tuple(dataclasses.replace(s, reader=functools.partial(reader, s)) for s in recording.sweeps)
-        return dataclasses.replace(recording, sweeps=sweeps)
-
     rng = np.random.default_rng(0)
-    damaged = [changed(usual[0], how) for how in (lambda v: 10 * v, lambda v: rng.normal(-65, 20, len(v)))]
+
+    def damaged(change):
+        sweeps = [dataclasses.replace(s, reader=functools.partial(read, s, change)) for s in usual[0].sweeps]
+        return dataclasses.replace(usual[0], sweeps=tuple(sweeps))
+
+    def read(sweep, change):
+        v_mv, i_pa = sweep.load()
+        return change(v_mv), i_pa
+
     folder = smoke / "05_deep_models" / "models"
-    one = prediction.predict([*usual, *damaged], folder / "resnet18").table
+    wrong = [damaged(lambda v: 10 * v), damaged(lambda v: rng.normal(-65, 20, len(v)))]
+    one = prediction.predict([*usual, *wrong], folder / "resnet18").table
     assert list(one.out_of_range) == [False, False, False, True, True]
     assert "in training" in one.range_reason[3] and (one.predicted != "").all()
 

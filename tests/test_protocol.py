@@ -1,7 +1,5 @@
 """A network's search, refit and score, which another machine takes over; and ablations, one choice at a time."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

@@ -1,7 +1,5 @@
 """Networks on files of signals: the profiles' settings, small cases; whole cross-validations are in tests/bench."""
 
-from __future__ import annotations
-
 import dataclasses
 from typing import Any
 

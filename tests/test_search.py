@@ -1,7 +1,5 @@
 """The search: resumed after kill -9 it gives what an uninterrupted one gives; several workers fill each slot once."""
 
-from __future__ import annotations
-
 import math
 import multiprocessing
 import multiprocessing.process
@@ -221,9 +219,8 @@ def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
 
 def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
     settings, first = SearchSettings(3, seed=7, storage=tmp_path), {"x": 1.0, "rate": 0.01, "kind": "a"}
-    study = training.run_study(objective, settings, "s", first)
-    x, means = trial_table(study)["x"], trial_table(study)["mean"]
-    assert x[0] == 1.0 != x[1] and means[0] == pytest.approx(0.01)
+    table = trial_table(training.run_study(objective, settings, "s", first))
+    assert table["x"][0] == 1.0 != table["x"][1] and table["mean"][0] == pytest.approx(0.01)
 
 
 def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path: Path) -> None:

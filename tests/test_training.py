@@ -1,7 +1,5 @@
 """Training: it learns, it cannot learn from shuffled labels, it stops and decays as the protocol says, it repeats exactly."""
 
-from __future__ import annotations
-
 import dataclasses
 
 import numpy as np
@@ -276,8 +274,7 @@ def test_freeze_changes_nothing_but_the_new_layer():
 @pytest.mark.parametrize("n", [2, 9, 17])
 def test_no_batch_is_left_with_a_single_cell(n):
     """Batch normalisation of a 1 x 1 map fails on one cell; 9 and 17 cells in batches of 8 would leave one."""
-    history = training.train(tiny(batch_size=min(8, n)), cohort_of(n), 1).history
-    assert np.isfinite(history.train_loss).all()
+    assert np.isfinite(training.train(tiny(batch_size=min(8, n)), cohort_of(n), 1).history.train_loss).all()
 
 
 def test_augmentation_shifts_both_sweeps_alike_scales_and_blends():
@@ -319,12 +316,13 @@ def test_a_setting_that_makes_no_sense_is_one_line(change, message):
     assert "\n" not in str(caught.value)
 
 
-def test_one_class_or_an_unknown_class_is_refused():
-    cells = cohort_of(16, np.arange(8))
-    with pytest.raises(StsError, match="all 8 training cells are of class Sst"):
-        training.train(tiny(), dataclasses.replace(cells, labels=["Sst"] * 16), 1)
-    with pytest.raises(StsError, match="class 'Chandelier' is unknown"):
-        training.train(tiny(), dataclasses.replace(cells, labels=["Chandelier", *cells.labels[1:]]), 1)
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [(["Sst"] * 16, "all 8 training cells are of class Sst"), (["Chandelier"] * 16, "class 'Chandelier' is unknown")],
+)
+def test_one_class_or_an_unknown_class_is_refused(labels, message):
+    with pytest.raises(StsError, match=message):
+        training.train(tiny(), dataclasses.replace(cohort_of(16, np.arange(8)), labels=labels), 1)
 
 
 def test_a_fit_that_diverges_ends_and_says_so(tmp_path):
