@@ -129,8 +129,7 @@ def test_planted_wrong_labels_are_doubted_and_right_ones_hardly_ever():
 def test_calibration_error_of_honest_probabilities_is_small_and_of_boasts_is_the_boast():
     rng = np.random.default_rng(0)
     proba = rng.dirichlet([2, 1, 1, 1], 3000)
-    drawn = (rng.random(3000)[:, None] > np.cumsum(proba, axis=1)).sum(axis=1).clip(max=3)
-    labels = np.asarray(CLASSES, dtype=object)[drawn]
+    labels = np.asarray(CLASSES)[(rng.random(3000)[:, None] > np.cumsum(proba, axis=1)).sum(axis=1).clip(max=3)]
     assert checks.calibration_interval(labels, proba, 200)[0] == evaluation.calibration(labels, proba)[1] < 0.03
     sure = np.tile([0.97, 0.01, 0.01, 0.01], (3000, 1))
     error, low, high = checks.calibration_interval(labels, sure, n_bootstrap=500)
@@ -227,11 +226,10 @@ def test_curves_suspects_and_features_have_the_columns_that_are_saved(study, sav
 
 def test_pictures_name_their_data_and_refuse_nothing_to_draw():
     table = pd.DataFrame({"value": [0.5, 0.6], "low": [0.4, 0.5], "high": [0.6, 0.7], "set": ["a", "b"], "n": [10, 20]})
-    drawn = [figures.score_dots(table, "published", "set"),
-             figures.score_curves(table.assign(model="m"), "published", "n", "cells")]  # fmt: skip
-    for figure in drawn:
+    dots = figures.score_dots(table, "published", "set")
+    for figure in (dots, figures.score_curves(table.assign(model="m"), "published", "n", "cells")):
         assert "published feature tables (real cells)" in figure.get_supxlabel()
-    assert [t.get_text() for t in drawn[0].axes[0].get_yticklabels()] == ["a", "b"]
+    assert [t.get_text() for t in dots.axes[0].get_yticklabels()] == ["a", "b"]
     with pytest.raises(StsError, match="nothing to draw"):
         figures.score_dots(table.iloc[:0], "published", "set")
     with pytest.raises(StsError, match="6 series"):
@@ -242,8 +240,7 @@ def test_the_audit_belongs_to_the_published_profile_and_refuses_other_cells():
     notebook = parameters.read_notebook(available()["07_audit"])
     assert parameters.home_profile(notebook) == "published"
     assert "07_audit" in read_profile("published")["notebooks"]
-    for name in ("default", "smoke", "paper"):
-        assert "07_audit" not in read_profile(name)["notebooks"]
+    assert not any("07_audit" in read_profile(name)["notebooks"] for name in ("default", "smoke", "paper"))
     with pytest.raises(StsError, match="sts run --profile published") as caught:
         audit.Audit.of(io.open_cells({"source": "simulated", "n_cells": 24, "seed": 1}))
     assert "\n" not in str(caught.value)
@@ -255,11 +252,9 @@ def test_six_real_sweeps_beside_their_published_rows(mirror: Path):
     table = features.compare_sweeps(io.mirrored(n_hybrid=0)["real"], io.open_cells({"source": "published"}).features())
     assert table["cell_id"].nunique() == 6
     assert table["above_rheobase_pa"].between(40, 100).all()
-    difference, stored = (
-        table.pivot(index="cell_id", columns="feature", values=c) for c in ("difference", "published")
-    )
-    ratio = "upstroke_downstroke_ratio_long_square"
-    assert (difference[ratio].abs() < 0.1 * stored[ratio]).all()
+    wide = table.pivot(index="cell_id", columns="feature")
+    difference, ratio = wide["difference"], "upstroke_downstroke_ratio_long_square"
+    assert (difference[ratio].abs() < 0.1 * wide["published"][ratio]).all()
     assert difference["fast_trough_v_long_square"].abs().max() < 2
     assert difference["threshold_v_long_square"].abs().max() < 6
     for sooner in ("first_spike_s", "latency", "avg_isi"):

@@ -205,12 +205,10 @@ def test_first_spike_of_the_rheobase_sweep(measured: pd.Series):
 
 
 def test_train_of_the_sweep_39_to_61_pa_above_rheobase(measured: pd.Series):
-    intervals_s = np.array([0.04, 0.05, 0.0625, 0.078125, 0.09765625])
     assert measured["latency"] == pytest.approx(0.03, abs=4e-4)
-    assert measured["avg_isi"] == pytest.approx(1e3 * intervals_s.mean(), rel=1e-3)
+    assert measured["avg_isi"] == pytest.approx(1e3 * np.mean([0.04, 0.05, 0.0625, 0.078125, 0.09765625]), rel=1e-3)
     assert measured["adaptation"] == pytest.approx(0.25 / 2.25, rel=0.01)  # each interval 1.25 times the one before
-    rates, current = [1, 3, 6, 11], [120, 140, 160, 220]
-    assert measured["f_i_curve_slope"] == pytest.approx(np.polyfit(current, rates, 1)[0])
+    assert measured["f_i_curve_slope"] == pytest.approx(np.polyfit([120, 140, 160, 220], [1, 3, 6, 11], 1)[0])
 
 
 def test_spikes_are_counted_where_the_source_does_not_know_them(measured: pd.Series):

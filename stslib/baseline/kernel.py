@@ -37,8 +37,7 @@ class Standard:
     def of(cls, x: pd.DataFrame) -> Standard:
         """The standardisation of these cells; a column without any value is refused by its name."""
         values = matrix(x)
-        empty = np.isnan(values).all(axis=0)
-        if empty.any():
+        if (empty := np.isnan(values).all(axis=0)).any():
             raise StsError(f"column {x.columns[int(np.argmax(empty))]} has no value in any of {len(x)} cells")
         knots = np.nanquantile(values, np.linspace(0, 1, 500), axis=0)
         return cls(tuple(map(str, x.columns)), knots, np.isnan(values).any(axis=0))

@@ -153,10 +153,7 @@ def confusion_shares(
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two classifiers on the same `n` cells: either's `metric`, and `value`, the difference, with its 95 % interval.
-
-    `only_first`, `only_second`: cells that one alone has right; `p`: of the exact McNemar test.
-    """
+    """Two classifiers on the same `n` cells: either's `metric`, and their difference `value` with its 95 % interval."""
 
     metric: str
     first: float
@@ -165,9 +162,9 @@ class Comparison:
     low: float
     high: float
     n: int
-    only_first: int
+    only_first: int  # cells that it alone has right
     only_second: int
-    p: float
+    p: float  # of the exact McNemar test
 
     def __str__(self) -> str:
         """The difference and the test in words."""

@@ -10,15 +10,12 @@ import pandas as pd
 
 #: Points of an action potential whose time and voltage are features.
 POINTS = ("threshold", "peak", "fast_trough", "trough", "slow_trough")
-
 #: The twelve columns of the first action potential under one stimulus, without the stimulus's suffix.
 FIRST_AP = tuple(sorted(["threshold_i", "upstroke_downstroke_ratio", *(f"{p}_{q}" for p in POINTS for q in "tv")]))
 #: The stimuli, by the suffix of their columns, and how they are named in words.
 STIMULI = {"long_square": "rheobase sweep", "ramp": "ramp", "short_square": "short square"}
-LONG_SQUARE = tuple(f"{c}_long_square" for c in FIRST_AP)
-
 #: Columns that the authors' code ends up with (protocol: 15 columns); it loses `avg_isi` and `has_*` by renaming them.
-PUBLISHED = tuple(sorted(("adaptation", "f_i_curve_slope", "latency", *LONG_SQUARE)))
+PUBLISHED = tuple(sorted(("adaptation", "f_i_curve_slope", "latency", *(f"{c}_long_square" for c in FIRST_AP))))
 #: What the paper's text names (section III.D) and both tables hold; bursts, pauses and delays are in one table only.
 #: Long squares with spikes give all of it.
 INTENDED = tuple(sorted((*PUBLISHED, "avg_isi")))
@@ -48,7 +45,6 @@ _IMPLAUSIBLE_MV = 200.0  # no membrane goes there; one published peak_v_ramp is 
 _SHORTEST_S = 1e-5  # half a sample at 50 kHz, so that a slope stays finite
 _TROUGHS = {"fast_trough": "fast trough", "trough": "deepest trough", "slow_trough": "slow trough"}
 _COMPARED = ("threshold_v", "peak_v", "fast_trough_v", "trough_v", "threshold_i", "upstroke_downstroke_ratio")
-
 Column = tuple[str, str, str, pd.Series]  # name, unit, meaning, values
 
 
@@ -97,7 +93,6 @@ def _of_one_stimulus(t: pd.DataFrame, s: str) -> list[Column]:
 
 
 def _of_the_cell(t: pd.DataFrame) -> list[Column]:
-    """Currents, trains and the passive membrane against one another."""
     rheobase_pa, tau_ms, isi_ms, slope = t["threshold_i_long_square"], t["tau"], t["avg_isi"], t["f_i_curve_slope"]
     first_ms = 1e3 * (t["threshold_t_long_square"] - t["onset_s"])
     trough_ms = 1e3 * (t["trough_t_long_square"] - t["threshold_t_long_square"])
