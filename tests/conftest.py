@@ -1,7 +1,5 @@
 """Fixtures that tests share: the mirror of real data, and one executed smoke run."""
 
-from __future__ import annotations
-
 import os
 import shutil
 import subprocess
@@ -49,39 +47,37 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+RUN = 'run = "default"  # name of the run folder under results'
+BEGIN = "from stslib.press.stage import begin\nstage = begin({!r}, globals())"
 MINI_NOTEBOOKS = {
     "01_make": (
-        'run = "default"  # name of the run folder under results\n'
+        f"{RUN}\n"
         "n_values = 5  # number of values [1, 1000]\n"
         'shape = "ramp"  # what to make {ramp, flat}\n'
         "gain = 1.0  # factor, mV per step (0, 10]\n"
         "extra = False  # one more value",
-        'import numpy as np\nfrom stslib.press.stage import begin\nstage = begin("01_make", globals())',
+        "import numpy as np\n" + BEGIN.format("01_make"),
         "values = gain * np.arange(n_values) if shape == 'ramp' else np.full(n_values, gain)\n"
         "stage.save_array('values', values)",
         "values.sum()",
     ),
     "02_use": (
-        'run = "default"  # name of the run folder under results',
-        'from stslib import cohort\nfrom stslib.press.stage import begin\nstage = begin("02_use", globals())',
+        RUN,
+        "from stslib import cohort\n" + BEGIN.format("02_use"),
         "total = float(stage.input('01_make').load_array('values').sum())\n"
         "stage.metrics([dict(model='sum', data='simulated', split='cv', metric='total', value=total, low=0.0, "
         "high=None, n=1)])",
     ),
-    "03_apart": (
-        'run = "default"  # name of the run folder under results',
-        'from stslib.press.stage import begin\nstage = begin("03_apart", globals())',
-        "stage.save_json('note', {'apart': True})",
-    ),
+    "03_apart": (RUN, BEGIN.format("03_apart"), "stage.save_json('note', {'apart': True})"),
 }
 
 
-def write_notebook(path: Path, cells: Sequence[str]) -> None:
+def write_notebook(path: Path, cells: Sequence[str], **metadata: object) -> None:
     """A notebook of these cells: Markdown where a text begins with #, else code; the first code cell has the parameters."""
     import nbformat
 
-    notebook = nbformat.v4.new_notebook()
-    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    kernel = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    notebook = nbformat.v4.new_notebook(metadata={"kernelspec": kernel, **metadata})
     for index, source in enumerate(cells):
         new_cell = nbformat.v4.new_markdown_cell if source.startswith("#") else nbformat.v4.new_code_cell
         notebook.cells.append(new_cell(source, id=f"cell-{index}"))

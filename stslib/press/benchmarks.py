@@ -51,8 +51,7 @@ def add(record: dict[str, Any], file: Path | None = None) -> None:
 
 def remove(name: str, work: str, file: Path) -> None:
     """Take the record of this name and work out of `file`, if it is there."""
-    others = _others(name, work, file)
-    if len(others) < len(read(file)):
+    if len(others := _others(name, work, file)) < len(read(file)):
         _write(others, file)
 
 

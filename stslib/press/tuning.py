@@ -18,8 +18,8 @@ def tune_network(
 ) -> optuna.Study:
     """Work on a search, alone or beside other workers, until all its trials are finished (paper, section III.C).
 
-    The trials vary `base` on the training cells of `run`. `study` (the search's name in its storage) is by default the
-    architecture, `folder` (for this machine's finished folds) beside the journal or in `searches` of the run.
+    The trials vary `base` on the training cells of `run`. By default `study` is the architecture, and `folder` (of this
+    machine's finished folds) lies beside the journal or in `searches` of the run.
     """
     table = open_stage(run, "01_data").load_table("cells", keep_default_na=False)
     cells = cohort.kept(table).reset_index(drop=True)

@@ -1,7 +1,5 @@
 """The baseline: a search of 50 trials x 3 folds on as many cells as the paper has, fits of both models, one cell's features."""
 
-from __future__ import annotations
-
 import tempfile
 from functools import cache, partial
 

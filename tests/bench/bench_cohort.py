@@ -5,8 +5,6 @@ which. The error of float16 is measured on those 40. The file is written to the 
 the system's folder for temporary files, and removed at the end.
 """
 
-from __future__ import annotations
-
 import os
 import tempfile
 from functools import lru_cache, partial

@@ -4,8 +4,6 @@ Each record has its scores in its note. On another machine a network comes out a
 either score; the bounds are those of the book's page on real signals.
 """
 
-from __future__ import annotations
-
 import tempfile
 
 import pytest

@@ -4,8 +4,6 @@ The stand-in runs in a process of its own. "Ideal" reads the same files from the
 latency of all requests divided by the cells at a time.
 """
 
-from __future__ import annotations
-
 import atexit
 import multiprocessing
 import shutil

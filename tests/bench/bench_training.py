@@ -5,8 +5,6 @@ all), resizes each and trains. This project keeps the scalograms at the network'
 Both start from the same weights and do the same steps of Adam on two threads. `STS_BENCH_CELLS` sets another number of cells.
 """
 
-from __future__ import annotations
-
 import os
 import shutil
 import tempfile

@@ -13,8 +13,6 @@ The arithmetic floor of an image is what no way of computing it can avoid, taken
 - the image, written once.
 """
 
-from __future__ import annotations
-
 import os
 from functools import lru_cache, partial
 
@@ -45,9 +43,6 @@ def sweeps(n_sweeps: int = 128) -> tuple[np.ndarray]:
 def into_an_array(n_cells: int) -> tuple[np.ndarray, np.ndarray]:
     (x,) = sweeps(2 * n_cells)
     return x, np.ones((len(x), SIDE, SIDE), np.float16)
-
-
-# --- the transforms: (sweeps, 180, 4800), or (sweeps, 224, 224) ------------------------------------------------------
 
 
 def ours(x, bank=BANK):
@@ -110,9 +105,6 @@ def floor(x):
     side = 512
     torch.ones((side, side)) @ torch.ones((side, round(products / side**2)))
     return torch.full((len(x), SIDE, SIDE), 1.0)
-
-
-# --- their errors, of the first sweep --------------------------------------------------------------------------------
 
 
 @lru_cache

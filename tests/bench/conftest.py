@@ -14,8 +14,6 @@ the resident memory of a fresh process rises above what it held with its librari
 result included; processes that the call starts count as well (the largest of them).
 """
 
-from __future__ import annotations
-
 import contextlib
 import multiprocessing
 import os
@@ -42,17 +40,10 @@ def measure(benchmark) -> Callable[..., Any]:
     """Measure one piece of work and put its record into results/bench.json; gives back what the work returned."""
 
     def run(
-        name: str,
-        work: str,
-        function: Callable[..., Any],
-        inputs: Callable[[], tuple] = tuple,
-        *,
-        rounds: int = 5,
-        error: Callable[[Any], float] | None = None,
-        note: str | Callable[[Any], str] = "",
-        memory: bool = True,
-        needs: str = "",
-    ) -> Any:
+        name: str, work: str, function: Callable[..., Any], inputs: Callable[[], tuple] = tuple, *,
+        rounds: int = 5, memory: bool = True, needs: str = "",
+        error: Callable[[Any], float] | None = None, note: str | Callable[[Any], str] = "",
+    ) -> Any:  # fmt: skip
         """`function(*inputs())`; both are functions at the top of a module (or functools.partial of such).
 
         `error` takes the result and gives its relative error; so may `note`, for its text. A library that the work `needs`
@@ -76,18 +67,14 @@ def measure(benchmark) -> Callable[..., Any]:
 
         result = benchmark.pedantic(timed, args=inputs(), rounds=rounds, warmup_rounds=int(rounds >= 3))
         record = {
-            "name": name,
-            "work": work,
-            "seconds": benchmark.stats.stats.median,
+            "name": name, "work": work, "seconds": benchmark.stats.stats.median,
             "peak_mb": None if peak_mb is None else round(peak_mb, 1),
             "relative_error": None if error is None else float(error(result)),
-            "cpu_seconds": statistics.median(spent[-rounds:]),
-            "rounds": rounds,
-            "note": note(result) if callable(note) else note,
-            "commit": git_commit(project_root()),
+            "cpu_seconds": statistics.median(spent[-rounds:]), "rounds": rounds,
+            "note": note(result) if callable(note) else note, "commit": git_commit(project_root()),
             "machine": f"{_processor()}, {os.environ.get('OMP_NUM_THREADS', os.cpu_count())} threads",
             "measured": datetime.now(UTC).isoformat(timespec="minutes"),
-        }
+        }  # fmt: skip
         benchmarks.add(record)
         benchmarks.remove(name, work, benchmarks.left_out_path())
         return result

@@ -1,7 +1,5 @@
 """Stand-ins for recordings and archives: files in the exact layouts, written from a few numbers."""
 
-from __future__ import annotations
-
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -63,11 +61,9 @@ def voltage_mv(sweep: Steps, seed: int = 0) -> np.ndarray:
 
 def family(rheobase_pa: float = 50, step_pa: float = 10, top_pa: float = 120, **same: object) -> list[Steps]:
     """An X4PS family: silent below the rheobase, one spike there, one more every 10 pA."""
-    amplitudes = np.arange(10, top_pa + 1, step_pa)
-    return [
-        Steps(n, float(pa), 0 if pa < rheobase_pa else 1 + round((pa - rheobase_pa) / 10), **same)  # type: ignore[arg-type]
-        for n, pa in enumerate(amplitudes, start=3)
-    ]
+    amplitudes = np.arange(10, top_pa + 1, step_pa).astype(float)
+    counts = [0 if pa < rheobase_pa else 1 + round((pa - rheobase_pa) / 10) for pa in amplitudes]
+    return [Steps(n, float(pa), k, **same) for n, (pa, k) in enumerate(zip(amplitudes, counts, strict=True), start=3)]
 
 
 def patch_seq(rate_hz: float = 50_000.0) -> list[Steps]:
@@ -90,49 +86,13 @@ def padded(path: Path, n_bytes: int) -> Path:
     return path
 
 
-#: Conversion and unit of voltages in mV and of currents in pA.
-SI = ((1e-3, "volts"), (1e-12, "amperes"))
-
-
-def write_series(file: h5py.File, path: str, kind: str, series: tuple, rate_hz: float, description: str) -> h5py.Group:
-    """A series of NWB 2: its values, their conversion and their unit."""
-    group = file.create_group(path)
-    group.attrs.update({"namespace": "core", "neurodata_type": kind, "description": "PLACEHOLDER"})
-    group.attrs["stimulus_description"] = description
-    data = group.create_dataset("data", data=series[0], compression="gzip", compression_opts=1)
-    data.attrs.update({"conversion": series[1], "offset": 0.0, "resolution": -1.0, "unit": series[2]})
-    group.create_dataset("starting_time", data=0.0).attrs.update({"rate": rate_hz, "unit": "seconds"})
-    return group
-
-
-def write_nwb2(path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, seed: int = 0) -> Path:
-    """The Patch-seq layout, as `write_by_pynwb` writes it but ten times faster (a test holds the two together)."""
-    with h5py.File(path, "w") as file:
-        file.attrs.update({"namespace": "core", "neurodata_type": "NWBFile", "nwb_version": "2.8.0"})
-        file["identifier"], file["session_start_time"] = path.stem, "2020-01-28T00:00:00+00:00"
-        for s in sweeps:
-            v, i = (voltage_mv(s, seed), *SI[0]), (stimulus_pa(s), *SI[1])
-            kind, response, command = ("CurrentClamp", v, i) if s.clamp == "current" else ("VoltageClamp", i, v)
-            for side, suffix, series in (
-                (f"acquisition/data_{s.number:05d}_AD0", "Series", response),
-                (f"stimulus/presentation/data_{s.number:05d}_DA0", "StimulusSeries", command),
-            ):
-                group = write_series(file, side, kind + suffix, series, s.rate_hz, s.description)
-                group.attrs["sweep_number"] = np.uint64(s.number)
-                group["gain"] = 1.0
-            if spike_lists and s.clamp == "current":
-                group = file.create_group(f"processing/spikes/Sweep_{s.number}")
-                group["data"] = group["timestamps"] = pipeline_spike_times(s)
-    return path
-
-
 def pipeline_spike_times(sweep: Steps) -> np.ndarray:
     """The pipeline's times count from half a second before the step, whatever the sweep's own onset is."""
     return sweep.spike_times_s - sweep.onset_s + 0.5
 
 
-def write_by_pynwb(path: Path, sweeps: Sequence[Steps]) -> Path:
-    """A file as MIES and the Allen Institute's pipeline write it, by pynwb."""
+def write_nwb2(path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, seed: int = 0) -> Path:
+    """A Patch-seq file as MIES and the Allen Institute's pipeline write it, by pynwb."""
     from hdmf.backends.hdf5.h5_utils import H5DataIO
     from pynwb import NWBHDF5IO, NWBFile, TimeSeries, icephys
 
@@ -144,16 +104,17 @@ def write_by_pynwb(path: Path, sweeps: Sequence[Steps]) -> Path:
             "electrode": electrode, "gain": 1.0, "rate": s.rate_hz, "starting_time": float(s.number),
             "sweep_number": np.uint64(s.number), "stimulus_description": s.description,
         }  # fmt: skip
-        v = {"data": H5DataIO(voltage_mv(s), compression="gzip", compression_opts=1), "conversion": 1e-3}
+        v = {"data": H5DataIO(voltage_mv(s, seed), compression="gzip", compression_opts=1), "conversion": 1e-3}
         i = {"data": H5DataIO(stimulus_pa(s), compression="gzip", compression_opts=1), "conversion": 1e-12}
         kind, response, command = ("CurrentClamp", v, i) if s.clamp == "current" else ("VoltageClamp", i, v)
         name = f"data_{s.number:05d}"
         file.add_acquisition(getattr(icephys, f"{kind}Series")(name=f"{name}_AD0", **response, **common))
         file.add_stimulus(getattr(icephys, f"{kind}StimulusSeries")(name=f"{name}_DA0", **command, **common))
-    module = file.create_processing_module("spikes", "detected spikes")
-    for s in (s for s in sweeps if s.clamp == "current"):
-        times = pipeline_spike_times(s)
-        module.add(TimeSeries(f"Sweep_{s.number}", data=times, timestamps=times, unit="seconds"))
+    if spike_lists:
+        module = file.create_processing_module("spikes", "detected spikes")
+        for s in (s for s in sweeps if s.clamp == "current"):
+            times = pipeline_spike_times(s)
+            module.add(TimeSeries(name=f"Sweep_{s.number}", data=times, timestamps=times, unit="seconds"))
     with NWBHDF5IO(str(path), "w") as out:
         out.write(file)
     return path

@@ -4,8 +4,6 @@ Cell Types Database: RMA queries and well-known-file downloads. DANDI: listing i
 signed address that expires, byte ranges.
 """
 
-from __future__ import annotations
-
 import functools
 import hashlib
 import json

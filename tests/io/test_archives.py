@@ -1,7 +1,5 @@
 """Fetching from the two archives, against a local server that speaks as they do. None of this has touched the live services."""
 
-from __future__ import annotations
-
 import dataclasses
 import filecmp
 import functools
@@ -56,8 +54,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
         steps = family(rheobase, top_pa=rheobase + 50, rate_hz=10_000.0)
         old = [dataclasses.replace(s, description="Long Square", onset_s=1.02) for s in steps]
         made[f"old{rheobase}"] = standin.write_nwb1(root / f"old{rheobase}.nwb", old)
-        write = standin.write_by_pynwb if rheobase == 50 else standin.write_nwb2
-        made[f"new{rheobase}"] = write(root / f"new{rheobase}.nwb", steps)
+        made[f"new{rheobase}"] = standin.write_nwb2(root / f"new{rheobase}.nwb", steps)
     made["alone"] = standin.write_nwb2(root / "alone.nwb", family(50, top_pa=80, rate_hz=10_000.0))
     made["torn"] = root / "torn.nwb"
     made["torn"].write_bytes(made["old50"].read_bytes()[:40_000])
@@ -87,14 +84,8 @@ def database(recordings: dict[str, Path]) -> Iterator[tuple[Archives, str]]:
 def dandiset(recordings: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Archives, str, Path]]:
     """A dandiset of 6 files, and the metadata of 9 cells."""
     archives, rows = Archives(), []
-    types = [
-        "Pvalb Gpr149 Islr",
-        "Sst Tac2 Myh4",
-        "Vip Gpc3 Slc18a3",
-        "L2/3 IT VISp Agmat",
-        "Lamp5 Plch2 Dock5",
-        "Sst Chodl",
-    ]
+    types = ["Pvalb Gpr149 Islr", "Sst Tac2 Myh4", "Vip Gpc3 Slc18a3", "L2/3 IT VISp Agmat", "Lamp5 Plch2 Dock5",
+             "Sst Chodl"]  # fmt: skip
     for n in range(1, 10):
         rows.append((str(100 + n), str(500 + n), str(n // 2), "" if n == 7 else types[n % 6], "aspiny"))
         if n != 8:
@@ -108,12 +99,9 @@ def dandiset(recordings: dict[str, Path], tmp_path: Path) -> Iterator[tuple[Arch
 
 def same(left: Path, right: Path) -> None:
     """The two folders of fetched cells are equal, byte for byte."""
-    names, others = (
-        sorted(p.relative_to(folder).as_posix() for p in folder.rglob("*") if p.suffix in (".npz", ".csv"))
-        for folder in (left, right)
-    )
-    assert names and names == others
-    assert filecmp.cmpfiles(left, right, names, shallow=False)[0] == names
+    names, others = ([p.relative_to(at).as_posix() for p in sorted(at.rglob("*.*"))] for at in (left, right))
+    names, others = ([n for n in found if n.endswith((".npz", ".csv"))] for found in (names, others))
+    assert names and names == others and filecmp.cmpfiles(left, right, names, shallow=False)[0] == names
 
 
 def fetch(archive: Allen | Dandi, folder: Path, workers: int = 4, **plan: int) -> pd.DataFrame:
@@ -127,9 +115,6 @@ def allen(url: str, folder: Path, keep_nwb: bool = False, **http: float) -> Alle
 
 def dandi(url: str, folder: Path, metadata: Path, keep_nwb: bool = False, **http: float) -> Dandi:
     return Dandi(folder, keep_nwb, url, metadata, Http(**{**QUICK, **http}))
-
-
-# --- the two archives -----------------------------------------------------------------------------------------------
 
 
 def test_cell_types_database_is_fetched_with_every_cell_accounted_for(database, recordings, tmp_path):
@@ -231,9 +216,6 @@ def test_signed_addresses_that_expire_are_asked_for_again_and_a_server_without_r
         dandi(url, tmp_path, metadata).recording("101")
 
 
-# --- a bad network --------------------------------------------------------------------------------------------------
-
-
 @pytest.mark.parametrize("which", ["allen", "dandi"])
 def test_faults_and_the_number_of_workers_change_nothing_and_faults_are_counted(which, database, dandiset, tmp_path):
     archives, url = database if which == "allen" else dandiset[:2]
@@ -269,9 +251,8 @@ def test_a_cell_that_cannot_be_fetched_is_accounted_for_and_tried_again(database
 def test_no_server_at_all_is_one_line(tmp_path):
     nowhere = "http://127.0.0.1:9"
     for archive in (allen(nowhere, tmp_path, tries=2), dandi(nowhere, tmp_path, tmp_path, tries=2)):
-        with pytest.raises(StsError, match="failed 2 times, at last: no connection") as caught:
+        with pytest.raises(StsError, match=r"^.*failed 2 times, at last: no connection.*$"):
             Fetcher(tmp_path / "store").plan(archive)
-        assert len(str(caught.value).splitlines()) == 1
 
 
 def test_a_download_goes_on_where_it_was_cut(recordings, tmp_path):
@@ -313,11 +294,7 @@ def test_cells_come_side_by_side(recordings, tmp_path):
         fetch(archive, tmp_path / str(workers), workers)
         most[workers] = archives.most_in_flight
     archives.stop()
-    assert most[1] == 1 and 3 <= most[8] <= 8
-    assert archive.http.n_bytes >= 24 * held.stat().st_size
-
-
-# --- stopping and going on ------------------------------------------------------------------------------------------
+    assert most[1] == 1 and 3 <= most[8] <= 8 and archive.http.n_bytes >= 24 * held.stat().st_size
 
 
 def test_a_fetch_survives_kill_9_and_goes_on_without_fetching_anything_twice(database, tmp_path):
@@ -325,10 +302,8 @@ def test_a_fetch_survives_kill_9_and_goes_on_without_fetching_anything_twice(dat
     fetch(allen(url, tmp_path / "whole"), tmp_path / "whole")
     archives.log.clear()
     archives.latency_s = 0.1
-    script = (
-        "import sys; from stslib.io.archives.cell_types import Allen; from stslib.io.archives.fetch import Fetcher\n"
-        "a = Allen(sys.argv[2], False, sys.argv[1]); s = Fetcher(sys.argv[2]); s.fetch(a, s.plan(a), workers=2)"
-    )
+    script = """import sys; from stslib.io.archives import cell_types, fetch
+a, s = cell_types.Allen(sys.argv[2], False, sys.argv[1]), fetch.Fetcher(sys.argv[2]); s.fetch(a, s.plan(a), workers=2)"""
     killed = tmp_path / "killed"
     for n_cells in (2, 5):  # killed twice, at two moments
         child = subprocess.Popen([sys.executable, "-c", script, url, str(killed)], stderr=subprocess.DEVNULL)
@@ -419,9 +394,6 @@ def test_the_authors_split_can_be_laid_over_fetched_cells(database, tmp_path, mi
     assert cells.loc[str(trained), ["split", "reason"]].tolist() == ["train", ""]
     assert cells.loc["2", ["split", "reason"]].tolist() == ["", "not_in_split"]
     assert [r.cell_id for r in source.recordings()] == [str(trained)]
-
-
-# --- choosing -------------------------------------------------------------------------------------------------------
 
 
 def chosen(path: Path) -> tuple[SweepPair, dict[int, int]]:

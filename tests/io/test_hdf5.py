@@ -95,8 +95,7 @@ def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
     assert third.n_spikes is None  # not said in the file: counted from the voltage
     for n_sweeps in (1, 2, 3):
         array, table = extract(recordings, SweepSettings(n_sweeps=n_sweeps))
-        assert array.shape == (2, n_sweeps, 4800)
-        assert list(table.reason) == ["", ""]
+        assert array.shape == (2, n_sweeps, 4800) and list(table.reason) == ["", ""]
     with pytest.raises(ParameterError, match="n_sweeps is 4"):
         SweepSettings(n_sweeps=4)
 
@@ -111,21 +110,11 @@ def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
     settings = SweepSettings(rate_hz=5e4, before_s=0.001, after_s=0.002, baseline="keep", n_sweeps=1, step_s=0.0)
     array, table = extract(source.recordings(), settings)
     assert array.shape == (2, 1, 150) and list(table.reason) == ["", ""]
-    assert (array.argmax(axis=2) == 50).all()
-    assert array[:, 0, 50] == pytest.approx(30, abs=1)
+    assert (array.argmax(axis=2) == 50).all() and array[:, 0, 50] == pytest.approx(30, abs=1)
     _, table = extract(source.recordings(), replace(settings, rate_hz=100_000.0))
     assert list(table.reason) == ["low_rate", ""]
     with pytest.raises(ParameterError, match="one a cell"):
         replace(settings, n_sweeps=2)
-
-
-def test_a_file_of_the_mirror_needs_a_mirror(tmp_path, monkeypatch):
-    write_sweeps(tmp_path / "cells.h5")
-    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path))
-    assert len(opened("mirror:cells.h5").cells()) == 2
-    monkeypatch.delenv("STS_DATA_MIRROR")
-    with pytest.raises(MissingInput, match="set STS_DATA_MIRROR"):
-        opened("mirror:cells.h5")
 
 
 def changed(change):
@@ -156,9 +145,8 @@ def changed(change):
 )
 def test_files_that_are_something_else(tmp_path, make, part):
     make(tmp_path / "cells.h5")
-    with pytest.raises(DamagedFile, match=part) as raised:
+    with pytest.raises(DamagedFile, match=f"^.*{part}.*$"):  # one line
         opened(tmp_path / "cells.h5")
-    assert "\n" not in str(raised.value)
 
 
 def test_what_the_layout_does_not_name_is_left_alone(tmp_path):
@@ -166,18 +154,19 @@ def test_what_the_layout_does_not_name_is_left_alone(tmp_path):
     assert len(opened(tmp_path / "cells.h5").cells()) == 2
 
 
-def test_a_missing_file_and_one_that_goes_away_are_one_line(tmp_path):
+def test_a_missing_file_one_that_goes_away_and_one_of_a_missing_mirror_are_one_line(tmp_path, monkeypatch):
     for name in ("", tmp_path / "none.h5", tmp_path):
         with pytest.raises(MissingInput, match="give the path"):
             opened(name)
     path = write_sweeps(tmp_path / "cells.h5")
-    sweep = opened(path).recording("1").sweeps[0]
+    monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path))
+    sweep = opened("mirror:cells.h5").recording("1").sweeps[0]
+    monkeypatch.delenv("STS_DATA_MIRROR")
+    with pytest.raises(MissingInput, match="set STS_DATA_MIRROR"):
+        opened("mirror:cells.h5")
     path.unlink()
     with pytest.raises(DamagedFile, match="cannot be read"):
         sweep.load()
-
-
-# --- the six real sweeps --------------------------------------------------------------------------------------------
 
 
 def write_real(path, **changes):

@@ -1,9 +1,6 @@
 """NWB and ABF files against the libraries that define them, and against what was written."""
 
-from __future__ import annotations
-
 import pickle
-import shutil
 from pathlib import Path
 
 import h5py
@@ -12,11 +9,10 @@ import pytest
 
 from stslib.io.files import abf, nwb
 from stslib.io.files.traces import TO_MV, BadRecording, find_step, scale
-from stslib.io.simulated.source import Simulated
 from stslib.support.errors import StsError
-from stslib.sweeps import choose_pair, prepare
+from stslib.sweeps import choose_pair
 from tests.io import standin
-from tests.io.standin import SI, Steps, family, stimulus_pa, voltage_mv
+from tests.io.standin import Steps, family, stimulus_pa, voltage_mv
 
 OTHERS = [
     Steps(0, 10, description="EXTPSMOKET180424_DA_0", clamp="voltage"),
@@ -29,7 +25,7 @@ SWEEPS = [*OTHERS, *family(50, rate_hz=20_000.0), Steps(20, 70, 3, stopped_s=1.2
 @pytest.fixture(scope="module")
 def mies(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A Patch-seq file: a family of long squares among searches, short squares and voltage clamp."""
-    return standin.write_by_pynwb(tmp_path_factory.mktemp("mies") / "cell.nwb", SWEEPS)
+    return standin.write_nwb2(tmp_path_factory.mktemp("mies") / "cell.nwb", SWEEPS)
 
 
 @pytest.fixture(scope="module")
@@ -69,23 +65,6 @@ def test_values_equal_those_of_pynwb(mies):
             assert response.rate == sweep.rate_hz
 
 
-def test_files_of_the_other_tests_have_the_layout_that_pynwb_writes(mies, tmp_path):
-    """Same groups, same attributes of the data, same numbers."""
-    plain = standin.write_nwb2(tmp_path / "plain.nwb", SWEEPS)
-    with h5py.File(plain, "r") as ours, h5py.File(mies, "r") as theirs:
-        for group in ("acquisition", "stimulus/presentation", "processing/spikes"):
-            assert list(ours[group]) == list(theirs[group])
-        for name in ours["acquisition"]:
-            ours_group, theirs_group = ours[f"acquisition/{name}"], theirs[f"acquisition/{name}"]
-            for key in ("neurodata_type", "sweep_number", "stimulus_description"):
-                assert ours_group.attrs[key] == theirs_group.attrs[key]
-            assert dict(ours_group["data"].attrs) == dict(theirs_group["data"].attrs)
-            assert ours_group["starting_time"].attrs["rate"] == theirs_group["starting_time"].attrs["rate"]
-            np.testing.assert_allclose(ours_group["data"], theirs_group["data"], rtol=1e-6)
-    for spikes in ("count", "file"):
-        assert read(plain, spikes=spikes).sweeps == read(mies, spikes=spikes).sweeps
-
-
 def test_values_equal_those_of_allensdk(old):
     from allensdk.core.nwb_data_set import NwbDataSet
 
@@ -100,9 +79,8 @@ def test_values_equal_those_of_allensdk(old):
         np.testing.assert_allclose(i_pa, data["stimulus"][:stop] * 1e12, rtol=1e-5, atol=1e-6)
         assert sweep.stimulus_pa == pytest.approx(named["aibs_stimulus_amplitude_pa"])
         assert sweep.onset_s == pytest.approx(1.02) and sweep.rate_hz == data["sampling_rate"]
-    assert [s.n_spikes for s in read(old, spikes="file").sweeps] == [
-        len(reference.get_spike_times(s.number)) for s in recording.sweeps
-    ]
+    for sweep in read(old, spikes="file").sweeps:
+        assert sweep.n_spikes == len(reference.get_spike_times(sweep.number))
 
 
 def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_path):
@@ -118,14 +96,6 @@ def test_conversion_of_nwb_1_is_applied_from_pipeline_1_1_on_and_not_before(tmp_
         assert sweep.stimulus_pa == pytest.approx(10)
 
 
-def test_rheobase_and_partner_come_out_of_both_layouts(mies, old):
-    for path, rheobase_pa in ((mies, 50), (old, 70)):
-        pair = choose_pair(read(path))
-        assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (rheobase_pa, rheobase_pa + 40)
-        assert (pair.rheobase.n_spikes, pair.partner.n_spikes) == (1, 5)
-        assert prepare(pair.partner).shape == (4800,)
-
-
 def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path):
     sweeps = [Steps(3, 50, 1, stopped_s=1.2), Steps(4, 60, 1, stopped_s=1.7), Steps(5, 70, 1)]
     early, late, whole = read(standin.write_nwb2(tmp_path / "stopped.nwb", sweeps)).sweeps
@@ -139,32 +109,6 @@ def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp
     sweeps.append(Steps(9, 90, 1, "rheobase search"))
     recording = read(standin.write_nwb2(tmp_path / "lab.nwb", sweeps, spike_lists=False))
     assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30)]
-
-
-def test_a_simulated_cell_survives_the_way_through_a_file(tmp_path):
-    pair = choose_pair(Simulated(n_cells=4, seed=7).recording("sst-00000"))
-    path = tmp_path / "cell.nwb"
-    with h5py.File(path, "w") as file:
-        file.attrs["nwb_version"] = "2.2.4"
-        for sweep in (pair.rheobase, pair.partner):
-            voltage, current = ((values, *unit) for values, unit in zip(sweep.load(), SI, strict=True))
-            name, same = f"Sweep_{sweep.number}", (sweep.rate_hz, "Long Square")
-            standin.write_series(file, f"acquisition/{name}", "CurrentClampSeries", voltage, *same)
-            standin.write_series(file, f"stimulus/presentation/{name}", "CurrentClampStimulusSeries", current, *same)
-    again = choose_pair(read(path))
-    for a, b in ((pair.rheobase, again.rheobase), (pair.partner, again.partner)):
-        assert (a.number, a.stimulus_pa, a.onset_s, a.rate_hz) == (b.number, b.stimulus_pa, b.onset_s, b.rate_hz)
-        np.testing.assert_allclose(prepare(a), prepare(b), atol=1e-4)
-
-
-def test_reading_the_table_of_sweeps_reads_no_voltage(mies):
-    """With the voltage data cut out of the file, the metadata are still there: only what is asked for is read."""
-    copy = shutil.copyfile(mies, mies.with_name("hollow.nwb"))
-    with h5py.File(copy, "r+") as file:
-        for group in file["acquisition"].values():
-            attributes = dict(group.pop("data").attrs)
-            group.create_dataset("data", data=np.zeros(3, np.float32)).attrs.update(attributes)
-    assert [s.stimulus_pa for s in read(copy).sweeps] == [s.stimulus_pa for s in read(mies).sweeps]
 
 
 @pytest.mark.parametrize("noise_pa", [0.0, 1.0])
@@ -187,8 +131,7 @@ def test_ramps_pulses_and_silence_are_no_steps():
 def test_unknown_unit_is_named():
     with pytest.raises(BadRecording, match="'furlongs'") as caught:
         scale("furlongs", TO_MV, "acquisition/x")
-    assert caught.value.reason == "wrong_units"
-    assert pickle.loads(pickle.dumps(caught.value)).reason == "wrong_units"
+    assert caught.value.reason == "wrong_units" and pickle.loads(pickle.dumps(caught.value)).reason == "wrong_units"
 
 
 def test_abf_command_and_voltage(tmp_path):

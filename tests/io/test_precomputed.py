@@ -1,7 +1,5 @@
 """The authors' precomputed scalograms."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np
@@ -50,12 +48,8 @@ def test_files_that_are_no_scalograms_are_said_so_and_do_not_stop_the_others(fol
     np.save(folder / "cell_4.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
     np.save(folder / "cell_5.npy", np.full(SHAPE, np.nan, np.float32))
     cells = Precomputed(folder, LABELS).cells().set_index("cell_id")
-    assert cells["reason"].to_dict() == {
-        **dict.fromkeys("1234", "unreadable_file"),
-        "5": "unsure_label",
-        "7": "",
-        "12": "",
-    }
+    reasons = {**dict.fromkeys("1234", "unreadable_file"), "5": "unsure_label", "7": "", "12": ""}
+    assert cells["reason"].to_dict() == reasons
     with pytest.raises(BadRecording, match=r"cell_5\.npy holds values that are not numbers"):
         Precomputed(folder, LABELS).fill(np.zeros((1, 2, 8, 8)), ["5"])
 

@@ -1,7 +1,5 @@
 """The file of benchmark records: merged by name and work, whole or untouched, and shown with ratios."""
 
-from __future__ import annotations
-
 import json
 import os
 import shutil
@@ -32,8 +30,7 @@ def test_a_record_takes_the_place_of_its_namesake_and_leaves_the_others(tmp_path
         ("stslib", "a"): 1.0, ("stslib", "b"): 3.0, ("pywt", "a"): 8.0,
     }  # fmt: skip
     benchmarks.remove("pywt", "a", file)
-    assert len(benchmarks.read(file)) == 2
-    assert list(tmp_path.iterdir()) == [file]
+    assert len(benchmarks.read(file)) == 2 and list(tmp_path.iterdir()) == [file]
 
 
 def test_a_damaged_file_is_named_and_kept(tmp_path):
@@ -47,9 +44,11 @@ def test_a_damaged_file_is_named_and_kept(tmp_path):
 def test_text_compares_with_ours_and_says_few_rounds():
     shown = benchmarks.text([record("other", "a", 8.0, rounds=2, note="one core"), record("stslib", "a", 0.5)])
     ours, theirs = (next(line for line in shown.splitlines() if line.startswith(word)) for word in ("stslib", "other"))
-    assert ours.split()[1:4] == ["500", "ms", "1"]
-    assert theirs.split()[1:4] == ["8", "s", "16"]
-    assert "2 rounds; one core" in theirs
+    assert (
+        ours.split()[1:4] == ["500", "ms", "1"]
+        and theirs.split()[1:4] == ["8", "s", "16"]
+        and "2 rounds; one core" in theirs
+    )
 
 
 BENCH = """

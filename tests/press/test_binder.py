@@ -1,7 +1,5 @@
 """The pages of notebooks: their own text with the outputs of the code that was run, and never of other code."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import nbformat
@@ -11,16 +9,14 @@ from stslib.press import binder
 from stslib.press.folders import run_folder
 from stslib.press.stage import begin
 from stslib.support.errors import DamagedFile, MissingInput, StsError
+from tests.conftest import MINI_NOTEBOOKS, write_notebook
 
 
 @pytest.fixture
 def apart(checkout: Path) -> Path:
     """A checkout of 01_make (run) and 03_apart, which belongs to the profile `small`; `_toc.yml` names both."""
-    path = checkout / "notebooks" / "03_apart.ipynb"
-    notebook = nbformat.read(path, as_version=4)
-    notebook.metadata["sts"] = {"profile": "small"}
-    notebook.cells.insert(0, nbformat.v4.new_markdown_cell("# Apart\n\nIts text.", id="title"))
-    nbformat.write(notebook, path)
+    cells = ["# Apart\n\nIts text.", *MINI_NOTEBOOKS["03_apart"]]
+    write_notebook(checkout / "notebooks/03_apart.ipynb", cells, sts={"profile": "small"})
     (checkout / "notebooks/profiles/default.yaml").write_text("notebooks: [01_make]\n")
     (checkout / "_toc.yml").write_text("chapters:\n- file: notebooks/01_make\n- file: notebooks/03_apart\n")
     (checkout / "_config.yml").write_text("")
@@ -70,8 +66,7 @@ def test_where_its_run_is_missing_the_page_says_how_to_make_it_and_the_book_stan
     made = page(apart)
     title = made.cells[0].source
     assert "```{warning}\nIt has not been run here." in title and "sts run --profile small" in title
-    assert title.endswith("Its text.")
-    assert not any(c.get("outputs") for c in made.cells)
+    assert title.endswith("Its text.") and not any(c.get("outputs") for c in made.cells)
     status = (apart / "out/book" / binder.GENERATED / "status.md").read_text()
     assert "03_apart" not in status.split("{dropdown}")[0]  # not called missing from a run that it is no part of
     (run_folder("default") / "01_make" / "01_make.ipynb").unlink()

@@ -44,35 +44,26 @@ def test_the_process_ends_with_that_status(wrong):
     arguments, words, status = WRONG[0]
     command = [sys.executable, "-m", "stslib.press.cli", *arguments]
     done = subprocess.run(command, cwd=wrong, capture_output=True, text=True, check=False)
-    assert (done.returncode, done.stdout) == (status, "")
-    assert done.stderr == f"sts: {words}\n"
+    assert (done.returncode, done.stdout) == (status, "") and done.stderr == f"sts: {words}\n"
 
 
 def test_the_plan_runs_nothing(checkout):
     result = CliRunner().invoke(main, ["run", "--plan", "-p", "01_make.gain=2"])
     assert result.exit_code == 0, result.output
-    assert "01_make: run (not run yet)" in result.output
-    assert not (checkout / "results").exists()
-
-
-HELP = "import stslib.press.cli"
-PREDICT = "from stslib import io; from stslib.models import card, prediction"
+    assert "01_make: run (not run yet)" in result.output and not (checkout / "results").exists()
 
 
 @pytest.mark.parametrize(
     ("code", "unwanted"),
     [
-        (HELP, "torch papermill allensdk pandas numpy sklearn matplotlib"),
-        (PREDICT, "shap lightgbm captum allensdk matplotlib"),
+        ("import stslib.press.cli", "torch papermill allensdk pandas numpy sklearn matplotlib"),
+        (
+            "from stslib import io; from stslib.models import card, prediction",
+            "shap lightgbm captum allensdk matplotlib",
+        ),
     ],
 )
 def test_a_command_imports_no_more_than_it_needs(code, unwanted):
     script = f"import sys; {code}; print(*(m for m in '{unwanted}'.split() if m in sys.modules))"
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == ""
-
-
-def test_help_names_the_commands():
-    result = CliRunner().invoke(main, ["--help"])
-    assert result.exit_code == 0
-    assert all(command in result.output for command in ("book", "data", "predict", "run", "tune"))

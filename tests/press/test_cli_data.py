@@ -1,7 +1,5 @@
 """`sts data`: what a user types, and one line for whatever is wrong."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import pytest

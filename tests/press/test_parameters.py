@@ -58,15 +58,12 @@ def test_a_bad_value_is_one_line_with_the_value_and_the_way_out(schema, given, w
     assert "\n" not in str(caught.value) and all(word in str(caught.value) for word in words)
 
 
-def test_whole_numbers_serve_as_floats(schema):
-    assert isinstance(resolve(schema, {"rate_hz": 8000}, "03")["rate_hz"], float)
-
-
 @pytest.mark.parametrize(
     ("name", "text", "value"),
     [
         ("n_cells", "60", 60),
         ("rate_hz", "1e3", 1000.0),
+        ("rate_hz", "8000", 8000.0),  # whole numbers serve as floats
         ("wavelet", "gaus1", "gaus1"),
         ("networks", "resnet18,densenet121", ["resnet18", "densenet121"]),
         ("networks", "['densenet121']", ["densenet121"]),
@@ -75,7 +72,8 @@ def test_whole_numbers_serve_as_floats(schema):
     ],
 )
 def test_command_line_texts_take_the_type_of_the_parameter(schema, name, text, value):
-    assert schema[name].from_text(text, "03") == value
+    made = schema[name].from_text(text, "03")
+    assert made == value and type(made) is type(value)
 
 
 @pytest.mark.parametrize(

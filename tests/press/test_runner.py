@@ -30,25 +30,23 @@ def run_all(**options):
     execution.execute(runner.plan("default", **options), "default", echo=lambda _: None)
 
 
-def change(name, metadata=None, **sources):
+def change(name, **sources):
     """Give cells of a notebook of the current checkout another text; a text that begins with + is put at the end."""
     path = Path("notebooks", f"{name}.ipynb")
     notebook = nbformat.read(path, as_version=4)
     for key, source in sources.items():
         cell = notebook.cells[int(key.removeprefix("cell_"))]
         cell.source = f"{cell.source}\n{source[1:]}".rstrip() if source.startswith("+") else source
-    notebook.metadata |= metadata or {}
     nbformat.write(notebook, path)
 
 
 def test_a_notebooks_own_check_is_asked_before_anything_runs(checkout, monkeypatch):
-    (checkout / "own_check.py").write_text(
-        "from stslib.support.errors import ParameterError\n"
-        "def check(mine, others):\n"
-        "    if mine['run'] and others['01_make']['n_values'] > 9: raise ParameterError('too many to add up')\n"
-    )
+    (checkout / "own_check.py").write_text("""from stslib.support.errors import ParameterError
+def check(mine, others):
+    if mine['run'] and others['01_make']['n_values'] > 9: raise ParameterError('too many to add up')
+""")
     monkeypatch.syspath_prepend(checkout)
-    change("02_use", {"sts": {"check": "own_check:check"}})
+    write_notebook(checkout / "notebooks/02_use.ipynb", MINI_NOTEBOOKS["02_use"], sts={"check": "own_check:check"})
     assert len(runner.plan("default", overrides=["01_make.n_values=9"])) == 3
     with pytest.raises(ParameterError, match="02_use: too many to add up"):
         runner.plan("default", overrides=["01_make.n_values=10"])
@@ -175,8 +173,7 @@ def test_cell_by_cell_a_stage_is_finished_when_every_cell_has_run_as_it_is_in_th
     with client.setup_kernel():
         texts = [cell.source for cell in notebook.cells]
         assert not any(finished_after(index) for index in range(3))
-        assert not finished_after(last, "1 / 0")
-        assert finished_after(last, texts[last])
+        assert not finished_after(last, "1 / 0") and finished_after(last, texts[last])
         assert not finished_after(making, "stage.save_array('values', np.zeros(1))")  # an edited cell
         assert not finished_after(last, texts[last])
         assert not finished_after(opening, texts[opening])

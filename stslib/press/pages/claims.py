@@ -75,7 +75,6 @@ Rule = Callable[[Evidence, str], Finding | None]
 
 
 def _only_on_real(data: str, verdict: str, grade: str) -> tuple[str, str]:
-    """Verdict and grade where the data may be compared with the paper's."""
     return (verdict, grade) if data in COMPARABLE_DATA else (f"not comparable: {DATA_WORDS.get(data, data)}", "open")
 
 
