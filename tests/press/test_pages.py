@@ -251,10 +251,8 @@ def test_real_signals_are_shown_from_their_own_runs(book):
     real_signals([("compact", "weighted_f1", 0.81), ("lightgbm", "weighted_f1", 0.84)])
     text = page("real_signals.md")
     assert text.count("Not measured here") == 1
-    assert (
-        "522 hybrid cells, 5-fold cross-validation, measured by `sts run --profile hybrid`" in text
-        and "- Compact CNN, from random weights\n  - weighted F1\n  - 81.0\u00a0%\n  - 79.0 to 83.0\u00a0%" in text
-    )
+    assert "522 hybrid cells, 5-fold cross-validation, measured by `sts run --profile hybrid`" in text
+    assert "- Compact CNN, from random weights\n  - weighted F1\n  - 81.0\u00a0%\n  - 79.0 to 83.0\u00a0%" in text
     assert "- LightGBM\n" in text
 
 
