@@ -18,7 +18,6 @@ from stslib import figures
 from stslib.io import open_source
 from stslib.press.runner import plan
 from stslib.scalograms import Bank, ImageSettings, Preprocessing, ScalogramWarning, cwt, cwt_resized, pixels, transform
-from stslib.scalograms import resized as at_size
 from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.wavelets import NAMES, wavelet
 from stslib.support.errors import ParameterError
@@ -241,7 +240,7 @@ def test_types_shapes_and_arrays_to_write_to(noise, monkeypatch):
     half = np.empty((2, 6, 10), np.float16)
     Preprocessing(SweepSettings(), bank, image).fill(half, x)
     np.testing.assert_allclose(half, wanted, rtol=1e-3, atol=1e-3)
-    monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # a sweep at a time
+    monkeypatch.setattr(pixels, "CHUNK_MB", 1e-6)  # a sweep at a time
     np.testing.assert_allclose(cwt_resized(x, bank, image), wanted, rtol=1e-4, atol=1e-4)
     whole = np.random.default_rng(0).integers(-3000, 3000, (2, 1200)).astype(np.int16)
     np.testing.assert_array_equal(cwt(whole, bank), cwt(whole.astype(np.float32), bank))
@@ -298,7 +297,7 @@ def test_bad_sweeps(x, part):
 
 
 def test_bad_numbers_and_options(noise, monkeypatch):
-    monkeypatch.setattr(at_size, "CHUNK_MB", 1e-6)  # in a later chunk
+    monkeypatch.setattr(pixels, "CHUNK_MB", 1e-6)  # in a later chunk
     x = np.repeat(noise, 3, axis=0)
     x[4, 17] = np.nan
     with pytest.raises(ParameterError, match="sweep 4 holds NaN"):

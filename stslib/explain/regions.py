@@ -201,11 +201,8 @@ def measure(
 ) -> Measured:
     """Numbers of where each cell's saliency lies: in time, in frequency, around its spikes (paper section IV.B).
 
-    Parameters
-    ----------
-    maps, sweep : Maps, from `saliency_maps` with the same `sweep` ("max", "rheobase" or "partner")
-    preprocessing, traces_mv : how the cells' scalograms were made, and (n, 2, n_samples) prepared sweeps in mV
-    labels : (n,) of str, their classes
+    `maps` are of `saliency_maps` with the same `sweep` ("max", "rheobase" or "partner"); `traces_mv` `(n, 2, n_samples)`
+    are the prepared sweeps of the cells, `labels` `(n,)` their classes.
 
     Examples
     --------

@@ -40,11 +40,8 @@ def explanation(
 ) -> Figure:
     """The paper's Fig. 5: for each cell its sweep, scalogram and saliency, beside the SHAP values of its class.
 
-    Parameters
-    ----------
-    cells : DataFrame, rows of `explain.representative_cells`; `position` counts in the arrays of all test cells:
-    traces_mv, sweep : (n, 2, n_samples) array, mV; drawn is the rheobase sweep for "rheobase", else the partner
-    maps, shap, preprocessing : their saliency, SHAP values, and how the scalograms were made
+    `cells` are rows of `explain.representative_cells`, whose `position` counts in the arrays of all test cells: `traces_mv`
+    `(n, 2, n_samples)`, `maps` and `shap`. `sweep` "rheobase" draws that sweep, any other the partner.
 
     Examples
     --------

@@ -97,11 +97,8 @@ def score_networks(
 ) -> ScoredNetworks:
     """Score networks on the cells that their folds held out and, once, on the test cells; finish their model cards.
 
-    Parameters
-    ----------
-    outcomes : from `training.search_networks`; the card of each names its `data`
-    cells, images : DataFrame with `cell_id`, `label` and `split` of all cells, and their (n_cells, c, h, w) scalograms
-    described, n_bootstrap, seed : `models.describe_cells` of them; of the intervals on the test cells
+    `outcomes` are of `training.search_networks`; `cells` (`cell_id`, `label`, `split`), their scalograms `images`
+    `(n_cells, c, h, w)` and `described` (`models.describe_cells`) are all cells; the rest is of the intervals.
 
     Examples
     --------

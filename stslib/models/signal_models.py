@@ -118,10 +118,8 @@ def cross_validate_signals(
 
     No held-out cell chooses anything: the scale of images is measured on the others, the number of epochs is fixed.
 
-    Parameters
-    ----------
-    cells, recipes : from `prepare_signals` and `Signals.recipes`
-    folder, n_folds, seed, n_jobs : for finished folds, from which a stopped run goes on; folds, their seed, how many at a time
+    `cells` and `recipes` are from `prepare_signals` and `Signals.recipes`; `folder` keeps finished folds, from which a
+    stopped run goes on.
 
     Examples
     --------
@@ -147,11 +145,7 @@ def fit_signals(
     """Fit each network on all cells and save it in `folder` for `sts predict`, several together as `mean`: metric records.
 
     The holdout, cells without part in the cross-validation, is predicted first, once, by networks fitted on the others.
-
-    Parameters
-    ----------
-    scored, about : CrossValidated, whose folds give the calibration; what all model cards say: `run`, ...
-    scratch, n_jobs : for finished fits, from which a stopped run goes on; seeds at a time
+    The folds of `scored` give the calibration, `about` what all model cards say (`run`, ...); `scratch` keeps finished fits.
 
     Examples
     --------

@@ -126,7 +126,7 @@ def _bar(path: Path) -> Iterator[None]:
         last = None
         with tqdm(leave=False, delay=0.1, file=sys.stderr, disable=not terminal) as bar:
             while not stop.wait(0.3 if terminal else _SECONDS_BETWEEN_LINES):
-                state = progress.read_progress(path)
+                state = _progress(path)
                 if state is None or state == last:
                     continue
                 text, done, total = state
@@ -145,6 +145,15 @@ def _bar(path: Path) -> Iterator[None]:
     finally:
         stop.set()
         thread.join()
+
+
+def _progress(path: Path) -> tuple[str, int, int | None] | None:
+    """The label, what is done and the total that the kernel wrote last, or None while there is nothing."""
+    try:
+        state = json.loads(path.read_text())
+        return state["label"], state["done"], state["total"]
+    except (OSError, ValueError, KeyError):
+        return None
 
 
 def _collect_metrics(run: str, names: Sequence[str]) -> None:

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from stslib.press.environment import git_commit, machine
 from stslib.press.fingerprint import Fingerprint, fingerprint, inputs_named, notebook_code
 from stslib.press.folders import MANIFEST, STATE, digest_of, identity, project_root, read_manifest, run_folder
 from stslib.press.parameters import read_notebook, read_parameters, resolve
-from stslib.support.environment import git_commit, machine
 from stslib.support.errors import DamagedFile, MissingInput, StsError
 from stslib.support.files import atomic, sha256_of, why_not_written
 

@@ -2,8 +2,8 @@
 
 from stslib.scalograms.accuracy import conclusion, direct_evaluation, errors_by_frequency
 from stslib.scalograms.bank import Bank
+from stslib.scalograms.pixels import cwt_resized
 from stslib.scalograms.preprocessing import Preprocessing, check_parameters
-from stslib.scalograms.resized import cwt_resized
 from stslib.scalograms.settings import CloseUp, ImageSettings
 from stslib.scalograms.transform import cwt
 from stslib.support.errors import ScalogramWarning

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from stslib.scalograms.bank import Bank
-from stslib.scalograms.resized import cwt_resized
+from stslib.scalograms.pixels import cwt_resized
 from stslib.scalograms.settings import ImageSettings
 from stslib.support import parallel
 from stslib.support.errors import ParameterError, ScalogramWarning

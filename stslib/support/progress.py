@@ -41,12 +41,3 @@ def _write(path: str, label: str, done: int, total: float | None) -> None:
     with contextlib.suppress(OSError):  # a bar that cannot be shown must never stop the work
         temporary.write_text(json.dumps({"label": label, "done": done, "total": total}))
         os.replace(temporary, path)
-
-
-def read_progress(path: Path) -> tuple[str, int, int | None] | None:
-    """The last state written: `(label, done, total)`, or None while there is none."""
-    try:
-        state = json.loads(path.read_text())
-        return state["label"], state["done"], state["total"]
-    except (OSError, ValueError, KeyError):
-        return None

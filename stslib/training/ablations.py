@@ -124,12 +124,8 @@ def compare_variants(
     """Cross-validate each variant on the same folds of the training cells, with the same seeds.
 
     Gives a table, `group`, `name`, balanced accuracy (`mean`, `sd`) and paired `difference` to the group's first variant
-    with `difference_sd`, and metric records.
-
-    Parameters
-    ----------
-    variants, cells, settings : from `ablation_variants`, its TrainingSet, and SearchSettings for folds and seeds
-    folder, data, n_jobs : for finished folds, what the records say the cells are, and variants at a time
+    with `difference_sd`, and metric records of `data`. `variants` are from `ablation_variants`, with its `cells`; finished
+    folds stay in `folder`.
 
     Examples
     --------

@@ -31,8 +31,8 @@ from typing import Any
 import pytest
 
 from stslib.press import benchmarks
+from stslib.press.environment import git_commit
 from stslib.press.folders import project_root
-from stslib.support.environment import git_commit
 
 
 @pytest.fixture
