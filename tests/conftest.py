@@ -118,16 +118,21 @@ def made_once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path],
     return root / name
 
 
+def sts(*arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    """The command line as a user calls it, in the checkout: it ends with `code`, a failure with one line."""
+    command = [sys.executable, "-m", "stslib.press.cli", *map(str, arguments)]
+    done = subprocess.run(command, cwd=Path(__file__).parents[1], capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stdout + done.stderr[-3000:]
+    assert "Traceback" not in done.stderr
+    assert not code or sum(line.startswith("sts: ") for line in done.stderr.splitlines()) == 1, done.stderr
+    return done
+
+
 @pytest.fixture(scope="session")
 def smoke(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Run folder of the six notebooks, executed once for the whole session with the smoke profile."""
-    from stslib.press.folders import project_root
 
     def run(results: Path) -> None:
-        done = subprocess.run(
-            [sys.executable, "-m", "stslib.press.cli", "run", "--profile", "smoke", "--results", str(results)],
-            cwd=project_root(Path(__file__).parent), capture_output=True, text=True, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stdout + done.stderr[-3000:]
+        sts("run", "--profile", "smoke", "--results", results)
 
     return made_once(tmp_path_factory, "smoke-results", run) / "smoke"

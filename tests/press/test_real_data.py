@@ -1,26 +1,16 @@
 """Real tables and real sweeps on the same path as the simulated cells; skipped, saying so, where there is no mirror."""
 
 import json
-import subprocess
-import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from stslib.press.folders import project_root
+from tests.conftest import sts
 
 pytestmark = [pytest.mark.slow, pytest.mark.mirror]
 
 TRIALS = 4  # of the 50 of the profile: enough to prove the path and the figure, in a minute
-
-
-def sts(results, *arguments):
-    done = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", "run", *arguments, "--results", str(results)],
-        cwd=project_root(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr[-2000:]
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +18,8 @@ def published(mirror, tmp_path_factory):
     results = tmp_path_factory.mktemp("published")
     few = {"04_baseline.n_trials": TRIALS, "04_baseline.n_bootstrap": 200, "04_baseline.n_shuffles": 1}
     few["07_audit.share"] = 0.15  # the baseline sees every cell, the audit these
-    sts(results, "--profile", "published", *(word for name, value in few.items() for word in ("-p", f"{name}={value}")))
+    changes = (word for name, value in few.items() for word in ("-p", f"{name}={value}"))
+    sts("run", "--profile", "published", *changes, "--results", results)
     return results / "published"
 
 
@@ -67,7 +58,7 @@ def test_the_audit_of_a_share_of_the_cells_keeps_every_class_and_rig(published):
 
 
 def test_six_real_sweeps_go_through_sweeps_scalograms_and_figures(mirror, tmp_path):
-    sts(tmp_path, "--profile", "real_sweeps")
+    sts("run", "--profile", "real_sweeps", "--results", tmp_path)
     run = tmp_path / "real_sweeps"
     sweeps = np.load(run / "02_sweeps" / "sweeps.npy")
     scalograms = np.load(run / "03_scalograms" / "scalograms.npy")
@@ -87,13 +78,5 @@ def test_six_real_sweeps_go_through_sweeps_scalograms_and_figures(mirror, tmp_pa
 def test_a_mirror_without_the_asked_file_is_one_line(tmp_path, monkeypatch):
     (tmp_path / "mirror").mkdir()
     monkeypatch.setenv("STS_DATA_MIRROR", str(tmp_path / "mirror"))
-    done = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", "run", "01_data", "--profile", "published",
-         "--results", str(tmp_path / "r")],
-        cwd=project_root(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 1
-    error = [line for line in done.stderr.splitlines() if line.startswith("sts: ")]
-    assert len(error) == 1
-    assert "Traceback" not in done.stderr
-    assert str(tmp_path / "mirror") in error[0]
+    done = sts("run", "01_data", "--profile", "published", "--results", tmp_path / "r", code=1)
+    assert str(tmp_path / "mirror") in done.stderr

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,8 +15,8 @@ import pandas as pd
 import pytest
 
 from stslib.cohort import CLASSES
-from stslib.press.folders import project_root
 from stslib.press.stage import Stage, open_stage
+from tests.conftest import sts
 from tests.io import standin
 from tests.io.standin import Steps
 from tests.io.standin_server import Archives
@@ -54,14 +53,8 @@ def cohort_cells() -> Iterator[tuple[str, str, int]]:
             yield str(100 * (k + 1) + place), label, place
 
 
-def sts(results: Path, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", *map(str, arguments), *(("--results", str(results)) if results else ())],
-        cwd=project_root(), capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == code, done.stdout + done.stderr[-3000:]
-    assert "Traceback" not in done.stderr
-    return done
+def run(results: Path, profile: str, *arguments: object, code: int = 0) -> subprocess.CompletedProcess[str]:
+    return sts("run", "--profile", profile, *arguments, "--results", results, code=code)
 
 
 def stage(results: Path, run: str, name: str, monkeypatch: pytest.MonkeyPatch) -> Stage:
@@ -101,12 +94,9 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
     archives.add_cell(902, line="Gad2-IRES-Cre")
     address = archives.start()
     fetch = ("data", "fetch", "--source", "allen", "--output", root / "store", "--base-uri", address)
-    done = subprocess.run(
-        [sys.executable, "-m", "stslib.press.cli", *map(str, fetch)], capture_output=True, text=True, check=False
-    )
+    sts(*fetch)
     archives.stop()
-    assert done.returncode == 0, done.stdout + done.stderr
-    sts(root / "results", "run", "--profile", "fetched", "-p", f"01_data.path={root / 'store'}",
+    run(root / "results", "fetched", "-p", f"01_data.path={root / 'store'}",
         "-p", "01_data.split=drawn", *SMALL, "04_baseline", "03_scalograms")  # fmt: skip
     return root / "results"
 
@@ -177,7 +167,7 @@ def recordings(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def own(recordings: Path) -> Path:
     """Notebooks 1 to 4 on that folder; returns the results folder."""
-    sts(recordings / "results", "run", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}",
+    run(recordings / "results", "files", "-p", f"01_data.path={recordings / 'recordings'}",
         "-p", f"01_data.labels={recordings / 'labels.csv'}", *SMALL, "04_baseline", "03_scalograms")  # fmt: skip
     return recordings / "results"
 
@@ -203,13 +193,13 @@ def test_own_files_go_through_the_notebooks_and_bad_ones_are_accounted_for(own, 
 
 
 def test_a_run_knows_when_the_files_changed(own, recordings, monkeypatch):
-    arguments = ("run", "--profile", "files", "-p", f"01_data.path={recordings / 'recordings'}", "-p",
+    arguments = ("-p", f"01_data.path={recordings / 'recordings'}", "-p",
                  f"01_data.labels={recordings / 'labels.csv'}", "03_scalograms", "--plan")  # fmt: skip
-    assert "run (" not in sts(own, *arguments).stdout
+    assert "run (" not in run(own, "files", *arguments).stdout
     extra = recordings / "recordings" / "new.nwb"
     extra.write_text("one more")
     try:
-        assert "01_data: run (input recordings changed)" in sts(own, *arguments).stdout
+        assert "01_data: run (input recordings changed)" in run(own, "files", *arguments).stdout
     finally:
         extra.unlink()
 
@@ -226,9 +216,8 @@ def test_files_without_classes_or_recordings_are_one_line(recordings, tmp_path, 
     (recordings / "empty").mkdir(exist_ok=True)
     options = ["-p", f"01_data.path={recordings / path}"]
     options += ["-p", f"01_data.labels={recordings / labels}"] if labels else []
-    done = sts(tmp_path, "run", "01_data", "--profile", "files", *options, code=1)
-    lines = [line for line in done.stderr.splitlines() if line.startswith("sts: ")]
-    assert len(lines) == 1 and all(word in lines[0] for word in words), done.stderr
+    done = run(tmp_path, "files", "01_data", *options, code=1)
+    assert all(word in done.stderr for word in words), done.stderr
 
 
 # --- precomputed ----------------------------------------------------------------------------------------------------
@@ -252,7 +241,7 @@ def precomputed(tmp_path_factory: pytest.TempPathFactory, mirror: Path) -> Path:
     human = table.loc[table["reason"] == "not_mouse", "cell_id"].iloc[0]
     (folder / f"cell_{human}.npy").write_bytes((folder / "cell_1.npy").read_bytes())
     (folder / "cell_2.npy").write_text("not an array")
-    sts(root / "results", "run", "--profile", "precomputed", "-p", f"01_data.path={folder}", *SMALL, "-p",
+    run(root / "results", "precomputed", "-p", f"01_data.path={folder}", *SMALL, "-p",
         "03_scalograms.height=60", "-p", "03_scalograms.width=240", "04_baseline", "03_scalograms")  # fmt: skip
     return root
 
@@ -285,5 +274,5 @@ def test_the_authors_scalograms_come_at_the_size_of_notebook_3(precomputed, monk
 @pytest.mark.mirror
 def test_ready_made_scalograms_cannot_be_given_another_wavelet(precomputed):
     given = ("-p", f"01_data.path={precomputed / 'scalograms'}", "-p", "03_scalograms.wavelet=gaus2")
-    done = sts(precomputed / "results", "run", "03_scalograms", "--profile", "precomputed", *given, code=1)
+    done = run(precomputed / "results", "precomputed", "03_scalograms", *given, code=1)
     assert "wavelet is 'gaus2'; the precomputed scalograms were made with 'mexh'" in done.stderr

@@ -3,8 +3,6 @@
 import json
 import re
 import shutil
-import subprocess
-import sys
 
 import nbformat
 import numpy as np
@@ -21,7 +19,7 @@ from stslib.press import fingerprint, runner
 from stslib.press.folders import project_root
 from stslib.press.parameters import read_parameters
 from stslib.press.stage import METRIC_KEYS, open_stage
-from tests.conftest import made_once
+from tests.conftest import made_once, sts
 
 pytestmark = pytest.mark.slow
 
@@ -167,15 +165,7 @@ def test_a_changed_module_reruns_exactly_its_dependents(smoke, tmp_path, monkeyp
 @pytest.fixture(scope="session")
 def html(smoke, tmp_path_factory):
     def build(output):
-        command = ["book", "--run", "smoke", "--results", str(smoke.parent), "--output", str(output)]
-        done = subprocess.run(
-            [sys.executable, "-m", "stslib.press.cli", *command],
-            capture_output=True,
-            text=True,
-            check=False,
-            cwd=project_root(),
-        )
-        assert done.returncode == 0, done.stderr + (output / "book.log").read_text()[-3000:]
+        done = sts("book", "--run", "smoke", "--results", smoke.parent, "--output", output)
         assert done.stdout.strip().endswith("html/index.html")
 
     return made_once(tmp_path_factory, "book", build) / "html"
