@@ -1,11 +1,6 @@
 """The baselines: trees as LightGBM's own interface gives them, the kernel half against refits and scikit-learn, files."""
 
-from __future__ import annotations
-
-import json
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
 
 import lightgbm
 import numpy as np
@@ -24,20 +19,20 @@ from stslib.support.errors import DamagedFile, MissingInput, ParameterError, Sts
 SMALL = {"n_estimators": 25, "num_leaves": 8, "min_child_samples": 5, "learning_rate": 0.2}
 
 
-def made_up(n: int = 400, seed: int = 0, spread: float = 1.0) -> tuple[pd.DataFrame, np.ndarray]:
+def made_up(n=400, seed=0):
     """Four Gaussian classes in two of three columns; the third is noise. One value in ten is missing."""
     rng = np.random.default_rng(seed)
     numbers = rng.choice(4, n, p=[0.2, 0.35, 0.32, 0.13])
-    x = np.column_stack([numbers % 2, numbers // 2, np.zeros(n)]) * 2.5 + rng.normal(0, spread, (n, 3))
+    x = np.column_stack([numbers % 2, numbers // 2, np.zeros(n)]) * 2.5 + rng.normal(0, 1.0, (n, 3))
     x[rng.random(x.shape) < 0.1] = np.nan
     return pd.DataFrame(x, columns=["a", "b", "noise"]), np.asarray(CLASSES, dtype=object)[numbers]
 
 
-def fit(x: pd.DataFrame, y: object, params: dict = SMALL, seed: int = 2026, threads: int = 1) -> Any:
+def fit(x, y, params=SMALL, seed=2026, threads=1):
     return baseline.Learner("lightgbm", params, seed, threads).fit(x, y)
 
 
-def balanced_accuracy(model: Any, x: pd.DataFrame, y: np.ndarray) -> float:
+def balanced_accuracy(model, x, y):
     return evaluation.score("balanced_accuracy", y, evaluation.predicted(model.predict_proba(x)))
 
 
@@ -50,7 +45,7 @@ def test_it_learns_what_is_there_and_probabilities_add_up():
     assert model.predict_proba(unseen).sum(axis=1) == pytest.approx(np.ones(400))
 
 
-def test_parameters_mean_what_they_mean_in_lightgbms_own_classifier():
+def test_parameters_and_gaps_mean_what_they_mean_in_lightgbms_own_classifier():
     x, y = made_up()
     params = {
         "num_leaves": 12, "max_depth": 4, "learning_rate": 0.15, "n_estimators": 20, "min_child_samples": 7,
@@ -70,21 +65,6 @@ def test_same_trees_on_every_run_and_any_number_of_threads():
     texts = [fit(x, y, params, *how).booster.model_to_string() for how in ((5, 1), (5, 1), (5, 2), (6, 1))]
     one, again, threaded, other = (t.split("parameters:")[0] for t in texts)  # which name the number of threads
     assert one == again == threaded != other
-
-
-def test_a_value_that_is_missing_can_itself_tell_the_class():
-    y = np.asarray(["Pvalb"] * 50 + ["Sst"] * 50, dtype=object)
-    x = pd.DataFrame({"slow_trough_v": np.where(y == "Sst", np.nan, -60.0)})
-    assert balanced_accuracy(fit(x, y), x, y) == 1
-
-
-def test_balanced_weights_find_more_of_the_rare_class():
-    (x, y), (unseen, truth) = made_up(2000, spread=2.0), made_up(4000, seed=1, spread=2.0)
-    keep = (y != "Excitatory") | (np.arange(len(y)) % 4 == 0)
-    models = [fit(x[keep], y[keep], {**SMALL, "class_weight": weight}) for weight in ("", "balanced")]
-    proba = [model.predict_proba(unseen[truth == "Excitatory"]) for model in models]
-    plain, balanced = (np.mean(evaluation.predicted(p) == "Excitatory") for p in proba)
-    assert balanced > plain + 0.1
 
 
 def test_shuffled_labels_give_chance():
@@ -117,13 +97,13 @@ def test_search_space_is_the_authors():
     assert trial.distributions["learning_rate"].log
 
 
-def search(x: pd.DataFrame, y: np.ndarray, n_trials: int, folder: Path, seed: int) -> pd.DataFrame:
+def search(x, y, n_trials, folder, seed):
     score = baseline.Learner().objective(x, y, cohort.folds(y, 3))
     settings = training.SearchSettings(n_trials, seed=seed, storage=folder)
     return training.trial_table(training.run_study(score, settings, "s"))
 
 
-def test_a_search_repeats_and_its_fold_scores_are_those_of_cross_validation(tmp_path: Path):
+def test_a_search_repeats_and_its_fold_scores_are_those_of_cross_validation(tmp_path):
     x, y = made_up(200)
     tables = [search(x, y, 2, tmp_path / k, seed=1) for k in "ab"]
     pd.testing.assert_frame_equal(*tables)
@@ -158,7 +138,7 @@ def test_columns_are_compared_on_the_same_cells():
     assert gap.low <= gap.value <= gap.high
 
 
-def test_a_saved_model_predicts_the_same_whatever_the_order_of_columns(tmp_path: Path):
+def test_a_saved_model_predicts_the_same_whatever_the_order_of_columns(tmp_path):
     x, y = made_up()
     model = fit(x, y, seed=9)
     model.save(tmp_path)
@@ -172,19 +152,14 @@ def test_a_saved_model_predicts_the_same_whatever_the_order_of_columns(tmp_path:
     ("name", "change", "words"),
     [
         ("model.txt", lambda text: text[: len(text) // 2], "model.txt is damaged"),
-        ("model.txt", lambda text: b"tree\n", "model.txt is damaged"),
         ("model.txt", lambda text: b"\xff\xfe\x00", "not the card|damaged"),
         ("model.json", lambda card: card[:40], "not the card of a baseline"),
         ("model.json", lambda card: b"[1, 2]", "not the card of a baseline"),
-        (
-            "model.json",
-            lambda card: json.dumps(json.loads(card) | {"classes": ["A", "B"]}).encode(),
-            "the classes A, B",
-        ),
+        ("model.json", lambda card: card.replace(b"Pvalb", b"Foo"), "the classes Foo, Sst"),
         ("model.txt", None, "model.txt is not there"),
     ],
 )
-def test_foreign_and_damaged_files_are_refused_in_one_line(tmp_path: Path, name: str, change: Any, words: str):
+def test_foreign_and_damaged_files_are_refused_in_one_line(tmp_path, name, change, words):
     fit(*made_up(100)).save(tmp_path)
     if change is None:
         (tmp_path / name).unlink()
@@ -198,12 +173,11 @@ def test_foreign_and_damaged_files_are_refused_in_one_line(tmp_path: Path, name:
 @pytest.mark.parametrize(
     ("params", "words"),
     [
-        ({"leaves": 3}, "parameter 'leaves' is unknown"),
-        ({"class_weight": "heavy"}, "class_weight is 'heavy'"),
+        ({"leaves": 3}, "parameter 'leaves' is unknown"), ({"class_weight": "heavy"}, "class_weight is 'heavy'"),
         ({"num_leaves": -3}, "LightGBM refuses"),
     ],
-)
-def test_bad_parameters_are_one_line(params: dict, words: str):
+)  # fmt: skip
+def test_bad_parameters_are_one_line(params, words):
     x, y = made_up(60)
     with pytest.raises(ParameterError, match=words) as caught:
         fit(x, y, params)
@@ -211,7 +185,7 @@ def test_bad_parameters_are_one_line(params: dict, words: str):
 
 
 @pytest.mark.parametrize("model", baseline.learner.MODELS)
-def test_data_that_do_not_fit_are_refused(model: str):
+def test_data_that_do_not_fit_are_refused(model):
     x, y = made_up(60)
     learner, high = baseline.Learner(model), x.assign(a="high")
     cases = {"59 labels for 60 rows": (x, y[:-1]), "only class 'Sst'": (x, ["Sst"] * 60), "not a number": (high, y)}
@@ -260,7 +234,7 @@ def test_the_ensemble_learns_is_calibrated_and_knows_a_column_by_its_name():
     assert evaluation.calibration(truth, model.kernel.predict_proba(unseen))[1] < 0.04
 
 
-def test_a_saved_ensemble_holds_what_it_predicts_with(tmp_path: Path):
+def test_a_saved_ensemble_holds_what_it_predicts_with(tmp_path):
     x, y = made_up(150)
     model = baseline.Learner("lightgbm:ensemble").fit(x, y)
     model.save(tmp_path)
@@ -273,7 +247,7 @@ def test_a_saved_ensemble_holds_what_it_predicts_with(tmp_path: Path):
 
 
 @pytest.mark.mirror
-def test_the_papers_weighted_f1_is_reached_on_its_own_test_cells(mirror: Path, tmp_path: Path):
+def test_the_papers_weighted_f1_is_reached_on_its_own_test_cells(mirror, tmp_path):
     """15 features, the authors' split, parameters chosen by 3-fold CV inside train: the paper has 89.00 %."""
     cells, x, train = published_tables("published")
     y = cells["label"].to_numpy()
@@ -285,7 +259,7 @@ def test_the_papers_weighted_f1_is_reached_on_its_own_test_cells(mirror: Path, t
     assert found["balanced_accuracy"]["value"] >= 0.88  # Fig. 4: above 88 %
 
 
-def published_tables(*sets: str) -> tuple:
+def published_tables(*sets):
     """The authors' cells, their features in each of `sets`, and which of them are training cells."""
     opened = io.open_cells({"source": "published"})
     cells = cohort.kept(cohort.account(opened.cells))
@@ -294,14 +268,12 @@ def published_tables(*sets: str) -> tuple:
 
 
 @pytest.mark.mirror
-def test_on_the_published_tables_it_beats_the_papers_features_inside_train(mirror: Path):
+def test_on_the_published_tables_it_beats_the_papers_features_inside_train(mirror):
     """One fold of the authors' training cells: better by several points than the 15 features, on the very same cells."""
     cells, narrow, wide, train = published_tables("published", "relative")
     y = cells["label"].to_numpy()[train]
-    fold = cohort.folds(y, 3, seed=5)[:1]
-    [(_, out)] = fold
+    [(_, out)] = fold = cohort.folds(y, 3, seed=5)[:1]
     learners = (baseline.Learner(), narrow), (baseline.Learner("lightgbm:ensemble"), wide)
     first, second = (evaluation.predicted(learner.held_out(x[train], y, fold)[out]) for learner, x in learners)
     gap = evaluation.compare(y[out], second, first)
-    assert gap.low > 0.02
-    assert gap.first > 0.93
+    assert gap.low > 0.02 and gap.first > 0.93

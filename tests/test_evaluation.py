@@ -1,7 +1,5 @@
 """Scores against scikit-learn, the bootstrap against theory, McNemar against the binomial test, calibration by hand."""
 
-from __future__ import annotations
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -65,7 +63,7 @@ def test_95_percent_intervals_cover_the_truth_about_95_percent_of_the_time():
     assert 0.91 <= np.mean(covered) <= 0.985
 
 
-def test_mcnemar_by_hand_and_by_scipy():
+def test_mcnemar_is_the_exact_test_by_hand():
     # 10 cells that only the first has right, 2 that only the second has: exact p = 2 P(X <= 2), X ~ B(12, 1/2)
     labels, a, b = ["Sst"] * 30, ["Sst"] * 28 + ["Pvalb"] * 2, ["Sst"] * 18 + ["Pvalb"] * 10 + ["Sst"] * 2
     test = evaluation.compare(labels, a, b)
@@ -74,18 +72,7 @@ def test_mcnemar_by_hand_and_by_scipy():
     swapped = evaluation.compare(labels, b, a)
     assert (swapped.only_first, swapped.p) == (2, test.p)
     assert evaluation.compare(labels, a, a).p == 1
-
-
-def test_mcnemar_rejects_equal_pairs_in_5_percent_at_most_and_sees_a_real_difference():
-    labels, other = np.repeat(["Pvalb", "Sst"], 100), np.repeat(["Sst", "Pvalb"], 100)
-
-    def rejected(seed: int, *shares_right: float) -> bool:
-        rng = np.random.default_rng(seed)
-        pair = [np.where(rng.random(200) < share, labels, other) for share in shares_right]
-        return evaluation.compare(labels, *pair, n_bootstrap=2).p < 0.05
-
-    assert np.mean([rejected(seed, 0.85, 0.85) for seed in range(400)]) <= 0.06
-    assert np.mean([rejected(seed, 0.95, 0.75) for seed in range(50)]) > 0.95
+    assert evaluation.compare(labels, labels, ["Pvalb"] * 30).p == pytest.approx(2 / 2**30)  # 30 to none
 
 
 def test_paired_difference_is_sharper_than_two_single_intervals_and_zero_for_equal_models():
@@ -109,16 +96,6 @@ def test_calibration_error_by_hand():
     assert (table["n"].tolist(), table["accuracy"].tolist()) == ([10], [1.0])
     labels[:5] = "Pvalb"  # now right in half of them
     assert evaluation.calibration(labels, proba)[1] == pytest.approx(0.4)
-
-
-def test_calibrated_probabilities_have_a_small_error():
-    rng = np.random.default_rng(0)
-    proba = rng.dirichlet([0.5] * 4, 20000)
-    drawn = (proba.cumsum(axis=1) < rng.random((20000, 1))).sum(axis=1)
-    table, error = evaluation.calibration(np.asarray(CLASSES, dtype=object)[drawn], proba)
-    # Even then each bin's accuracy has binomial noise; the mean of its absolute value is sqrt(2 / pi) of its SD.
-    noise = (np.sqrt(2 / np.pi * table["confidence"] * (1 - table["confidence"]) * table["n"])).sum() / 20000
-    assert error < 2 * noise < 0.02
 
 
 def test_paper_results_are_those_of_section_iv():
@@ -200,9 +177,7 @@ def test_conclusions_name_the_scores_and_the_hardest_class_and_compare_only_real
     f1 = {r["metric"][3:]: r["value"] for r in records if r["split"] == "holdout" and r["metric"].startswith("f1:")}
     text = evaluation.baseline_conclusions(records, "relative", 0.123)
     assert "Weighted F1 on 373 real test cells" in text
-    assert (
-        "The paper's 89.00 % lie inside this interval. The features are not the paper's: this run uses the set" in text
-    )
+    assert "89.00 % lie inside this interval. The features are not the paper's: this run uses the set" in text
     assert f"the hardest is {min(f1, key=lambda c: f1[c])} ({100 * min(f1.values()):.1f} %)" in text
     assert "Expected calibration error: 12.3 %" in text
     assert "ensemble" not in text
@@ -288,10 +263,8 @@ def test_fig_4_has_a_pair_of_bars_a_model_at_the_recorded_values_and_names_its_d
 
 def test_confusion_picture_shows_counts_row_shares_and_f1():
     labels, said = made_up(1)
-    ax, n = (
-        figures.confusion_matrix(labels, said, "published", "holdout").axes[0],
-        evaluation.confusion(labels, said)[0, 0],
-    )
+    ax = figures.confusion_matrix(labels, said, "published", "holdout").axes[0]
+    n = evaluation.confusion(labels, said)[0, 0]
     assert len(ax.texts) == 16
     assert ax.texts[0].get_text() == f"{n}\n{100 * n / 213:.1f} %"
     columns = [t.get_text() for t in ax.get_xticklabels()]
