@@ -113,6 +113,10 @@ def test_spike_counting(rate_hz):
     times = (0.0125, 0.02, 0.3, 0.99)
     v, _ = trace(rate_hz, 0.5, 1.0, (*times, 1.2, -0.3))  # two outside the step
     np.testing.assert_allclose(sweeps.spike_times(v, rate_hz, 0.5, 1.0), times, atol=0.001)
+    artefact = v.copy()  # overshoots of the current, too short or at its edges, and a jump that does not return
+    artefact[round(0.5 * rate_hz)] += 90
+    artefact[round(0.8 * rate_hz) :] += 30
+    assert len(sweeps.spike_times(artefact, rate_hz, 0.5, 1.0)) == len(times)
     slow = -70 + 60 * np.sin(np.pi * np.arange(round(1.5 * rate_hz)) / (0.2 * rate_hz))
     assert len(sweeps.spike_times(slow, rate_hz, 0.1, 1.0)) == 0  # it crosses, too slowly for a spike
 
@@ -333,7 +337,7 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
         s = recording.sweeps[0]
         raw = sweeps.counted(replace(s, n_spikes=None)).n_spikes
         assert raw >= 10
-        assert len(sweeps.spike_times(found, 4000.0, 0.1, 1.0, crossing_mv=40)) == raw  # resampling loses no spike
+        assert len(sweeps.spike_times(found, 4000.0, 0.1, 1.0)) == raw  # resampling loses no spike
         error, peak_mv = sweeps.reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
         assert error < 0.05 and abs(peak_mv) < 5
     images = cwt_resized(traces[:, None], Bank(), ImageSettings(64, 64))
@@ -351,6 +355,21 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
     assert [len(figure.axes) for figure in drawn[:3]] == [2, 2, 6]
     for figure in drawn:
         assert "real recordings" in figure.get_supxlabel()
+
+
+HAND_COUNTS = {
+    "509881736": 25, "518290966": 12, "526950199": 22, "532355382": 22, "534524026": 25, "566517779": 20
+}  # fmt: skip
+
+
+@pytest.mark.mirror
+@pytest.mark.parametrize("change", [lambda v: v, lambda v: v + 40, lambda v: v - 60, lambda v: 0.6 * v], ids=str)
+def test_spikes_of_real_sweeps_are_those_counted_by_hand_wherever_the_potential_lies(mirror, change):
+    for recording in open_source("real_sweeps", path=str(mirror / "sweeps")).recordings():
+        one = recording.sweeps[0]
+        v_mv, i_pa = one.load()
+        v_mv = change(v_mv) + 0.15 * i_pa  # an electrode of 150 megohms that is not balanced
+        assert len(sweeps.spike_times(v_mv, one.rate_hz, one.onset_s, one.duration_s)) == HAND_COUNTS[recording.cell_id]
 
 
 @pytest.mark.mirror

@@ -10,14 +10,10 @@ import numpy as np
 from stslib.scalograms.bank import Bank
 from stslib.support.errors import ParameterError, one_of
 from stslib.sweeps import SweepSettings, spike_times
-from stslib.sweeps.choice import SPIKE_CROSSING_MV
 
 OUTPUTS = ("coefficients", "magnitude", "energy")
 _LARGEST_PX = 16384
-#: Where the resting potential was subtracted, a first spike crosses this share of the highest value. A fixed voltage
-#: would not do: some cells fire from 30 mV above rest, others from 55.
-_CROSSING_SHARE = 0.6
-_PEAK_WITHIN_S = 0.003  # after the spike's crossing
+_PEAK_WITHIN_S = 0.003  # after the spike's fastest rise
 
 
 @dataclass(frozen=True)
@@ -54,9 +50,7 @@ def first_peak(v_mv: np.ndarray, settings: SweepSettings) -> int:
     """Sample of the peak of a prepared sweep's first spike during the step; without a spike, of the highest value."""
     rate_hz, step_s = settings.rate_hz, settings.step_s
     start, length_s = round(settings.before_s * rate_hz), step_s
-    highest_mv = float(np.max(v_mv[start : start + max(1, round(step_s * rate_hz))]))
-    crossing_mv = _CROSSING_SHARE * highest_mv if settings.baseline == "subtract" else SPIKE_CROSSING_MV
-    if len(spikes_s := spike_times(v_mv, rate_hz, settings.before_s, step_s, crossing_mv)):
+    if len(spikes_s := spike_times(v_mv, rate_hz, settings.before_s, step_s)):
         start, length_s = start + round(float(spikes_s[0]) * rate_hz), _PEAK_WITHIN_S
     return start + int(np.argmax(v_mv[start : start + max(1, round(length_s * rate_hz))]))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import NamedTuple
 
 import numpy as np
+from scipy.signal import find_peaks
 
 from stslib import cohort
 from stslib.recordings import Recording, Sweep
@@ -19,8 +21,11 @@ from stslib.sweeps.settings import SweepSettings
 _CODES = "no_long_square low_rate short_step bad_trace no_spiking_sweep no_partner_sweep no_action_potential"
 REASONS = {code: cohort.REASONS[code] for code in _CODES.split()}
 
-SPIKE_CROSSING_MV = -20.0  # a spike goes up through this voltage ...
-SPIKE_UPSTROKE_MV_PER_MS = 20.0  # ... and rises at least this fast within 1 ms of it (IPFX's default criterion)
+# A spike rises and falls by this much within 10 ms, at its fastest by this much (IPFX's default criterion), and is this
+# wide at half of its height. An artefact is shorter, a jump over an unbalanced electrode does not return.
+SPIKE_HEIGHT_MV, SPIKE_UPSTROKE_MV_PER_MS, SPIKE_WIDTH_S, SPIKE_REACH_S = 15.0, 20.0, (1e-4, 6e-3), 0.01
+_DETECTION_HZ = 20_000.0  # faster sweeps are averaged down to this, or slightly above
+_EARLIEST_S = 5e-4  # after the onset: what rises sooner is the current's own artefact
 _SAME_STEP_PA = 0.5  # amplitudes closer than this are repeats of one step
 
 
@@ -35,23 +40,33 @@ class SweepPair(NamedTuple):
     partner: Sweep
 
 
-def spike_times(
-    v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float, crossing_mv: float = SPIKE_CROSSING_MV
-) -> np.ndarray:
-    """Times of the action potentials during the step, `(n_spikes,)` in s from its onset.
+def spike_times(v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: float) -> np.ndarray:
+    """Times of the action potentials during the step, `(n_spikes,)` in s from its onset: when each rises fastest.
 
-    A spike goes up through `crossing_mv` and rises at 20 mV/ms or faster within 1 ms of that crossing; crossings closer
-    than 1 ms are one spike. For a sweep whose baseline was subtracted give a voltage above rest, such as 40.
+    They are found by their shape alone (see `SPIKE_HEIGHT_MV`), so that neither an offset of the potential nor an unbalanced
+    electrode makes or hides one.
     """
-    v = np.asarray(v_mv[max(round(onset_s * rate_hz), 0) : round((onset_s + duration_s) * rate_hz)], float)
-    millisecond = max(1, round(rate_hz / 1000))
-    slope = np.diff(v) * rate_hz / 1000
-    crossings: list[int] = []
-    for crossing in np.flatnonzero((v[:-1] < crossing_mv) & (v[1:] >= crossing_mv)):
-        upstroke = slope[max(crossing - millisecond, 0) : crossing + millisecond + 1].max()
-        if upstroke >= SPIKE_UPSTROKE_MV_PER_MS and (not crossings or crossing - crossings[-1] > millisecond):
-            crossings.append(int(crossing))
-    return np.array(crossings) / rate_hz
+    start = max(round((onset_s - SPIKE_REACH_S) * rate_hz), 0)
+    v = np.asarray(v_mv[start : round((onset_s + duration_s + SPIKE_REACH_S) * rate_hz)], float)
+    block = max(1, int(rate_hz / _DETECTION_HZ))
+    v = v[: len(v) // block * block].reshape(-1, block).mean(axis=1)
+    rate_hz /= block
+    lag, rise = max(1, round(1e-4 * rate_hz)), round(3e-3 * rate_hz)
+    if len(v) <= lag:
+        return np.empty(0)
+    slope = (v[lag:] - v[:-lag]) * rate_hz / 1000 / lag
+    if not (slope >= SPIKE_UPSTROKE_MV_PER_MS).any():
+        return np.empty(0)
+    width = (max(SPIKE_WIDTH_S[0] * rate_hz, 1.15), SPIKE_WIDTH_S[1] * rate_hz)
+    reach = 2 * round(SPIKE_REACH_S * rate_hz) + 1
+    high = float(v.min()) + SPIKE_HEIGHT_MV  # lower ones need not be looked at
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # of peaks that are none
+        peaks, _ = find_peaks(v, height=high, prominence=SPIKE_HEIGHT_MV, wlen=reach, width=width)
+    steepest = [lo + int(np.argmax(slope[lo:peak])) for peak in peaks if (lo := max(peak - rise, 0)) < peak]
+    fast = np.array([k for k in steepest if slope[k] >= SPIKE_UPSTROKE_MV_PER_MS], int)
+    times = (fast + lag / 2) / rate_hz + start * (1 / (rate_hz * block)) - onset_s
+    return times[(times >= _EARLIEST_S) & (times < duration_s - 0.6 * lag / rate_hz)]
 
 
 def counted(sweep: Sweep) -> Sweep:

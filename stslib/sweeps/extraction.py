@@ -87,15 +87,11 @@ def _extract_cell(recording: Recording, settings: SweepSettings) -> tuple[np.nda
 
 
 def firing(traces_mv: np.ndarray, rate_hz: float = 4000.0, before_s: float = 0.1) -> pd.DataFrame:
-    """When prepared sweeps `(n, n_samples)` fire: n_spikes, first_s and last_s from the onset, NaN without a spike.
-
-    A spike goes up through 40 mV above the mean of the time before the step.
-    """
+    """When prepared sweeps `(n, n_samples)` fire: n_spikes, first_s and last_s from the onset, NaN without a spike."""
     rows = []
     for trace in traces_mv:
-        rest_mv = float(np.mean(trace[: max(round(before_s * rate_hz), 1)]))
-        times_s = spike_times(trace, rate_hz, before_s, STEP_S, crossing_mv=rest_mv + 40.0)
-        rows.append((len(times_s), *(times_s[[0, -1]] if len(times_s) else (np.nan, np.nan))))
+        times = spike_times(trace, rate_hz, before_s, STEP_S)
+        rows.append((len(times), times[0] if len(times) else np.nan, times[-1] if len(times) else np.nan))
     return pd.DataFrame(rows, columns=["n_spikes", "first_s", "last_s"])
 
 
