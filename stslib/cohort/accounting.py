@@ -24,6 +24,9 @@ REASONS = {
     "bad_trace": "the trace is damaged",
     "unreadable_file": "its file cannot be read",
     "wrong_units": "the unit or scale of its voltage or current is wrong",
+    "incoherent": "its currents, voltages and spikes do not fit together",
+    "fires_by_itself": "it fires without current, so it has no rheobase",
+    "uncertain_rheobase": "a sweep is lost at a current where its rheobase may have been",
     "no_recording": "the archive holds no recording of it",
     "fetch_failed": "its recording could not be fetched",
 }

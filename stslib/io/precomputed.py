@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from stslib.io.files.folder import Labels
+from stslib.io.files.tables import Labels
 from stslib.io.files.traces import BadRecording
 from stslib.io.published import Published
 from stslib.io.source import WithoutSweeps, find_cell
@@ -39,7 +39,7 @@ class Precomputed(WithoutSweeps):
     path : path
         The folder.
     labels : path or DataFrame, optional
-        A CSV (see `stslib.io.files.folder.Labels`), or a table with `cell_id`, `label`, `dataset`, `donor`, `split` and perhaps
+        A CSV (see `stslib.io.files.tables.Labels`), or a table with `cell_id`, `label`, `dataset`, `donor`, `split` and perhaps
         `reason`; by default the published tables, with the authors' split.
 
     Raises

@@ -8,7 +8,10 @@ import numpy as np
 import pytest
 
 from stslib.io.files import abf, nwb
-from stslib.io.files.traces import TO_MV, BadRecording, find_step, scale
+from stslib.io.files.folder import read_account
+from stslib.io.files.steps import find_step
+from stslib.io.files.traces import TO_MV, BadRecording, scale
+from stslib.recordings import Recording
 from stslib.support.errors import StsError
 from stslib.sweeps import choose_pair
 from tests.io import standin
@@ -36,7 +39,7 @@ def old(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return standin.write_nwb1(tmp_path_factory.mktemp("old") / "cell.nwb", sweeps)
 
 
-def read(path: Path, **options: str) -> nwb.Recording:
+def read(path: Path, **options: str) -> Recording:
     return nwb.read_recording(nwb.open_path(path), path.name, "cell", **options)
 
 
@@ -106,9 +109,9 @@ def test_sweep_that_was_stopped_is_refused_and_a_late_stop_is_only_cut(tmp_path)
 
 def test_file_without_known_descriptions_is_read_by_the_shape_of_its_stimuli(tmp_path):
     sweeps = [Steps(n, 10.0 * n, 0, "CC steps", rate_hz=20_000.0) for n in range(1, 4)]
-    sweeps.append(Steps(9, 90, 1, "rheobase search"))
+    sweeps += [Steps(9, 90, 1, "rheobase search"), Steps(10, 50, 1, "X2LP_Search_DA_0")]  # words decide nothing
     recording = read(standin.write_nwb2(tmp_path / "lab.nwb", sweeps, spike_lists=False))
-    assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30)]
+    assert [(s.number, s.stimulus_pa) for s in recording.sweeps] == [(1, 10), (2, 20), (3, 30), (9, 90), (10, 50)]
 
 
 @pytest.mark.parametrize("noise_pa", [0.0, 1.0])
@@ -125,7 +128,8 @@ def test_ramps_pulses_and_silence_are_no_steps():
     t_s = np.arange(40_000) / 20_000
     pulse, ramp = np.where((t_s > 0.5) & (t_s < 0.503), 500.0, 0.0), np.clip((t_s - 0.5) * 100, 0, None)
     for i_pa in (0 * t_s, pulse, ramp, np.where(t_s > 0.5, 50 * np.sin(40 * t_s), 0.0)):
-        assert find_step(i_pa, 20_000) is None
+        with pytest.raises(BadRecording, match=r"no current step|no square step"):
+            find_step(i_pa, 20_000)
 
 
 def test_unknown_unit_is_named():
@@ -137,7 +141,8 @@ def test_unknown_unit_is_named():
 def test_abf_command_and_voltage(tmp_path):
     written = family(50, rate_hz=10_000.0, step_pa=20, top_pa=110)
     for unit in ("mV", "V"):
-        recording = abf.read_recording(standin.write_abf(tmp_path / f"{unit}.abf", written, voltage_unit=unit), "cell")
+        path = standin.write_abf(tmp_path / f"{unit}.abf", written, voltage_unit=unit)
+        recording = Recording("cell", "files", "real", read_account(path, "cell").sweeps)
         assert [s.stimulus_pa for s in recording.sweeps] == [s.stimulus_pa for s in written]
         for sweep, steps in zip(recording.sweeps, written, strict=True):
             assert (sweep.onset_s, sweep.duration_s, sweep.rate_hz) == pytest.approx((0.6, 1.0, 10_000))
@@ -149,7 +154,18 @@ def test_abf_command_and_voltage(tmp_path):
 
 def test_abf_without_a_step_or_a_voltage_says_so(tmp_path):
     sweeps = family(50, rate_hz=10_000.0, top_pa=20)
-    with pytest.raises(BadRecording, match="no sweep with a square current step"):
-        abf.read_recording(standin.write_abf(tmp_path / "flat.abf", sweeps, command=False), "cell")
-    with pytest.raises(BadRecording, match="holds no voltage"):
-        abf.read_recording(standin.write_abf(tmp_path / "clamp.abf", sweeps, voltage_unit="pA"), "cell")
+    flat = read_account(standin.write_abf(tmp_path / "flat.abf", sweeps, command=False), "cell")
+    assert flat.reason == "no_long_square" and "stores no command" in flat.detail and len(flat.rows) == 2
+    clamp = read_account(standin.write_abf(tmp_path / "clamp.abf", sweeps, voltage_unit="pA"), "cell")
+    assert clamp.reason == "no_long_square" and "holds no voltage" in clamp.detail
+
+
+def test_commands_of_abf_2_are_those_of_pyabf():
+    samples = Path(pytest.importorskip("myokit").__file__).parent / "tests" / "data" / "formats"
+    sample = samples / "abf-v2.abf"
+    known = abf._open(sample)
+    for number in known.sweepList:
+        (output,) = abf._outputs(known)
+        played = abf._stimulus(known, sample, number, output._replace(unit="pA"))
+        known.setSweep(number)
+        np.testing.assert_allclose(played, known.sweepC)

@@ -1,92 +1,162 @@
-"""Axon Binary Format (pClamp) files as `Recording`s, read by pyabf (Harden 2022, github.com/swharden/pyABF)."""
+"""Axon Binary Format (pClamp) files, ABF 1 and 2, as sweeps, by pyabf (Harden 2022, github.com/swharden/pyABF).
+
+A command is what the epochs in the header make an output play; what of that is not in the file is refused, never guessed.
+"""
 
 from __future__ import annotations
 
 import struct
 import warnings
+from collections.abc import Iterator
 from functools import lru_cache, partial
-from pathlib import Path
-from typing import Any
+from pathlib import Path, PureWindowsPath
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, plain_unit, recorded
-from stslib.recordings import Recording, Sweep
+from stslib.io.files.steps import with_steps
+from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, RawSweep, plain_unit, text_of
 from stslib.support.errors import one_line
 
-#: How a stimulus is found: the command that the amplifier was given, or a current that was recorded with the voltage.
-_COMMAND, _RECORDED = "command", "recorded"
+_EPISODES = 5  # the mode of acquisition in which epochs are played, sweep by sweep
+_EPOCHS, _FILE = 1, 2  # where the waveform of an output comes from
+_LONG_HEADER = 12  # ABF 1: blocks before the data, where the epochs are in the header
 
 
-def read_recording(
-    path: Path | str, cell_id: str, dataset: str = "files", label: str | None = None, kind: str = "real"
-) -> Recording:
-    """The square-step current-clamp sweeps of one ABF 1 or ABF 2 file; BadRecording where there are none.
+class Output(NamedTuple):
+    """One output (DAC) of the file's protocol; `problem` says why it is not known what it played."""
 
-    The voltage is the first channel in volts; the stimulus is the command in amperes (from the file's epoch table), or,
-    where no command holds a step, a recorded channel in amperes.
+    number: int
+    name: str
+    unit: str
+    problem: str
+
+
+def readings(path: Path) -> Iterator[list[RawSweep]]:
+    """The sweeps of one file, as a voltage of each channel in volts with each command or recorded current in amperes.
+
+    Commands come before recorded currents, those of the same channel first; `stslib.io.files.account` sees which fit.
     """
-    path = Path(path)
     abf = _open(path)
-    voltage = _first(abf.adcUnits, TO_MV)
-    if voltage is None:
-        units = ", ".join(sorted(set(abf.adcUnits)))
-        raise BadRecording("no_long_square", f"{path.name} holds no voltage (its channels are in {units})")
-    for source, channel in _stimuli(abf):
-        steps = [find_step(_stimulus(abf, n, source, channel), abf.dataRate) for n in abf.sweepList]
-        if any(steps):
-            break
+    units = _units(abf, path)
+    voltages = [n for n, unit in enumerate(units) if unit in TO_MV]
+    currents = [n for n, unit in enumerate(units) if unit in TO_PA]
+    if not voltages:
+        shown = ", ".join(sorted({str(u) for u in abf.adcUnits}))
+        raise BadRecording("no_long_square", f"{path.name} holds no voltage (its channels are in {shown})")
+    outputs = _outputs(abf)
+    played: list[Output | int] = [o for o in outputs if plain_unit(o.unit) in TO_PA and not o.problem]
+    for channel in voltages:
+        own = sorted(played, key=lambda o: isinstance(o, Output) and o.number != channel)
+        for stimulus in (*own, *currents):
+            raws = _raws(abf, path, channel, stimulus)
+            if any(raw.step for raw in raws):
+                yield raws
+    if played or currents:
+        why = "it holds no sweep with a square current step"
+    elif problem := next((o.problem for o in outputs if o.problem), ""):
+        why = f"{problem}; give a table of steps (steps.csv)"
+    elif shown := ", ".join(f"{o.name} in {o.unit or 'no unit'}" for o in outputs):
+        why = f"it commands no current ({shown}): voltage clamp, or an output whose unit was not set"
     else:
-        raise BadRecording("no_long_square", f"{path.name} holds no sweep with a square current step")
-    factor = TO_MV[plain_unit(abf.adcUnits[voltage])]
-    sweeps = tuple(
-        Sweep(
-            number=n,
-            stimulus_pa=step.level_pa,
-            onset_s=step.onset_s,
-            duration_s=step.duration_s,
-            rate_hz=float(abf.dataRate),
-            reader=partial(_read, path, n, step, voltage, factor, source, channel),
-        )
-        for n, step in zip(abf.sweepList, steps, strict=True)
-        if step
-    )
-    return Recording(cell_id, dataset, kind, sweeps, label)
+        why = "it stores no command and no current; give a table of steps (steps.csv)"
+    readers = [partial(_read, path, number, voltages[0], None) for number in abf.sweepList]
+    yield [
+        RawSweep(n, "", float(abf.dataRate), None, reader, "no_long_square", why) for n, reader in enumerate(readers)
+    ]
 
 
-def _read(
-    path: Path, number: int, step: Step, voltage: int, factor: float, source: str, channel: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Voltage in mV and current in pA of one sweep."""
+def _raws(abf: Any, path: Path, channel: int, stimulus: Output | int) -> list[RawSweep]:
+    """Every sweep of a channel with a stimulus."""
+    name = stimulus.name if isinstance(stimulus, Output) else f"recorded {abf.adcNames[stimulus]}"
+    words, rate_hz, raws = f"{abf.adcNames[channel]} with {name}", float(abf.dataRate), []
+    for number in abf.sweepList:
+        reader = partial(_read, path, number, channel, stimulus)
+        raw = RawSweep(number, words, rate_hz, reader=reader, channel=abf.adcNames[channel] or f"channel {channel}")
+        try:
+            raws += with_steps(raw, _stimulus(abf, path, number, stimulus), rate_hz, split=len(abf.sweepList) == 1)
+        except BadRecording as error:
+            raws.append(raw.without(error.reason, str(error)))
+    return raws
+
+
+def _read(path: Path, number: int, channel: int, stimulus: Output | int | None) -> tuple[np.ndarray, np.ndarray]:
+    """Voltage in mV and current in pA (NaN where there is none) of one sweep."""
     abf = _open(path)
-    abf.setSweep(number, voltage)
-    v_mv = np.asarray(abf.sweepY, np.float32) * np.float32(factor)
-    i_pa = _stimulus(abf, number, source, channel)
-    check_resting(v_mv, number, step.onset_s, abf.dataRate)
-    length = min(recorded(v_mv, number, step, abf.dataRate), len(i_pa))
-    return v_mv[:length], i_pa[:length]
+    v_mv = _recorded(abf, number, channel) * np.float32(TO_MV[_units(abf, path)[channel]])
+    if stimulus is None:
+        return v_mv, np.full_like(v_mv, np.nan)
+    i_pa = _stimulus(abf, path, number, stimulus)
+    return v_mv, i_pa[: len(v_mv)]
 
 
-def _stimuli(abf: Any) -> list[tuple[str, int]]:
-    """Channels that may hold the stimulus, best first."""
-    commands = [(_COMMAND, n) for n in range(len(abf.dacUnits)) if plain_unit(abf.dacUnits[n]) in TO_PA]
-    currents = [(_RECORDED, n) for n in range(abf.channelCount) if plain_unit(abf.adcUnits[n]) in TO_PA]
-    return [s for s in commands if s[1] < abf.channelCount] + currents
+def _stimulus(abf: Any, path: Path, number: int, stimulus: Output | int) -> np.ndarray:
+    if isinstance(stimulus, Output):
+        from pyabf.waveform import EpochTable
+
+        values = EpochTable(abf, stimulus.number).epochWaveformsBySweep[number].getWaveform()
+        return (values * TO_PA[plain_unit(stimulus.unit)]).astype(np.float32)
+    return _recorded(abf, number, stimulus) * np.float32(TO_PA[_units(abf, path)[stimulus]])
 
 
-def _stimulus(abf: Any, number: int, source: str, channel: int) -> np.ndarray:
+def _recorded(abf: Any, number: int, channel: int) -> np.ndarray:
     abf.setSweep(number, channel)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            values, unit = (abf.sweepC, abf.sweepUnitsC) if source == _COMMAND else (abf.sweepY, abf.sweepUnitsY)
-    except (ValueError, IndexError, AttributeError):  # an epoch table that makes no sense is no stimulus
-        return np.zeros(0, np.float32)
-    return np.asarray(values, np.float32) * np.float32(TO_PA[plain_unit(unit)])
+    return np.asarray(abf.sweepY, np.float32)
 
 
-def _first(units: list[str], factors: dict[str, float]) -> int | None:
-    return next((n for n, unit in enumerate(units) if plain_unit(unit) in factors), None)
+def _units(abf: Any, path: Path) -> list[str]:
+    """Units of the recorded channels, as `plain_unit` writes them; pyabf drops the sign for micro in ABF 1."""
+    if abf.abfVersion["major"] > 1:
+        return [plain_unit(unit) for unit in abf.adcUnits]
+    with path.open("rb") as stream:
+        header = stream.read(730)
+    physical = struct.unpack_from("<16h", header, 410)[: abf.channelCount]
+    return [plain_unit(text_of(header[602 + 8 * n : 610 + 8 * n])) for n in physical]
+
+
+def _outputs(abf: Any) -> list[Output]:
+    """The outputs that played a waveform, from either header; none where the file was not acquired in episodes."""
+    if abf.nOperationMode != _EPISODES:
+        return []
+    if abf.abfVersion["major"] == 1:
+        head = abf._headerV1
+        if head.lDataSectionPtr < _LONG_HEADER:
+            return []
+        header = Path(abf.abfFilePath).read_bytes()[: 512 * _LONG_HEADER]
+        varied = any(struct.unpack_from("<4h", header, 3360))
+        units = [text_of(header[at : at + 8]) for at in (1346, 1354)]  # ABF 1 plays on two outputs
+        files = [text_of(header[at : at + 256].split(b"\0")[0]) for at in (2736, 2992)]
+        found = [
+            (k, f"output {k}", units[k], head.nWaveformSource[k], files[k], varied)
+            for k in range(2)
+            if head.nWaveformEnable[k]
+            and (head.nWaveformSource[k] == _FILE or any(head.nEpochType[10 * k : 10 * k + 10]))
+        ]
+    else:
+        dac, strings = abf._dacSection, abf._stringsSection._indexedStrings
+        varied = any(abf._userListSection.nULEnable) or bool(abf._protocolSection.nAlternateDACOutputState)
+        found = [
+            (number, strings[dac.lDACChannelNameIndex[k]], strings[dac.lDACChannelUnitsIndex[k]], dac.nWaveformSource[k],
+             strings[dac.lDACFilePathIndex[k]] if dac.nWaveformSource[k] == _FILE else "", varied or bool(dac.nConditEnable[k]))
+            for k, number in enumerate(dac.nDACNum)
+            if dac.nWaveformEnable[k] and (dac.nWaveformSource[k] == _FILE or number in abf._epochPerDacSection.nDACNum)
+        ]  # fmt: skip
+    return [
+        Output(number, name, unit, _problem(name, source, *more))
+        for number, name, unit, source, *more in found
+        if source
+    ]
+
+
+def _problem(name: str, source: int, file: Any, varied: Any) -> str:
+    """Why it is not known what an output played; empty where it is."""
+    if source == _FILE:
+        return f"it plays {name} from the file {PureWindowsPath(file).name or '(not named)'}, which is not read"
+    return (
+        f"it varies {name} by a user list, by alternation or by a conditioning train, which is not read"
+        if varied
+        else ""
+    )
 
 
 def _open(path: Path) -> Any:
@@ -121,4 +191,8 @@ def _load(path: str, changed: int, size: int) -> Any:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return pyabf.ABF(path)
+        abf = pyabf.ABF(path)
+    if abf.abfVersion["major"] == 1:  # pyabf takes the levels of the first epochs for the holding levels
+        stored = struct.unpack_from("<4f", Path(path).read_bytes(), 1394)
+        abf.holdingCommand = [level if abs(level) < 1e6 else 0.0 for level in stored]
+    return abf

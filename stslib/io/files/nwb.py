@@ -1,4 +1,4 @@
-"""NWB 2 (the MIES layout of the Patch-seq files, and plain pynwb) and NWB 1 (the Cell Types Database) as `Recording`s.
+"""NWB 2 (the MIES layout of the Patch-seq files, and plain pynwb) and NWB 1 (the Cell Types Database) as sweeps.
 
 The files are read with h5py alone: a file of 30 MB holds a hundred sweeps, and only what is needed is read, from a disk as
 from the network. Layouts: Rübel et al. 2022, eLife 11:e78362 (NWB 2); AllenSDK 2.16, `core.nwb_data_set` (NWB 1).
@@ -6,8 +6,10 @@ from the network. Layouts: Rübel et al. 2022, eLife 11:e78362 (NWB 2); AllenSDK
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
@@ -15,21 +17,37 @@ from typing import Any, Protocol, runtime_checkable
 import h5py
 import numpy as np
 
-from stslib.io.files.nwb_layout import BROKEN, Series, each, is_old, list_new, list_old, pipeline, sampling_rate, text
-from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, Step, check_resting, find_step, recorded, scale
-from stslib.recordings import Recording, Sweep
+from stslib.io.files.nwb_layout import (
+    Series,
+    each,
+    is_old,
+    list_new,
+    list_old,
+    pipeline,
+    sampling_rate,
+    starting_s,
+    text,
+)
+from stslib.io.files.nwb_pairing import BROKEN, Part
+from stslib.io.files.steps import on_time_base, with_steps
+from stslib.io.files.traces import TO_MV, TO_PA, BadRecording, RawSweep, scale
+from stslib.recordings import Recording
 from stslib.support.errors import one_line
 
 #: Gives the open file, as a context. It must survive pickling where sweeps are handed to worker processes.
 Opener = Callable[[], AbstractContextManager[h5py.File]]
 
-#: A stimulus whose description holds one of these is a long square (Allen Institute stimulus ontology) ...
+#: A stimulus whose description holds one of these is a long square (Allen Institute stimulus ontology), unless it is a search.
 LONG_SQUARE_CODES = (
     "Long Square", "X1PS_SubThresh", "X3LP_Rheo", "X4PS_SupraThresh", "Y3LP_Rheo", "Y4PS_SupraThresh", "LP_Rheo",
     "PS_SubThresh", "PS_SupraThresh", "C1LSCOARSE", "C1LSFINEST", "C1LSCRESEP", "subthreshold", "Rheo_Supra_backu",
 )  # fmt: skip
-#: ... unless it is a search for the rheobase, whose steps are shorter and of changing length.
-SEARCH = "search"
+_SEARCH_CODE = "LP_Search"
+#: Names of that ontology, as the Cell Types Database and MIES write them. Other descriptions are words, which decide nothing.
+_CODE = re.compile(
+    r"Long Square|Short Square.*|Square - .*|Ramp.*|Noise \d|Test|Unknown|C1LS[A-Z]+|[XY]\d[A-Z]+_\w+"
+    r"|[A-Z][A-Za-z0-9]*(_[A-Za-z0-9]+)*_DA_\d+"
+)
 
 
 @runtime_checkable
@@ -57,32 +75,66 @@ def read_recording(
     kind: str = "real",
     spikes: str = "count",
 ) -> Recording:
-    """The long-square current-clamp sweeps of one NWB file.
+    """The long-square current-clamp sweeps of one NWB file, its voltages unread: `list_sweeps` without those of no use.
 
-    Long squares are the sweeps whose stimulus description holds one of `LONG_SQUARE_CODES`. A file without any such
-    description gives every sweep whose stimulus is one square step of 0.1 s or more. Searches are left out. Amplitude,
-    onset and duration come from the stimulus trace.
-
-    With `spikes="count"` the number of spikes is yet to be counted from the voltage; `"file"` takes it from the file's list
-    of spike times, and leaves out sweeps that the list does not have (they failed the archive's quality control).
     `name` is the file's, for messages. BadRecording: `unreadable_file`, `no_long_square` or `wrong_units`.
     """
+    found = list_sweeps(opener, name, spikes)
+    if not found:
+        raise BadRecording("no_long_square", f"{name} holds no current-clamp sweep with a stimulus")
+    good = [raw for raw in found if not raw.reason]
+    if not good:
+        wrong = next((raw for raw in found if raw.reason == "wrong_units"), None)
+        kinds = ", ".join(sorted({raw.stimulus or "no description" for raw in found})[:4])
+        words = f"{name} holds no long square; its {len(found)} sweeps are: {kinds}"
+        raise BadRecording(wrong.reason, wrong.detail) if wrong else BadRecording("no_long_square", words)
+    sweeps = sorted((raw.sweep() for raw in good), key=lambda s: s.number)
+    return Recording(cell_id, dataset, kind, tuple(sweeps), label)
+
+
+def list_sweeps(opener: Opener, name: str, spikes: str = "count", by_time: bool = True) -> list[RawSweep]:
+    """Every sweep of one NWB file, with its step or why it has none; BadRecording where the file cannot be read.
+
+    In a file that is described in the Allen Institute's codes, long squares are the sweeps that `LONG_SQUARE_CODES` name;
+    elsewhere words decide nothing. Stimulus and response are set against each other by their starting times, or (not
+    `by_time`) at their first samples. `spikes="file"` takes the number of spikes from the file's list of spike times and
+    leaves out sweeps that the list does not have (they failed the archive's quality control).
+    """
+    remote = isinstance(opener, Ahead)
     memo: dict[object, Any] = opener.memo if isinstance(opener, Ahead) else {}
     with reading(opener, name) as file:
-        old = is_old(file, name)
-        listed = spikes == "file"
-        found = _once(memo, ("series", listed), lambda: list(list_old(file) if old else list_new(file, name, listed)))
-        if not found:
-            raise BadRecording("no_long_square", f"{name} holds no current-clamp sweep with a stimulus")
-        if spikes == "file" and any(s.spikes for s in found):
+        old, listed = is_old(file, name), spikes == "file"
+        every = partial(list_old, file, remote) if old else partial(list_new, file, name, listed, remote)
+        found = _once(memo, ("series", listed), lambda: list(every()))
+        if listed and any(s.spikes for s in found):
             found = [s for s in found if s.spikes]
-        look = partial(_sweep, opener, name, file, old, spikes)
-        sweeps = each(lambda one: _once(memo, (one, spikes), lambda: look(one)), long_squares(found))
-        sweeps = [s for s in sweeps if s]
-    if not sweeps:
-        kinds = ", ".join(sorted({s.description or "no description" for s in found})[:4])
-        raise BadRecording("no_long_square", f"{name} holds no long square; its {len(found)} sweeps are: {kinds}")
-    return Recording(cell_id, dataset, kind, tuple(sorted(sweeps, key=lambda s: s.number)), label)
+        elif not listed:
+            found = [replace(s, spikes="") for s in found]
+        coded = sum(bool(_CODE.fullmatch(s.description)) for s in found) > len(found) / 2
+        squares = {s for s in found if coded and _is_long_square(s.description)}
+        others = set(found) - squares if squares else {s for s in found if coded and _SEARCH_CODE in s.description}
+
+        def look(one: Series) -> list[RawSweep]:
+            raw = RawSweep(one.number, one.description, reason=one.reason, detail=one.detail)
+            if one in others:
+                words = f"its stimulus is {one.description}, no long square of the Allen Institute's"
+                return [raw.without("no_long_square", words)]
+            try:
+                return _raws(opener, file, old, raw, one, by_time and not remote, len(found) == 1)
+            except BadRecording as error:
+                return [raw.without(error.reason, str(error))]
+            except BROKEN as error:
+                if remote:
+                    raise
+                return [raw.without("bad_trace", f"sweep {one.number} cannot be read: {one_line(error)}")]
+
+        lists = each(lambda one: _once(memo, (one, spikes), lambda: look(one)), found)
+        return [raw for one in lists for raw in one]
+
+
+def _is_long_square(description: str) -> bool:
+    words = description.lower()
+    return "search" not in words and any(code.lower() in words for code in LONG_SQUARE_CODES)
 
 
 def _once(memo: dict[object, Any], key: object, read: Callable[[], Any]) -> Any:
@@ -90,13 +142,6 @@ def _once(memo: dict[object, Any], key: object, read: Callable[[], Any]) -> Any:
     if key not in memo:
         memo[key] = read()
     return memo[key]
-
-
-def long_squares(found: list[Series]) -> list[Series]:
-    """The sweeps that may be long squares, by their description (see `read_recording`)."""
-    others = [s for s in found if SEARCH not in s.description.lower()]
-    named = [s for s in others if any(code.lower() in s.description.lower() for code in LONG_SQUARE_CODES)]
-    return named or others
 
 
 @contextmanager
@@ -109,43 +154,49 @@ def reading(opener: Opener, name: str) -> Iterator[h5py.File]:
         raise BadRecording("unreadable_file", f"{name} cannot be read as NWB: {one_line(error)}") from error
 
 
-def _sweep(opener: Opener, name: str, file: h5py.File, old: bool, spikes: str, one: Series) -> Sweep | None:
-    """The sweep, or None where its stimulus is no square step."""
-    rate_hz = sampling_rate(file[one.voltage])
-    i_pa = _values(opener, file, one.stimulus, TO_PA, old, one.n_samples)
-    step = find_step(i_pa, sampling_rate(file[one.stimulus]))
-    if step is None:
-        return None
-    n_spikes = None
-    if spikes == "file" and one.spikes:
-        n_spikes = int(file[one.spikes].shape[0])
-    return Sweep(
-        number=one.number,
-        stimulus_pa=step.level_pa,
-        onset_s=step.onset_s,
-        duration_s=step.duration_s,
-        rate_hz=rate_hz,
-        reader=partial(_read, opener, name, one, step, rate_hz, old),
-        n_spikes=n_spikes,
-    )
+def _raws(
+    opener: Opener, file: h5py.File, old: bool, raw: RawSweep, one: Series, by_time: bool, split: bool
+) -> list[RawSweep]:
+    """The sweep with its step and its readers; either side of it may be missing (`one.reason`)."""
+    offset_s = _offset_s(file, one) if by_time and one.stimulus and not one.reason else 0.0
+    if not one.reason or (one.voltage and not one.stimulus):
+        rate_hz = sampling_rate(file[one.voltage], one.voltage)
+        reader = partial(_read, opener, one, rate_hz, offset_s, old)
+        n_spikes = int(file[one.spikes].shape[0]) if one.spikes else None
+        raw = replace(raw, rate_hz=rate_hz, reader=reader, n_spikes=n_spikes)
+    if not one.stimulus:
+        return [raw]
+    i_rate_hz = sampling_rate(file[one.stimulus], one.stimulus)
+    i_pa = _values(opener, file, one.stimulus, TO_PA, old, one.stimulus_part)
+    return with_steps(raw, i_pa, i_rate_hz, offset_s, split and raw.reader is not None)
 
 
-def _read(
-    opener: Opener, name: str, one: Series, step: Step, rate_hz: float, old: bool
-) -> tuple[np.ndarray, np.ndarray]:
-    """Voltage in mV and current in pA of one sweep, without what was not recorded."""
-    with reading(opener, name) as file:
-        v_mv = _values(opener, file, one.voltage, TO_MV, old, one.n_samples)
-        i_pa = _values(opener, file, one.stimulus, TO_PA, old, one.n_samples)
-    check_resting(v_mv, one.number, step.onset_s, rate_hz)
-    length = min(recorded(v_mv, one.number, step, rate_hz), len(i_pa))
-    return v_mv[:length], i_pa[:length]
+def _read(opener: Opener, one: Series, rate_hz: float, offset_s: float, old: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Voltage in mV and current in pA of one sweep, NaN where it has no stimulus."""
+    with reading(opener, one.voltage) as file:
+        v_mv = _values(opener, file, one.voltage, TO_MV, old, one.voltage_part)
+        if not one.stimulus:
+            return v_mv, np.full_like(v_mv, np.nan)
+        i_rate_hz = sampling_rate(file[one.stimulus], one.stimulus)
+        i_pa = _values(opener, file, one.stimulus, TO_PA, old, one.stimulus_part)
+    if (i_rate_hz, offset_s) == (rate_hz, 0.0) and len(i_pa) >= len(v_mv):
+        return v_mv, i_pa[: len(v_mv)]
+    return v_mv, on_time_base(i_pa, i_rate_hz, len(v_mv), rate_hz, offset_s)
 
 
-def _values(
-    opener: Opener, file: h5py.File, path: str, factors: dict[str, float], old: bool, n_samples: int | None
-) -> np.ndarray:
-    """Data of a series in mV or pA, float32."""
+def _offset_s(file: h5py.File, one: Series) -> float:
+    """How much later than its response a stimulus starts; 0 where the two starting times have nothing to do with each other."""
+    starts, lengths = [], []
+    for path, (first, count) in ((one.voltage, one.voltage_part), (one.stimulus, one.stimulus_part)):
+        rate_hz = sampling_rate(file[path], path)
+        starts.append(starting_s(file[path]) + first / rate_hz)
+        lengths.append((count or len(file[path]["data"]) - first) / rate_hz)
+    offset_s = starts[1] - starts[0]
+    return offset_s if 5e-5 < abs(offset_s) < min(lengths) else 0.0
+
+
+def _values(opener: Opener, file: h5py.File, path: str, factors: dict[str, float], old: bool, part: Part) -> np.ndarray:
+    """Data of a part of a series in mV or pA, float32."""
     data = file[path]["data"]
     unit = text(data.attrs.get("unit", ""))
     if old and not unit:  # early files of the Cell Types Database have none: SI
@@ -156,5 +207,9 @@ def _values(
         factor *= float(data.attrs.get("conversion", 1.0))
     if isinstance(opener, Ahead):
         opener.prefetch(data)
-    values = np.asarray(data[slice(n_samples)], np.float64) * factor
+    if data.ndim != 1 and data.size != max(data.shape, default=0):
+        raise BadRecording("bad_trace", f"{path} holds data of the shape {data.shape}; it must be one row of numbers")
+    first, count = part
+    values = np.ravel(data[()])[first:] if data.ndim != 1 else data[first : None if count is None else first + count]
+    values = np.asarray(values[:count], np.float64) * factor
     return (values + float(data.attrs.get("offset", 0.0)) * factor).astype(np.float32)
