@@ -203,6 +203,20 @@ def test_wrong_input_is_one_line_and_writes_nothing(tmp_path):
     assert not (tmp_path / "out.csv").exists()
 
 
+def test_a_folder_of_which_nothing_can_be_used_gives_the_tables_and_status_1(trained, tmp_path):
+    folder = tmp_path / "recordings"
+    folder.mkdir()
+    standin.write_bad_files(folder)
+    done = sts_predict(folder, "--model", trained / "resnet18", "--output", tmp_path / "out.csv")
+    assert done.returncode == 1 and "Traceback" not in done.stderr, done.stderr
+    assert "no cell can be classified" in done.stderr.splitlines()[-1]
+    table = pd.read_csv(tmp_path / "out.csv", keep_default_na=False).set_index("cell_id")
+    assert table["reason"].to_dict() == {**standin.BAD_FILES, "silent": "no_action_potential"}  # of this model
+    account = pd.read_csv(tmp_path / "sweeps.csv", keep_default_na=False)
+    assert set(account["cell_id"]) == set(table.index) and set(account["use"]) == {"", "available"}
+    assert (account.loc[account["use"] == "", "reason"] != "").all()
+
+
 @pytest.mark.slow
 def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(smoke, tmp_path):
     folder = tmp_path / "recordings"
@@ -215,7 +229,11 @@ def test_bad_files_have_their_reason_in_the_table_and_do_not_stop_the_good_one(s
     table = pd.read_csv(output, keep_default_na=False).set_index("cell_id")
     assert table["reason"].to_dict() == {**standin.BAD_FILES, "silent": "no_spiking_sweep", "good": ""}
     assert (table.loc[table["reason"] != "", "detail"] != "").all() and not table["detail"].str.contains("\n").any()
-    assert table.loc["good", "predicted"] in CLASSES
+    good = table.loc["good"]
+    assert good["predicted"] in CLASSES and (int(good["rheobase_spikes"]), int(good["partner_spikes"])) == (1, 5)
+    account = pd.read_csv(tmp_path / "sweeps.csv", keep_default_na=False)
+    used = account[(account["cell_id"] == "good") & account["use"].isin(["rheobase", "partner"])]
+    assert used["sweep"].astype(int).tolist() == [int(good["rheobase_sweep"]), int(good["partner_sweep"])]
 
 
 @pytest.fixture(scope="module")

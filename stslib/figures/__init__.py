@@ -17,6 +17,7 @@ _MODULES = {
     "explanation": "explained", "randomisation": "explained", "saliency_profiles": "explained",
     "features_read_again": "scores", "score_curves": "scores", "score_dots": "scores",
     "predicted_cell": "predicted", "save_predicted": "predicted", "signal_examples": "training",
+    "file_sweeps": "inspected",
 }  # fmt: skip
 __all__ = sorted(_MODULES)
 

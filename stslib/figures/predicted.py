@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.cm import ScalarMappable
 from matplotlib.figure import Figure
@@ -50,16 +51,14 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
     margin = 0.06 * ((high - low) or 1.0)
     # One scale of saliency for all panels, so that it can be seen which of them counts.
     brightest = float(np.quantile(np.concatenate([view.saliency.ravel() for view in views]), 0.995)) or 1.0
-    currents, meshes = (float(row["rheobase_pa"]), float(row["partner_pa"]), np.nan), []
+    titles, meshes = [_sweep_title(row, name) for name in ("rheobase", "partner")], []
     for k_sweep in range(n_sweeps):
         for column, view in enumerate(views):
             axes = [figure.add_subplot(grid[line, n_views * k_sweep + column]) for line in range(3)]
             meshes.append(_column(axes, view, k_sweep, CLASS_COLOURS[row["predicted"]], brightest))
             axes[0].set_ylim(low - margin, high + margin)
-            if view.voltage_label and np.isfinite(currents[k_sweep]):
-                axes[0].set_title(f"Sweep at {currents[k_sweep]:g} pA")
-            else:
-                axes[0].set_title(f"Sweep {k_sweep + 1}" if view.voltage_label else "its first spike")
+            named = titles[k_sweep] if k_sweep < len(titles) and titles[k_sweep] else f"Sweep {k_sweep + 1}"
+            axes[0].set_title(named if view.voltage_label else "its first spike")
     words = f"saliency of {row['predicted']}\n(all panels on one scale)" if len(meshes) > 1 else "saliency"
     amplitude = panels.amplitude_label(preprocessing.bank, preprocessing.image.output)
     for line, mesh, label in ((1, meshes[0][0], amplitude), (2, meshes[-1][1], words)):
@@ -71,8 +70,18 @@ def predicted_cell(done: Predicted, k: int) -> Figure:
         reason, *others = row["range_reason"].split("; ")
         more = f" (and {len(others)} more)" if others else ""
         title, size = f"{title}\nOutside of the training range, do not trust it: {reason}{more}", 10.5
+    if row["warning"]:
+        title, size = f"{title}\nLook at its file first: {row['warning']}", 10.5
     figure.suptitle(title, fontsize=size)
     return label_data(figure, done.kind)
+
+
+def _sweep_title(row: pd.Series, name: str) -> str:
+    """Number, current, spikes and onset of a sweep; empty for an action potential, which has no current."""
+    if not np.isfinite(float(row[f"{name}_pa"])):
+        return ""
+    words = f"Sweep {row[f'{name}_sweep']}: {row[f'{name}_pa']:g} pA from {row['onset_s']:g} s"
+    return words if pd.isna(row[f"{name}_spikes"]) else f"{words}, spikes: {row[f'{name}_spikes']}"
 
 
 def _views(done: Predicted, k: int) -> list[View]:

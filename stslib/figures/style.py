@@ -45,6 +45,7 @@ KIND_WORDS = {
     "simulated": "simulated cells (no recordings)",
     "hybrid": "hybrid cells (modelled spike times, recorded action potential)",
     "real": "real recordings",
+    "unknown": "cells of which nobody said what they are",
     "allen": "real recordings (Allen Institute)",
     "published": "published feature tables (real cells)",
 }

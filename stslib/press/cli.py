@@ -83,6 +83,13 @@ def book(run_name: str, output: Path | None) -> None:
     click.echo(f"The book: {binder.build(run_name, output)}")
 
 
+_steps_option = click.option(
+    "--steps", type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV of current steps (cell_id, sweep, current_pa, onset_s, duration_s) for files that store none "
+    "[default: steps.csv beside them].",
+)  # fmt: skip
+
+
 STORAGE = """What the workers share: a journal file on one disk, or postgresql://user@host/database for many machines
 (its password in ~/.pgpass or PGPASSWORD)."""
 FOLDS = "Where this machine keeps finished folds [default: beside the journal, or searches/ of the run]."
@@ -136,20 +143,19 @@ def tune(run_name: str, architecture: str, storage: str, study: str, folder: Pat
     help="Draw each cell: sweeps, scalograms, saliency [folder: figures]. Give it after PATH.",
 )  # fmt: skip
 @click.option("--n-jobs", default=1, type=click.IntRange(1, 64), help="Processes that read recordings.")
-def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n_jobs: int) -> None:
-    """Classify the cells of PATH: an NWB or ABF file, a folder of them, or an HDF5 store of cells.
+@_steps_option
+def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n_jobs: int, steps: Path | None) -> None:
+    """Classify the cells of PATH: a file of recordings, a folder of them, or an HDF5 store of cells.
 
     Gives a row a cell: the class, four calibrated probabilities, whether the cell lies outside of what the model was
-    trained on and why, or the reason why it was left out.
+    trained on and why, the sweeps that were used, or the reason why it was left out. With --output, sweeps.csv beside the
+    table accounts for every sweep. Status 1 where no cell can be classified.
     """
-    from stslib import io as sources
     from stslib.models import card as modelcard
     from stslib.models import prediction
-    from stslib.support import files
 
     trained = modelcard.load(model)  # before anything is read: a wrong model is the first thing to hear of
-    store = path.suffix.lower() in (".h5", ".hdf5")
-    source = sources.open_source("store" if store else "files", path=str(path))
+    source = _source(path, steps, n_jobs)
     cells = source.cells()
     excluded = cells[cells["reason"] != ""] if "reason" in cells else cells[:0]
     usable = cells["cell_id"].drop(excluded.index)
@@ -157,11 +163,10 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
     table = done.table
     if len(excluded):
         table = prediction.in_order(table, excluded[["cell_id", "reason", "detail"]], cells["cell_id"])
-    if output is None:
-        click.echo(table.to_csv(index=False).rstrip())
-    else:
-        with files.atomic(output) as part:
-            table.to_csv(part, index=False)
+    if "warning" in cells:
+        for one in (table, done.table):
+            one["warning"] = one["cell_id"].map(cells.set_index("cell_id")["warning"])
+    _write_tables(table, source, trained.preprocessing.sweeps, output)
     if figure is not None:
         from stslib.figures import predicted as pictures
 
@@ -171,6 +176,61 @@ def predict(path: Path, model: Path, output: Path | None, figure: Path | None, n
     if outside:
         summary += f"; {outside} outside of the training range, do not trust these"
     click.echo(summary, err=True)
+    if not classified:
+        raise StsError("no cell can be classified; the column detail says why, sts inspect FILE shows what was read")
+
+
+def _source(path: Path, steps: Path | None, n_jobs: int = 1) -> Any:
+    """The source of cells at a path: an HDF5 store, or files."""
+    from stslib import io as sources
+
+    if path.suffix.lower() in (".h5", ".hdf5"):
+        return sources.open_source("store", path=str(path))
+    return sources.open_source("files", path=str(path), steps=str(steps or ""), n_jobs=n_jobs)
+
+
+def _write_tables(table: Any, source: Any, settings: Any, output: Path | None) -> None:
+    """Write or print the table, and beside a written one the account of every sweep."""
+    from stslib.support import files
+
+    if output is None:
+        click.echo(table.to_csv(index=False).rstrip())
+        return
+    tables = {output: table}
+    if hasattr(source, "sweep_table"):
+        beside = output.with_name("sweeps.csv")
+        tables[output.with_suffix(".sweeps.csv") if beside == output else beside] = source.sweep_table(settings)
+    for file, content in tables.items():
+        with files.atomic(file) as part:
+            content.to_csv(part, index=False)
+
+
+@main.command()
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--figure", type=click.Path(path_type=Path, dir_okay=False), help="[default: FILE.sweeps.png here]")
+@_steps_option
+def inspect(path: Path, figure: Path | None, steps: Path | None) -> None:
+    """Show what is read from one file: a table of its sweeps, and a picture of commands, responses and the choice."""
+    from stslib import figures, sweeps
+    from stslib.support import files
+
+    source = _source(path, steps)
+    cells = source.cells()
+    if len(cells) != 1 or not hasattr(source, "traces"):
+        raise ParameterError(f"{path} holds {len(cells)} cells; give one file of recordings")
+    cell = cells.iloc[0]
+    table = source.sweep_table()
+    if table["sweep"].notna().any():
+        click.echo(table.drop(columns="cell_id").to_string(index=False, na_rep=""))
+        figure = figure or Path(f"{path.stem}.sweeps.png")
+        with files.atomic(figure) as part:
+            figures.file_sweeps(table, source.traces(cell["cell_id"]), source.kind).savefig(part, dpi=130)
+        click.echo(f"The picture: {figure}", err=True)
+    if cell["warning"]:
+        click.echo(f"Look at this first: {cell['warning']}", err=True)
+    if cell["reason"]:
+        raise StsError(f"{cell['detail']} ({cell['reason']})")
+    sweeps.choose_sweeps(source.recording(cell["cell_id"]))  # says why there is no pair
 
 
 if __name__ == "__main__":

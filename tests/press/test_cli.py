@@ -6,7 +6,9 @@ import sys
 import pytest
 from click.testing import CliRunner
 
+from stslib.press import runner
 from stslib.press.cli import main
+from tests.io import standin
 
 WRONG = [
     (["run", "--profile", "nope"], "there is no profile 'nope'; use one of: default, small", 2),
@@ -45,6 +47,34 @@ def test_the_process_ends_with_that_status(wrong):
     command = [sys.executable, "-m", "stslib.press.cli", *arguments]
     done = subprocess.run(command, cwd=wrong, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (status, "") and done.stderr == f"sts: {words}\n"
+
+
+def test_inspect_shows_every_sweep_of_a_file_and_draws_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    standin.write_nwb2(tmp_path / "good.nwb", standin.family(50, step_pa=20, top_pa=110, rate_hz=10_000.0))
+    shown = CliRunner().invoke(main, ["inspect", "good.nwb"])
+    assert shown.exit_code == 0, shown.output
+    lines = [line.split() for line in shown.output.splitlines()]
+    assert [words[0] for words in lines if words and words[0] in ("rheobase", "partner", "available")] == [
+        "available", "available", "rheobase", "available", "partner", "available"
+    ]  # fmt: skip
+    assert (tmp_path / "good.sweeps.png").stat().st_size > 10_000
+    standin.write_nwb2(tmp_path / "silent.nwb", [standin.Steps(n, 10.0 * n, rate_hz=10_000.0) for n in (1, 2)])
+    (tmp_path / "text.abf").write_text("notes")
+    for name, words in (
+        ("silent.nwb", "no spike in 2 sweeps"),
+        ("text.abf", "does not begin with ABF"),
+        (".", "give one file"),
+    ):
+        shown = CliRunner().invoke(main, ["inspect", name])
+        assert shown.exit_code in (1, 2) and words in shown.output.splitlines()[-1]
+
+
+def test_paths_of_parameters_are_those_of_the_users_folder(checkout, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert runner._from_here("here.csv") == str(tmp_path / "here.csv")
+    assert runner._from_here("a:/b") == f"{tmp_path / 'a'}:/b"
+    assert [runner._from_here(text) for text in ("", "mirror:x.h5", "/x")] == ["", "mirror:x.h5", "/x"]
 
 
 def test_the_plan_runs_nothing(checkout):
