@@ -10,8 +10,8 @@ import numpy as np
 from stslib.support.errors import StsError
 
 #: What the voltage is: `real` was recorded from a cell, `hybrid` is a fitted model's spike times carrying the cell's own
-#: recorded action potential, `simulated` has no recording in it. Shown wherever the data are shown.
-KINDS = ("simulated", "hybrid", "real")
+#: recorded action potential, `simulated` has no recording in it; of `unknown` nobody said it. Shown wherever the data are.
+KINDS = ("simulated", "hybrid", "real", "unknown")
 
 
 @dataclass(frozen=True)

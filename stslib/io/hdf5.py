@@ -17,11 +17,13 @@ Attributes of each dataset:
 
 A cell's group or dataset may have the attributes `label` (its class; needed to train, not to predict), `donor` and `split`
 (`train` or anything else). The file may say what it holds in the attributes `kind` (`simulated`, `hybrid`, `real`) and
-`dataset`. Without them, sweeps are taken to be `hybrid` and action potentials `real`, both of the dataset `Clamp`.
+`dataset`. Without them its cells are `unknown`, unless the user says what they are, and of the dataset `Clamp`. The
+files of the data mirror are known.
 """
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable
 from functools import partial
@@ -35,13 +37,14 @@ from stslib.cohort import UNSURE
 from stslib.io.source import Source, find_cell
 from stslib.recordings import KINDS, Recording, Sweep
 from stslib.support.errors import DamagedFile, MissingInput, one_line, one_of
-from stslib.support.files import mirror_path
+from stslib.support.files import MIRROR_ENVIRONMENT, mirror_path
 
 #: Layout: names of the sweep datasets; other entries are ignored.
 SWEEP_NAME = re.compile(r"rheobase(_plus_\d+)?")
 MAX_SWEEPS = 3
 SWEEP_ATTRIBUTES = ("rate_hz", "stimulus_pa", "stimulus_onset_s", "stimulus_duration_s")
 PEAK_ATTRIBUTES = ("rate_hz", "peak_index")
+MIRROR_KINDS = {"hybrid/hybrid.h5": "hybrid", "action_potentials/action_potentials.h5": "real"}
 
 
 class Hdf5Cells(Source):
@@ -51,6 +54,8 @@ class Hdf5Cells(Source):
     ----------
     path : str
         The file. `mirror:NAME` is the file NAME of the data mirror that `STS_DATA_MIRROR` names.
+    kind : str, optional
+        What its voltages are, one of `KINDS`; by default what the file says.
 
     Attributes
     ----------
@@ -70,8 +75,8 @@ class Hdf5Cells(Source):
         """`action_potentials`, or what the voltages of its sweeps are."""
         return self.layout if self.layout == "action_potentials" else self.kind
 
-    def __init__(self, path: str) -> None:
-        self.path = mirror_path(str(path))
+    def __init__(self, path: str, kind: str = "") -> None:
+        self.path, self.kind = mirror_path(str(path)), kind
         if not str(path) or not self.path.is_file():
             raise MissingInput(f"there is no file {str(path)!r}; give the path of an HDF5 file of cells")
         try:
@@ -86,7 +91,7 @@ class Hdf5Cells(Source):
             raise DamagedFile(f"{self.path.name} holds no cells; give it a group or dataset a cell")
         first = file[next(iter(file))]
         self.layout = "sweeps" if isinstance(first, h5py.Group) else "action_potentials"
-        self.kind = str(file.attrs.get("kind", "hybrid" if self.layout == "sweeps" else "real"))
+        self.kind = self.kind or str(file.attrs.get("kind", _of_mirror(self.path)))
         one_of(f"attribute kind of {self.path.name}", self.kind, KINDS)
         dataset = str(file.attrs.get("dataset", "Clamp"))
         rows = []
@@ -151,6 +156,13 @@ class Hdf5Cells(Source):
     def recording(self, cell_id: str) -> Recording:
         """The sweeps of one cell; voltages are read on demand."""
         return find_cell(self._recordings, cell_id, self.path.name)
+
+
+def _of_mirror(path: Path) -> str:
+    """What the cells of a file of the data mirror are; of any other file, `unknown`."""
+    mirror = os.environ.get(MIRROR_ENVIRONMENT, "")
+    known = {Path(mirror, name).resolve(): kind for name, kind in MIRROR_KINDS.items()} if mirror else {}
+    return known.get(path.resolve(), "unknown")
 
 
 def _flat(dataset: h5py.Dataset, where: str) -> h5py.Dataset:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -27,7 +27,7 @@ OPTIONS: dict[str, tuple[str, ...]] = {
     "published": (),
     "store": ("path",),
     "fetched": ("path", "split"),
-    "files": ("path", "labels"),
+    "files": ("path", "labels", "n_jobs"),
     "precomputed": ("path", "labels"),
     "real_sweeps": (),
 }
@@ -193,8 +193,7 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
     Parameters
     ----------
     parameters : mapping
-        `source`, one of `SOURCES`, and its options: `n_cells` and `seed` (simulated), `path` (store), `path` and `labels`
-        (files, precomputed), `path` and `split` (fetched). Others are left alone.
+        `source`, one of `SOURCES`, and its options (`OPTIONS`), such as `n_cells` and `seed`. Others are left alone.
 
     Returns
     -------
@@ -217,13 +216,18 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
     >>> v_mv.shape == i_pa.shape
     True
     """
+    return replace(opened := _opened(parameters), cells=opened.source.cells())
+
+
+def _opened(parameters: Mapping[str, Any]) -> Cells:
+    """The source that the parameters name, none of its cells read yet."""
     name = parameters["source"]
     options = {option: parameters[option] for option in OPTIONS.get(name, ()) if option in parameters}
     source = open_source(name, **options)
     named = [str(options[option]) for option in PATHS if options.get(option)]
     if name == "fetched":
         named = [f"{folder}/cells.csv" for folder in named[0].split(os.pathsep) if folder]
-    return Cells(source, source.cells(), inputs=[mirror_path(text).expanduser() for text in named])
+    return Cells(source, pd.DataFrame(), inputs=[mirror_path(text).expanduser() for text in named])
 
 
 def reopen(data: Finished) -> Cells:
@@ -257,7 +261,7 @@ def reopen(data: Finished) -> Cells:
     >>> all(sweep.n_spikes is not None for recording in again.recordings() for sweep in recording.sweeps)
     True
     """
-    opened = open_cells(data.parameters)
+    opened = _opened(data.parameters)
     included = cohort.kept(data.load_table("cells", keep_default_na=False))
     return Cells(opened.source, included, data.load_table("long_squares"), opened.inputs)
 

@@ -72,6 +72,7 @@ def _execute_one(task: Task, run: str) -> None:
         try:
             shown = Path(temporary) / "progress.json"
             known = {RESULTS_ENVIRONMENT: str(run_folder(run).parent), progress.ENVIRONMENT: str(shown)}
+            known["JUPYTER_PATH"] = os.pathsep.join([_own_kernel(Path(temporary)), os.environ.get("JUPYTER_PATH", "")])
             with _environment(**known), _bar(shown):
                 papermill.execute_notebook(
                     str(task.notebook), str(executed), parameters=task.parameters, kernel_name="python3",
@@ -80,7 +81,7 @@ def _execute_one(task: Task, run: str) -> None:
         except (PapermillExecutionError, CellExecutionError) as error:
             with contextlib.suppress(StsError), files.atomic(failed) as path:  # a full disk must not hide the error
                 shutil.copyfile(executed, path)
-            trace = f" (traceback: {failed})" if failed.is_file() else ""
+            trace = f" (traceback: {failed}; what it had saved: {folder})" if failed.is_file() else ""
             raise StsError(f"{task.name} failed in {_what_failed(error)}{trace}") from None
         except DeadKernelError:
             raise StsError(f"{task.name}: its kernel died, most often for want of memory; run it again") from None
@@ -91,6 +92,15 @@ def _execute_one(task: Task, run: str) -> None:
         with files.atomic(folder / f"{task.name}.ipynb") as path:
             shutil.copyfile(executed, path)
     failed.unlink(missing_ok=True)
+
+
+def _own_kernel(folder: Path) -> str:
+    """A Jupyter path whose kernel python3 is the interpreter that runs this, whatever other kernels are installed."""
+    spec = folder / "jupyter" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    argv = [sys.executable, "-m", "ipykernel_launcher", "-f", "{connection_file}"]
+    spec.write_text(json.dumps({"argv": argv, "display_name": "Python 3", "language": "python"}), encoding="utf-8")
+    return str(folder / "jupyter")
 
 
 def _what_failed(error: Exception) -> str:

@@ -6,6 +6,7 @@ The order is the notebooks' own numbering; what reads what is found in their cod
 from __future__ import annotations
 
 import importlib
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,10 @@ from stslib.press.folders import STATE, digest_of, identity, project_root, read_
 from stslib.press.parameters import read_notebook, read_parameters, resolve
 from stslib.press.stage import open_stage
 from stslib.support.errors import ParameterError, StsError
+from stslib.support.files import MIRROR_PREFIX
+
+#: Parameters of any notebook that name files or folders.
+PATHS = ("path", "labels", "store_path")
 
 
 @dataclass(frozen=True)
@@ -130,8 +135,16 @@ def _given(profile: dict[str, Any], overrides: Sequence[str], known: dict[str, P
             raise ParameterError(f"{name} has no parameter {parameter!r}; it has: {', '.join(schemas[name])}")
         if parameter == "run":
             raise ParameterError(f"-p {text}: name the run with --run")
-        given.setdefault(name, {})[parameter] = schemas[name][parameter].from_text(value, name)
+        checked = schemas[name][parameter].from_text(value, name)
+        given.setdefault(name, {})[parameter] = _from_here(checked) if parameter in PATHS else checked
     return given
+
+
+def _from_here(value: str) -> str:
+    """Paths as the user's folder has them: notebooks run in the folder of the checkout. Several are joined by a colon."""
+    if not value or value.startswith(MIRROR_PREFIX):
+        return value
+    return os.pathsep.join(str(Path(path).expanduser().absolute()) for path in value.split(os.pathsep) if path)
 
 
 def _with_upstream(names: Sequence[str], reads: Mapping[str, Sequence[str]]) -> set[str]:

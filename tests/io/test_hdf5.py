@@ -50,11 +50,11 @@ def write_peaks(path):
 def test_sweeps_layout(tmp_path):
     source = opened(write_sweeps(tmp_path / "cells.h5"))
     cells = source.cells()
-    assert isinstance(source, Source) and source.kind == "hybrid" and list(cells.cell_id) == ["1", "2"]
+    assert isinstance(source, Source) and source.kind == "unknown" and list(cells.cell_id) == ["1", "2"]
     assert {"label", "dataset", "donor"} <= set(cells) and set(cells.split) == {""}
     assert set(cells.published_split) == {"train"}
     recording = source.recording("2")
-    assert (recording.kind, recording.label) == ("hybrid", "Sst")
+    assert (recording.kind, recording.label) == ("unknown", "Sst")
     pair = choose_pair(recording)
     assert (pair.rheobase.stimulus_pa, pair.partner.stimulus_pa) == (90.0, 130.0)
     v_mv, i_pa = pair.partner.load()
@@ -64,7 +64,8 @@ def test_sweeps_layout(tmp_path):
     assert [r.cell_id for r in source.recordings(["2"])] == ["2"]
     with pytest.raises(ParameterError, match="2 cells such as '1'"):
         source.recording("99")
-    # The file may say what it holds.
+    # The file or the user may say what it holds; else it is not guessed.
+    assert open_source("store", path=str(tmp_path / "cells.h5"), kind="real").kind == "real"
     source = opened(write_sweeps(tmp_path / "cells.h5", kind="simulated", dataset="Seq"))
     assert {source.kind, source.recording("1").kind} == {"simulated"} and set(source.cells().dataset) == {"Seq"}
     with pytest.raises(ParameterError, match="simulated, hybrid, real"):
@@ -102,7 +103,7 @@ def test_one_to_three_sweeps_a_cell_in_millivolts_or_counts(tmp_path):
 
 def test_action_potentials_are_cut_around_their_peak_at_any_rate(tmp_path):
     source = opened(write_peaks(tmp_path / "peaks.h5"))
-    assert source.kind == "real" and why_no_pair(source.recording("1")) == "no_long_square"
+    assert source.kind == "unknown" and why_no_pair(source.recording("1")) == "no_long_square"
     for (sweep,) in (recording.sweeps for recording in source.recordings()):
         v_mv, i_pa = sweep.load()
         assert v_mv.argmax() / sweep.rate_hz == pytest.approx(sweep.onset_s)

@@ -220,3 +220,14 @@ def test_what_reads_a_notebook_that_ran_on_changed_files_runs_again(checkout):
     assert reasons()["01_make"] == "input given.txt changed"
     run_all(only=["01_make"])
     assert reasons() == {"01_make": "", "02_use": "changed: result of 01_make", "03_apart": ""}
+
+
+def test_notebooks_run_in_the_interpreter_of_the_command_whatever_kernel_is_called_python3(checkout, monkeypatch):
+    spec = checkout / "theirs" / "kernels" / "python3" / "kernel.json"
+    spec.parent.mkdir(parents=True)
+    spec.write_text(
+        json.dumps({"argv": ["false", "{connection_file}"], "display_name": "theirs", "language": "python"})
+    )
+    monkeypatch.setenv("JUPYTER_PATH", str(checkout / "theirs"))
+    run_all(only=["01_make"])
+    assert reasons(only=["01_make"]) == {"01_make": ""}
