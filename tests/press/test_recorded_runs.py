@@ -90,8 +90,8 @@ def fetched(tmp_path_factory: pytest.TempPathFactory) -> Path:
         archives.add_cell(
             int(cell_id), file, shown, LINES[label], donor__id=place, rheobase_sweep_number=rheobase_sweep
         )
-    archives.add_cell(901, line="", donor__species="Homo Sapiens")
-    archives.add_cell(902, line="Gad2-IRES-Cre")
+    archives.add_cell(901, root / "none.nwb", line="", donor__species="Homo Sapiens")
+    archives.add_cell(902, root / "none.nwb", line="Gad2-IRES-Cre")
     address = archives.start()
     fetch = ("data", "fetch", "--source", "allen", "--output", root / "store", "--base-uri", address)
     sts(*fetch)
