@@ -1,5 +1,6 @@
-"""What the baseline's scores on the real tables measure: the cells, the rigs, or the labels."""
+"""What scores on the real tables measure: the cells, the rigs, or the labels; and how real simulated cells are."""
 
 from stslib.audit.questions import Audit, conclusions
+from stslib.audit.realism import Realism
 
-__all__ = ["Audit", "conclusions"]
+__all__ = ["Audit", "Realism", "conclusions"]

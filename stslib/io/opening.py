@@ -23,7 +23,7 @@ from stslib.support.files import mirror_path
 
 #: Options of each source that are parameters of notebook 01.
 OPTIONS: dict[str, tuple[str, ...]] = {
-    "simulated": ("n_cells", "seed"),
+    "simulated": ("n_cells", "seed", "simulation"),
     "published": (),
     "store": ("path",),
     "fetched": ("path", "split"),
@@ -137,13 +137,17 @@ class Cells:
             lines.append(f"The label table names {len(unused)} cells that have no file, first {unused[0]}.")
         return "\n\n".join(lines)
 
-    @property
     def reference(self) -> pd.DataFrame:
-        """Recorded and fitted cells to compare with, one row a class, in threes (quartile, median, quartile)."""
-        from stslib.io.simulated.population import statistics
+        """Quartiles of the paper's training cells (`stslib.io.simulated.population.reference`)."""
+        from stslib.io.simulated.population import reference
 
-        columns = ("label", "recorded_rheobase_pa", "fitted_spikes_above")
-        return pd.DataFrame([{name: getattr(one, name) for name in columns} for one in statistics().values()])
+        return reference()
+
+    def real_training(self) -> pd.DataFrame | None:
+        """Published features and labels of the paper's training cells, None where the tables are not at hand."""
+        from stslib.io.published import training_features
+
+        return training_features()
 
     def all_long_squares(self, found: sweeps.Survey) -> pd.DataFrame:
         """The source's own long squares where it has them (fetched recordings hold two sweeps only), else the survey's."""

@@ -71,6 +71,17 @@ def fetch(file: str) -> Path:
         ) from error
 
 
+def training_features() -> pd.DataFrame | None:
+    """Features and labels of the training cells, without a download: None where neither a mirror nor a fetch has the tables."""
+    mirror = os.environ.get(MIRROR_ENVIRONMENT)
+    folder = Path(mirror).expanduser() if mirror else pooch.os_cache("stslib")
+    if not all((folder / "published" / file).is_file() for file in FILES):
+        return None
+    source = Published()
+    train = source.cells().query("split == 'train'")[["cell_id", "label"]]
+    return train.merge(source.features(), on="cell_id")
+
+
 def check(path: Path, sha256: str) -> Path:
     """The path, where the file has this sha256; else DamagedFile."""
     found = sha256_of(path)

@@ -1,4 +1,4 @@
-"""What a rig adds to a model neuron: membrane and electrode noise, and the trace as the amplifier writes it down."""
+"""What a rig adds: onset, sampling rate, noise, hum, the converter's steps; and the membrane between action potentials."""
 
 from __future__ import annotations
 
@@ -7,172 +7,129 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.signal import lfilter
 
-from stslib.io.simulated.action_potential import ApShape
-from stslib.io.simulated.glif import STEP_MS, STEP_RATE_HZ, Glif3, Kernels, LongSquare, kernels, long_square
+from stslib.io.simulated.action_potential import TROUGH_SHARE, Shape, approach, recovery, settle
 
-#: Step of the converter, in mV, as in the real sweeps.
-COUNT_MV = 0.03125
-#: Electrode noise is white up to half this rate, in Hz, also where the raw rate is higher.
-ELECTRODE_RATE_HZ = 50_000
-#: After the fast trough the membrane settles on its slow course with this time constant, in ms.
-SETTLING_MS = 3.0
-#: Part of the way from the fast trough to rest that the slow after-hyperpolarisation goes.
-SLOW_AHP = 0.25
+NOISE_RATE_HZ = 50_000  # noise is made at this rate, also where the raw rate is higher
 
 
 @dataclass(frozen=True)
 class Rig:
-    """One recording set-up; times in s, rate in Hz.
+    """One recording set-up: start of the step (s), sampling rates in use (Hz), step of the converter and hum (mV, Hz).
 
-    The step begins at `onset_s` and lasts `duration_s`; the sweep goes on for `tail_s` after it.
+    The step lasts `duration_s`; the sweep goes on for `tail_s` after it.
     """
 
     name: str
     onset_s: float
-    rate_hz: float
+    rates_hz: tuple[float, ...]
+    count_mv: float
+    hum_mv: float
+    hum_hz: float = 60.0
     duration_s: float = 1.0
-    tail_s: float = 0.5
-
-    @property
-    def n_steps(self) -> int:
-        """Length of a sweep in model steps of 50 us."""
-        return round((self.onset_s + self.duration_s + self.tail_s) * STEP_RATE_HZ)
-
-    @property
-    def onset(self) -> int:
-        """First model step with current."""
-        return round(self.onset_s * STEP_RATE_HZ)
-
-    @property
-    def stop(self) -> int:
-        """First model step without current again."""
-        return self.onset + round(self.duration_s * STEP_RATE_HZ)
-
-    def square(self, stimulus_pa: float) -> LongSquare:
-        """The rig's step at this amplitude."""
-        return LongSquare(stimulus_pa, self.onset, self.stop, self.n_steps)
+    tail_s: float = 0.3
 
 
-#: The rigs of the Cell Types Database and of the Patch-seq release: onset and raw rate as in their files.
-RIGS = {"Clamp": Rig("Clamp", onset_s=1.02, rate_hz=200_000.0), "Seq": Rig("Seq", onset_s=0.5, rate_hz=50_000.0)}
+#: The rigs of the Cell Types Database (about half of its cells at either rate) and of the Patch-seq release.
+RIGS = {
+    "Clamp": Rig("Clamp", 1.02, (50_000.0, 200_000.0), 0.03125, 0.01),
+    "Seq": Rig("Seq", 0.5, (50_000.0,), 0.00625, 0.02),
+}
 
 
 @dataclass(frozen=True)
-class Noise:
-    """Noise of one cell's recording, all standard deviations in mV.
+class Membrane:
+    """The passive cell: rest (mV), time constant (ms), deflection (mV) at each subthreshold current (pA), sag (share of it).
 
-    Levels as in the six real sweeps of the Cell Types Database that mackelab/IdentifyMechanisticModels_2020 holds: 0.06 to
-    0.19 mV before the step, of which 0.03 mV is white, and two to four times as much between spikes (open channels).
-
-    `membrane_mv` and `membrane_tau_ms`: Ornstein-Uhlenbeck noise of the membrane at rest, `gain_at_threshold` times larger at
-    threshold; `between_sweeps_mv`, `drift_mv_per_s`: change of the resting potential from sweep to sweep, and its slope
-    within one; `electrode_mv`: white noise that the membrane does not see.
+    The sag sets in once the membrane is charged. `noise_mv` at rest, two to four times as much near the threshold (open
+    channels), `electrode_mv` of white noise: as in the six real sweeps of mackelab/IdentifyMechanisticModels_2020.
     """
 
-    membrane_mv: float = 0.09
-    membrane_tau_ms: float = 15.0
+    rest_mv: float
+    tau_ms: float
+    sag: float
+    noise_mv: float
+    electrode_mv: float
+    between_sweeps_mv: float = 0.2
+    noise_tau_ms: float = 15.0
     gain_at_threshold: float = 2.5
-    between_sweeps_mv: float = 0.3
-    drift_mv_per_s: float = 0.3
-    electrode_mv: float = 0.03
 
-    def membrane(self, model: Glif3, stimulus_pa: float, rig: Rig, rng: np.random.Generator) -> np.ndarray:
-        """Membrane noise of one sweep, `(rig.n_steps,)` in mV: it moves the spikes, too."""
-        n = rig.n_steps
-        kept = np.exp(-STEP_MS / self.membrane_tau_ms)
-        kicks = rng.standard_normal(n)
-        kicks[1:] *= np.sqrt(1.0 - kept * kept)
-        fast = lfilter([1.0], [1.0, -kept], kicks) * self.membrane_mv
-        fraction = stimulus_pa * model.resistance_mohm * 1e-3 / model.threshold_above_rest_mv
-        t_ms = np.arange(rig.stop - rig.onset) * STEP_MS
-        reached = min(max(fraction, 0.0), 1.0) * -np.expm1(-t_ms / model.tau_ms)
-        fast[rig.onset : rig.stop] *= 1.0 + (self.gain_at_threshold - 1.0) * reached
-        level, slope = rng.standard_normal(2)
-        t_s = np.arange(n) / STEP_RATE_HZ - rig.onset_s
-        return fast + level * self.between_sweeps_mv + slope * self.drift_mv_per_s * t_s
+    def step(self, t_ms: np.ndarray, deflection_mv: float) -> np.ndarray:
+        """Response to a step from its onset at 0 ms; a hyperpolarisation is deepest once charged, then sags."""
+        charged_ms = float(np.clip(5.0 * self.tau_ms, 30.0, 250.0))
+        charged = -np.expm1(-np.maximum(t_ms, 0.0) / self.tau_ms) / -np.expm1(-charged_ms / self.tau_ms)
+        sag = self.sag if deflection_mv < 0.0 else 0.0
+        back = -np.expm1(-np.maximum(t_ms - charged_ms, 0.0) / 60.0)
+        return deflection_mv * np.minimum(charged, 1.0) * (1.0 - sag * back)
 
-    def electrode(self, duration_s: float, rate_hz: float, rng: np.random.Generator) -> np.ndarray:
-        """Electrode noise at the raw rate, in mV."""
-        n_raw = round(duration_s * rate_hz)
-        n = round(duration_s * ELECTRODE_RATE_HZ)
-        white = rng.standard_normal(n + 1) * self.electrode_mv
-        if rate_hz == ELECTRODE_RATE_HZ:
-            return white[:n_raw]
-        return np.interp(np.arange(n_raw) / rate_hz, np.arange(n + 1) / ELECTRODE_RATE_HZ, white)
+    def noise(self, rig: Rig, rate_hz: float, near_threshold: bool, rng: np.random.Generator) -> np.ndarray:
+        """Noise of one sweep, in mV: membrane, electrode, hum, slow drift."""
+        length_s = rig.onset_s + rig.duration_s + rig.tail_s
+        n = round(length_s * NOISE_RATE_HZ) + 1
+        decay = float(np.exp(-1e3 / NOISE_RATE_HZ / self.noise_tau_ms))
+        kicks = rng.standard_normal(n, dtype=np.float32) * np.sqrt(1.0 - decay * decay)
+        kicks[0] /= np.sqrt(1.0 - decay * decay)
+        fast = lfilter([1.0], [1.0, -decay], kicks) * self.noise_mv
+        t_s = np.arange(n) / NOISE_RATE_HZ
+        if near_threshold:
+            during = (t_s >= rig.onset_s) & (t_s < rig.onset_s + rig.duration_s)
+            grown = -np.expm1(-(t_s[during] - rig.onset_s) * 1e3 / self.tau_ms)
+            fast[during] *= 1.0 + (self.gain_at_threshold - 1.0) * grown
+        fast += rng.standard_normal(n, dtype=np.float32) * self.electrode_mv
+        level, drift = rng.standard_normal(2)
+        phase = rng.uniform(0.0, 2.0 * np.pi)
+        fast += self.between_sweeps_mv * (level + drift * (t_s - rig.onset_s))
+        fast += rig.hum_mv * np.sin(2.0 * np.pi * rig.hum_hz * t_s + phase)
+        if rate_hz == NOISE_RATE_HZ:
+            return fast[: round(length_s * rate_hz)]
+        return np.interp(np.arange(round(length_s * rate_hz)) / rate_hz, t_s, fast)
 
 
-def membrane_trace(model: Glif3, shape: ApShape, rig: Rig, spikes: np.ndarray, above_rest_mv: np.ndarray) -> np.ndarray:
-    """Potential between the action potentials, `(rig.n_steps,)` in mV.
-
-    Before the first spike the model's way from rest to threshold is stretched to end at the action potential's
-    threshold. GLIF3 resets to rest, far below where real cells go after a spike; after a spike its way from reset to threshold
-    is therefore squeezed to begin near the trough: a fraction `SLOW_AHP` of the way from the trough to rest. After the
-    step, the squeeze is released with the membrane's time constant.
-    """
-    threshold = model.threshold_above_rest_mv
-    before = model.rest_mv + above_rest_mv * ((shape.threshold_mv - model.rest_mv) / threshold)
-    if spikes.size == 0:
-        return before
-    floor_mv = shape.trough_mv - SLOW_AHP * (shape.trough_mv - model.rest_mv)
-    after = shape.threshold_mv - (threshold - above_rest_mv) * ((shape.threshold_mv - floor_mv) / threshold)
-    released = max(rig.stop, int(spikes[-1]) + model.spike_cut_steps)
-    weight = np.zeros(rig.n_steps)
-    weight[spikes[0] :] = 1.0
-    weight[released:] = np.exp(-np.arange(rig.n_steps - released) * (STEP_MS / model.tau_ms))
-    trace = before + weight * (after - before)
-    # From the fast trough, with level tangent, to the slow course.
-    first = int(shape.duration_ms / STEP_MS)
-    s = np.arange(round(6 * SETTLING_MS / STEP_MS)) * (STEP_MS / SETTLING_MS)
-    settling = (1.0 + s) * np.exp(-s)
-    for spike, following in zip(spikes, np.append(spikes[1:], rig.n_steps), strict=True):
-        begin, end = spike + first, min(spike + first + settling.size, following, rig.n_steps)
-        if begin < end:
-            trace[begin:end] += (shape.trough_mv - trace[begin]) * settling[: end - begin]
+def silent_trace(t_ms: np.ndarray, membrane: Membrane, deflection_mv: float, duration_ms: float) -> np.ndarray:
+    """A sweep without action potentials; `t_ms` counts from the onset."""
+    trace = membrane.rest_mv + membrane.step(t_ms, deflection_mv)
+    after = t_ms >= duration_ms
+    last_mv = float(membrane.step(np.array([duration_ms]), deflection_mv)[0])
+    trace[after] = membrane.rest_mv + last_mv * np.exp(-(t_ms[after] - duration_ms) / membrane.tau_ms)
+    trace[t_ms < 0.0] = membrane.rest_mv
     return trace
 
 
-@dataclass(frozen=True)
-class Neuron:
-    """A model neuron on a rig: its model, action potential, rig and noise."""
+def spiking_trace(
+    t_ms: np.ndarray, membrane: Membrane, times_ms: np.ndarray, shapes: list[Shape], duration_ms: float
+) -> np.ndarray:
+    """A sweep with an action potential of each of `shapes` at each of `times_ms` from the onset."""
+    trace = np.full(t_ms.size, membrane.rest_mv)
 
-    model: Glif3
-    shape: ApShape
-    rig: Rig
-    noise: Noise
+    def part(start_ms: float, end_ms: float) -> tuple[slice, np.ndarray]:
+        where = slice(*np.searchsorted(t_ms, (start_ms, end_ms)))
+        return where, t_ms[where] - start_ms
 
-    def kernel(self) -> Kernels:
-        """Decay curves of the model for one sweep."""
-        return kernels(self.model, self.rig.n_steps)
-
-    def respond(
-        self, stimulus_pa: float, noise_mv: np.ndarray, membrane: bool = False
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Spikes and potential above rest of one sweep (see `long_square`)."""
-        return long_square(self.model, self.kernel(), self.rig.square(stimulus_pa), noise_mv, membrane)
-
-
-def record(neuron: Neuron, stimulus_pa: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """The sweep as a file would hold it: `(v_mv, i_pa)`, each `(n_samples,)` float32 at the rig's raw rate."""
-    model, shape, rig, noise = neuron.model, neuron.shape, neuron.rig, neuron.noise
-    noise_mv = noise.membrane(model, stimulus_pa, rig, rng)
-    spikes, above_rest_mv = neuron.respond(stimulus_pa, noise_mv, membrane=True)
-    trace = membrane_trace(model, shape, rig, spikes, above_rest_mv)
-    duration_s = rig.n_steps / STEP_RATE_HZ
-    n_samples = round(duration_s * rig.rate_hz)
-    t_steps = np.arange(n_samples) * (STEP_RATE_HZ / rig.rate_hz)
-    grid = np.arange(rig.n_steps)
-    v_mv = np.interp(t_steps, grid, trace)
-    length = int(np.floor(shape.duration_ms * 1e-3 * rig.rate_hz))
-    for spike in spikes:
-        begin = int(np.ceil(spike * rig.rate_hz / STEP_RATE_HZ))
-        span = slice(begin, min(begin + length, n_samples))
-        t_ms = (t_steps[span] - spike) * STEP_MS
-        # Where the membrane is not quite at the threshold (noise, a spike soon after another) the upstroke makes up for it.
-        step = trace[spike] - shape.threshold_mv
-        v_mv[span] = shape.at(t_ms) + step * np.clip(1.0 - t_ms / shape.rise_ms, 0.0, 1.0)
-    v_mv += np.interp(t_steps, grid, noise_mv)
-    v_mv += noise.electrode(duration_s, rig.rate_hz, rng)
-    v_mv = np.round(v_mv / COUNT_MV) * COUNT_MV
-    i_pa = np.zeros(n_samples, dtype=np.float32)
-    i_pa[round(rig.onset_s * rig.rate_hz) : round((rig.onset_s + rig.duration_s) * rig.rate_hz)] = stimulus_pa
-    return v_mv.astype(np.float32), i_pa
+    where, t = part(0.0, times_ms[0])
+    trace[where] = approach(t, membrane.rest_mv, shapes[0], float(times_ms[0]), membrane.tau_ms)
+    for k, (time_ms, shape) in enumerate(zip(times_ms, shapes, strict=True)):
+        last = k + 1 == len(shapes)
+        end_ms = duration_ms if last else float(times_ms[k + 1])
+        where, t = part(time_ms, time_ms + shape.spike_ms)
+        trace[where] = shape.spike(t)
+        at_ms, at_mv = time_ms + shape.spike_ms, shape.threshold_mv + shape.fast_trough_mv
+        early = 0.25 if shape.trough_mv > -0.5 else 0.0  # leaves a fast trough as fast as it came
+        slope = TROUGH_SHARE * shape.upstroke_mv_per_ms / shape.ratio
+        for turn_ms, turn_mv in shape.troughs():
+            stop_ms = time_ms + turn_ms
+            if stop_ms > end_ms - (0.0 if last else 1.0):
+                break
+            where, t = part(at_ms, stop_ms)
+            trace[where] = settle(t, at_mv, turn_mv, stop_ms - at_ms, slope)
+            at_ms, at_mv, slope = stop_ms, turn_mv, 0.0
+        where, t = part(at_ms, end_ms)
+        if last:
+            rise_mv = max(0.5 * (shape.threshold_mv - at_mv) - 2.0, 0.6)
+            trace[where] = at_mv + rise_mv * (1.0 - recovery(t, early, 2.0 * membrane.tau_ms))
+        else:
+            trace[where] = approach(t, at_mv, shapes[k + 1], end_ms - at_ms, early=early)
+    after = t_ms >= duration_ms
+    last_mv = trace[after.argmax() - 1]
+    trace[after] = membrane.rest_mv + (last_mv - membrane.rest_mv) * np.exp(
+        -(t_ms[after] - duration_ms) / membrane.tau_ms
+    )
+    return trace
