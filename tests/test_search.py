@@ -2,7 +2,6 @@
 
 import math
 import multiprocessing
-import multiprocessing.process
 import os
 import pwd
 import shutil
@@ -14,6 +13,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Iterator
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -66,15 +66,13 @@ def work(folder: Path, wait: float, die_at: str, storage: str | Path) -> None:
     (folder / f"table-{os.getpid()}.json").write_text(trial_table(study).to_json())
 
 
-def start(
-    folder: Path, storage: str | Path, wait: float = 0.0, die_at: str = "-"
-) -> multiprocessing.process.BaseProcess:
+def start(folder: Path, storage: str | Path, wait: float = 0.0, die_at: str = "-") -> BaseProcess:
     worker = PROCESSES.Process(target=work, args=(folder, wait, die_at, storage))
     worker.start()
     return worker
 
 
-def ended(*workers: multiprocessing.process.BaseProcess) -> list[int | None]:
+def ended(*workers: BaseProcess) -> list[int | None]:
     """Exit codes, once all have ended."""
     for worker in workers:
         worker.join(120)
@@ -142,7 +140,7 @@ def uninterrupted(tmp_path_factory: pytest.TempPathFactory) -> optuna.Study:
     return run(objective, N_TRIALS, tmp_path_factory.mktemp("whole"))
 
 
-def test_value_is_the_mean_of_the_folds_and_the_search_improves(uninterrupted: optuna.Study) -> None:
+def test_value_is_the_mean_of_the_folds_and_the_search_improves(uninterrupted):
     table = trial_table(uninterrupted)
     assert list(table["slot"]) == list(range(N_TRIALS))
     assert table["mean"].to_numpy() == pytest.approx(table[["fold:0", "fold:1", "fold:2"]].mean(axis=1).to_numpy())
@@ -151,9 +149,7 @@ def test_value_is_the_mean_of_the_folds_and_the_search_improves(uninterrupted: o
     assert fold_scores(best) == pytest.approx([best.value - 0.01, best.value, best.value + 0.01])
 
 
-def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
-    tmp_path: Path, storage: str | Path, uninterrupted: optuna.Study
-) -> None:
+def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(tmp_path, storage, uninterrupted):
     for die_at in ("0.0", "5.1", "12.2"):
         assert ended(start(tmp_path, storage, die_at=die_at)) == [-signal.SIGKILL]
     study = run(objective, N_TRIALS, storage)
@@ -164,29 +160,24 @@ def test_killed_three_times_in_mid_trial_and_resumed_equals_uninterrupted(
     assert calls.count("5.0") == 1 and calls.count("12.1") == 1
 
 
-def test_killed_from_outside_at_any_moment(tmp_path: Path, uninterrupted: optuna.Study) -> None:
+def test_killed_from_outside_at_any_moment(tmp_path, uninterrupted):
     for seconds in (0.35, 0.6):
         worker = start(tmp_path, tmp_path, wait=0.02)
         until_the_first_fold(tmp_path)
         time.sleep(seconds)
         worker.kill()
-        worker.join(60)
-    study = run(objective, N_TRIALS, tmp_path)
-    assert trial_table(study).equals(trial_table(uninterrupted))
+        ended(worker)
+    assert trial_table(run(objective, N_TRIALS, tmp_path)).equals(trial_table(uninterrupted))
 
 
-def test_a_torn_last_line_is_dropped(tmp_path: Path, uninterrupted: optuna.Study) -> None:
+def test_a_torn_last_line_is_dropped(tmp_path, uninterrupted):
     run(objective, 4, tmp_path)
     journal = tmp_path / "probe.journal"
-    whole = journal.read_bytes()
-    journal.write_bytes(whole[:-25])  # the write of the last log was cut off
-    study = run(objective, N_TRIALS, tmp_path)
-    assert trial_table(study).equals(trial_table(uninterrupted))
+    journal.write_bytes(journal.read_bytes()[:-25])  # the write of the last log was cut off
+    assert trial_table(run(objective, N_TRIALS, tmp_path)).equals(trial_table(uninterrupted))
 
 
-def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(
-    tmp_path: Path, storage: str | Path
-) -> None:
+def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(tmp_path, storage):
     doomed = start(tmp_path, storage, wait=0.05, die_at="1.1")
     until_the_first_fold(tmp_path)  # it takes slots 0 and 1, and mostly no one else does
     assert ended(*(start(tmp_path, storage, wait=0.05) for _ in range(2))) == [0, 0]
@@ -201,9 +192,7 @@ def test_two_workers_finish_each_slot_once_and_take_over_from_a_third_that_died(
         assert (tmp_path / "calls.txt").read_text().split().count("1.0") == 1  # scored before the kill, kept
 
 
-def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
-    tmp_path: Path, uninterrupted: optuna.Study
-) -> None:
+def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(tmp_path, uninterrupted):
     def breaks(trial: optuna.Trial, fold: int) -> float:
         if (slot_of(trial), fold) == (3, 1):
             raise OSError("the disk is full")
@@ -213,17 +202,16 @@ def test_an_error_of_the_objective_is_passed_on_and_its_slot_is_filled_later(
         run(breaks, N_TRIALS, tmp_path)
     with pytest.raises(StsError, match="slot 3, fold 2: the score is nan"):
         run(lambda t, k: math.nan if (slot_of(t), k) == (3, 2) else objective(t, k), 5, tmp_path)
-    study = run(objective, N_TRIALS, tmp_path)
-    assert trial_table(study).equals(trial_table(uninterrupted))
+    assert trial_table(run(objective, N_TRIALS, tmp_path)).equals(trial_table(uninterrupted))
 
 
-def test_first_params_are_tried_in_slot_0_only(tmp_path: Path) -> None:
+def test_first_params_are_tried_in_slot_0_only(tmp_path):
     settings, first = SearchSettings(3, seed=7, storage=tmp_path), {"x": 1.0, "rate": 0.01, "kind": "a"}
     table = trial_table(training.run_study(objective, settings, "s", first))
     assert table["x"][0] == 1.0 != table["x"][1] and table["mean"][0] == pytest.approx(0.01)
 
 
-def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path: Path) -> None:
+def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_line(tmp_path):
     run(objective, 2, tmp_path)
     with pytest.raises(ParameterError, match=r"was made with .*use another storage"):
         run(objective, 2, tmp_path, seed=8)
@@ -239,7 +227,7 @@ def test_another_setup_fewer_trials_and_a_damaged_journal_are_refused_in_one_lin
     assert "\n" not in str(caught.value)
 
 
-def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) -> None:
+def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path):
     """Every fold counts the same, so a trial whose first fold is far below the best cannot win any more."""
     calls: list[tuple[int, int]] = []
     level = {0: 0.5, 1: 0.6, 2: 0.7, 3: 0.6, 4: 0.65, 5: 0.2, 6: 0.9, 7: 0.69, 8: 0.4}
@@ -261,7 +249,7 @@ def test_a_hopeless_trial_is_given_up_after_a_fold_and_no_other(tmp_path: Path) 
     assert slot_of(training.best_trial(run(scored, 9, tmp_path / "all", seed=1))) == 6
 
 
-def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str, uninterrupted: optuna.Study) -> None:
+def test_postgres_a_lost_connection_is_opened_anew(tmp_path, postgres, uninterrupted):
     """The server drops all connections in the middle of a fold, as a restart does; the search goes on by itself."""
     address = database(postgres, "restarted")
     engine = engine_of(address)
@@ -274,11 +262,10 @@ def test_postgres_a_lost_connection_is_opened_anew(tmp_path: Path, postgres: str
                     "WHERE datname = 'restarted' AND pid <> pg_backend_pid()"))  # fmt: skip
         return objective(trial, fold)
 
-    study = run(cut_off, N_TRIALS, address)
-    assert trial_table(study).equals(trial_table(uninterrupted))
+    assert trial_table(run(cut_off, N_TRIALS, address)).equals(trial_table(uninterrupted))
 
 
-def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgres: str) -> None:
+def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgres):
     for wrong, message in {
         postgres.replace(PASSWORD, "Wr0ng-Passw0rd"): "refuses this user and password",
         postgres.replace("127.0.0.1", "no-such-host.invalid"): "host name is not known",
@@ -295,7 +282,7 @@ def test_postgres_that_cannot_be_reached_is_one_line_without_the_password(postgr
         assert "\n" not in text and PASSWORD not in text and "Wr0ng" not in text, text
 
 
-def test_a_storage_that_cannot_be_used_is_one_line(tmp_path: Path) -> None:
+def test_a_storage_that_cannot_be_used_is_one_line(tmp_path):
     (tmp_path / "file").write_text("")
     (tmp_path / "folder.journal").mkdir()
     for storage in (tmp_path / "file", tmp_path / "folder.journal"):

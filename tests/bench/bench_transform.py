@@ -4,13 +4,10 @@ Every sweep is white noise, so that no row of a scalogram is spared. Each librar
 all sweeps at once where it takes them, and keeps its results. The error is that of the first sweep against direct
 evaluation in float64 (`stslib.scalograms.direct_evaluation`), relative, over all rows.
 
-The arithmetic floor of an image is what no way of computing it can avoid, taken at this machine's own speeds:
-
-- the spectrum of every sweep, by FFT;
-- for every coefficient a sum of as many products as its wavelet has degrees of freedom: 2 T times 2 F, where beyond T
-  seconds from its centre and F hertz the wavelet and its spectrum stay below 1e-5 of their largest values (about twenty for
-  the Mexican hat, at any scale), at the speed of a large matrix product;
-- the image, written once.
+The arithmetic floor of an image is what no way of computing it can avoid, at this machine's own speeds: the FFT of every
+sweep; for every coefficient, at the speed of a large matrix product, a sum of as many products as its wavelet has degrees
+of freedom, 2 T times 2 F, where beyond T seconds from its centre and F hertz the wavelet and its spectrum stay below 1e-5 of
+their largest values (about twenty for the Mexican hat, at any scale); and the image, written once.
 """
 
 import os

@@ -81,14 +81,8 @@ PATCH_SEQ_COLUMNS = ("cell_specimen_id", "ephys_session_id", "donor_id", "T-type
 def padded(path: Path, n_bytes: int) -> Path:
     """A file of NWB 1 made larger with noise that no one reads."""
     with h5py.File(path, "r+") as file:
-        noise = np.random.default_rng(1).integers(0, 256, n_bytes - path.stat().st_size, np.uint8)
-        file["general/padding"] = noise
+        file["general/padding"] = np.random.default_rng(1).integers(0, 256, n_bytes - path.stat().st_size, np.uint8)
     return path
-
-
-def pipeline_spike_times(sweep: Steps) -> np.ndarray:
-    """The pipeline's times count from half a second before the step, whatever the sweep's own onset is."""
-    return sweep.spike_times_s - sweep.onset_s + 0.5
 
 
 def write_nwb2(path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, seed: int = 0) -> Path:
@@ -113,7 +107,7 @@ def write_nwb2(path: Path, sweeps: Sequence[Steps], spike_lists: bool = True, se
     if spike_lists:
         module = file.create_processing_module("spikes", "detected spikes")
         for s in (s for s in sweeps if s.clamp == "current"):
-            times = pipeline_spike_times(s)
+            times = s.spike_times_s - s.onset_s + 0.5  # the pipeline counts from half a second before the step
             module.add(TimeSeries(name=f"Sweep_{s.number}", data=times, timestamps=times, unit="seconds"))
     with NWBHDF5IO(str(path), "w") as out:
         out.write(file)
@@ -128,13 +122,9 @@ def write_nwb1(
         file["nwb_version"] = np.bytes_("NWB-1.0.5")
         file["general/generated_by"] = np.array([b"program", b"pipeline", b"version", version.encode()])
         for s in sweeps:
-            v, i = voltage_mv(s, seed), stimulus_pa(s)
-            name = f"Sweep_{s.number}"
-            for side, values, unit in (
-                (f"acquisition/timeseries/{name}", v * 1e-3, b"V"),
-                (f"stimulus/presentation/{name}", i * 1e-12, b"A"),
-            ):
-                group = file.create_group(side)
+            v, i, name = voltage_mv(s, seed) * 1e-3, stimulus_pa(s) * 1e-12, f"Sweep_{s.number}"
+            for folder, values, unit in (("acquisition/timeseries", v, b"V"), ("stimulus/presentation", i, b"A")):
+                group = file.create_group(f"{folder}/{name}")
                 data = group.create_dataset("data", data=(values / conversion).astype(np.float32), compression="gzip")
                 data.attrs.update({"conversion": conversion, "unit": np.bytes_(unit), "resolution": 0.0})
                 group.create_dataset("starting_time", data=0.0).attrs["rate"] = s.rate_hz
@@ -153,10 +143,7 @@ def write_nwb1(
 
 
 def write_abf(path: Path, sweeps: Sequence[Steps], command: bool = True, voltage_unit: str = "mV") -> Path:
-    """An ABF 1 file: voltage by pyabf's writer, the epoch table of the command put into its header.
-
-    All sweeps have the same times and rising amplitudes, as an epoch table has.
-    """
+    """An ABF 1 file of sweeps alike but for rising amplitudes: pyabf's writer, an epoch table put into its header."""
     import pyabf.abfWriter
 
     one = sweeps[0]

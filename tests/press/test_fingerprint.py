@@ -9,7 +9,6 @@ from stslib.press import fingerprint
 @pytest.mark.parametrize(
     ("code", "module"),
     [
-        ("from stslib.press import stage", "press.stage"),
         ("import stslib.recordings as r", "recordings"),
         ("from stslib.figures import style", "figures.style"),
         ("from stslib.figures.style import new_figure", "figures.style"),
@@ -102,10 +101,3 @@ def test_inputs_are_found_in_the_code():
     code = "cells = stage.input('01_data').load_table('cells')\nx = stage.input(\"02_sweeps\")"
     assert fingerprint.inputs_named(code) == ["01_data", "02_sweeps"]
     assert fingerprint.inputs_named("# stage.input('03_scalograms')") == []
-
-
-def test_a_difference_is_said_in_words():
-    old = fingerprint.Fingerprint("a", {"runs": "1"}, {"x": 1}, {"numpy": "1"}, {})
-    new = fingerprint.Fingerprint("a", {"runs": "1"}, {"x": 2}, {"numpy": "1"}, {})
-    assert new.value != old.value and new.difference(old.__dict__) == "changed: parameter x"
-    assert old.difference(old.__dict__) == ""

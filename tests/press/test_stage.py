@@ -25,7 +25,6 @@ def test_everything_saved_comes_back(stage):
     with stage.new_array("large", (3, 2), np.float16) as array:
         array[:] = 7
     stage.done()
-
     back = open_stage("default", "01_make")
     pd.testing.assert_frame_equal(back.load_table("cells"), table)
     sweeps = back.load_array("sweeps")
@@ -86,10 +85,8 @@ def test_nothing_half_written_stays_after_an_error(stage):
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs /dev/full")
 def test_a_full_disk_is_one_line_and_leaves_nothing(tmp_path):
-    with (
-        pytest.raises(StsError, match=r"^cannot write .*disk is full \(\d+ MB free\).*$"),
-        files.atomic(tmp_path / "x.txt"),
-    ):
+    full = r"^cannot write .*disk is full \(\d+ MB free\).*$"
+    with pytest.raises(StsError, match=full), files.atomic(tmp_path / "x.txt"):
         Path("/dev/full").write_text("x" * 100_000)
     assert list(tmp_path.iterdir()) == []
 
