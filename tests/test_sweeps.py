@@ -210,6 +210,14 @@ def test_cropped_on_the_own_onset_whatever_the_rig(onset_s, rate_hz):
     np.testing.assert_allclose(prepare(one, SweepSettings(baseline="keep")) - found, -70, atol=1e-3)
 
 
+def test_a_test_pulse_before_the_step_is_no_rest():
+    v, i = trace(50_000.0, 0.5, 1.0, (0.25,))
+    pulse = slice(22_000, 23_000)  # from 60 to 40 ms before the step
+    i[pulse], v[pulse] = -100.0, -100.0
+    found = sweeps.resampling.prepare_with_metadata(replace(sweep(0, 50), reader=lambda: (v, i)))
+    assert found.rest_mv == pytest.approx(-70)
+
+
 def test_other_windows():
     s = sweep(0, 50, spike_s=(0.25,))
     assert prepare(s, SweepSettings(before_s=0.0, after_s=0.0)).shape == (4000,)

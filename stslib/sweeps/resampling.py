@@ -40,7 +40,7 @@ def prepare_with_metadata(sweep: Sweep, settings: SweepSettings = SweepSettings(
     rate_hz, step_s = settings.rate_hz, settings.step_s
     if not fast_enough(sweep.rate_hz, rate_hz):
         raise ParameterError(f"rate_hz is {rate_hz}; sweep {sweep.number} has {sweep.rate_hz:g} Hz, give at most that")
-    v_mv = np.asarray(sweep.load()[0], float)
+    v_mv, i_pa = (np.asarray(signal, float) for signal in sweep.load())
     onset = round(sweep.onset_s * sweep.rate_hz)
     if onset < 0 or onset + 0.99 * step_s * sweep.rate_hz > len(v_mv):
         raise StsError(
@@ -50,7 +50,8 @@ def prepare_with_metadata(sweep: Sweep, settings: SweepSettings = SweepSettings(
     start = round((sweep.onset_s - settings.before_s) * sweep.rate_hz)
     stop = start + math.ceil(settings.n_samples * sweep.rate_hz / rate_hz)
     rest = slice(max(onset - round(max(settings.before_s, REST_S) * sweep.rate_hz), 0), max(onset, 1))
-    rest_mv = float(v_mv[rest].mean())
+    still = np.abs(i_pa[rest] - np.median(i_pa[rest])) <= abs(sweep.stimulus_pa) / 2  # no test pulse
+    rest_mv = float(v_mv[rest][still].mean() if still.any() else v_mv[rest].mean())
     if settings.baseline == "subtract":
         v_mv = v_mv - rest_mv
     # 64 more samples on either side, more than the filter reaches, keep it on recorded voltage; beyond that, values are held.
