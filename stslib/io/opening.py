@@ -196,18 +196,15 @@ def open_cells(parameters: Mapping[str, Any]) -> Cells:
 
     Parameters
     ----------
-    parameters : mapping
-        `source`, one of `SOURCES`, and its options (`OPTIONS`), such as `n_cells` and `seed`. Others are left alone.
+    parameters : `source`, one of `SOURCES`, and its options (`OPTIONS`), such as `n_cells` and `seed`; others are left alone
 
     Returns
     -------
-    Cells
-        With every cell of the source, also those that cannot be used (column `reason`).
+    Cells : every cell of the source, also those that cannot be used (column `reason`)
 
     Raises
     ------
-    ParameterError, MissingInput, DamagedFile
-        There is no such source; its files are not there, or cannot be read.
+    ParameterError, MissingInput, DamagedFile : there is no such source; its files are not there, or cannot be read
 
     Examples
     --------
@@ -239,18 +236,15 @@ def reopen(data: Finished) -> Cells:
 
     Parameters
     ----------
-    data : Stage
-        The finished notebook: `stage.input("01_data")`. Its parameters and its tables `cells` and `long_squares` are read.
+    data : the finished notebook, `stage.input("01_data")`; its parameters and its tables `cells` and `long_squares` are read
 
     Returns
     -------
-    Cells
-        `cells` are the included ones, with a fresh index 0..n-1.
+    Cells : the included ones, with a fresh index 0..n-1
 
     Raises
     ------
-    MissingInput, DamagedFile
-        The source's files or the notebook's tables are gone or altered.
+    MissingInput, DamagedFile : the source's files or the notebook's tables are gone or altered
 
     Examples
     --------
@@ -275,14 +269,11 @@ def mirrored(n_hybrid: int = 100) -> dict[str, list[Recording]]:
 
     Parameters
     ----------
-    n_hybrid : int
-        Hybrid cells, evenly chosen from the file; 0 leaves them out.
+    n_hybrid : hybrid cells, evenly chosen from the file; 0 leaves them out
 
     Returns
     -------
-    dict
-        `real`: the six real sweeps, one a cell; `hybrid`: hybrid cells. What the mirror does not have is not in it; without a
-        mirror it is empty.
+    dict : `real`, the six real sweeps, one a cell, and `hybrid`, where the mirror has them; empty without a mirror
 
     Examples
     --------
