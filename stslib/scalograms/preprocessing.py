@@ -68,9 +68,7 @@ class Preprocessing:
 
         `n_jobs` processes do the work, or the workers of a Dask `scheduler`; the numbers do not depend on who does it.
         """
-        if n_jobs == 1 and not scheduler:
-            cwt_resized(sweeps_mv, self.bank, self.image, "Scalograms", out=images)
-            return
+        # Always in the same parts: the last bits of a product of matrices depend on how many sweeps it is of.
         parts = [slice(k, k + CELLS_PER_JOB) for k in range(0, len(sweeps_mv), CELLS_PER_JOB)]
         jobs = ((np.array(sweeps_mv[part]), self.bank, self.image) for part in parts)
         done = parallel.run(cwt_resized, jobs, n_jobs, scheduler)
