@@ -1,7 +1,5 @@
 """The same fetch over a Dask cluster: one of two workers is killed in the middle, the store is whole and the same."""
 
-from __future__ import annotations
-
 import os
 import re
 import signal
@@ -76,7 +74,6 @@ def test_store_is_whole_and_the_same_when_a_worker_is_killed(cluster, tmp_path, 
     alone, together = tmp_path / "alone", tmp_path / "together"
     serial = Allen(alone, False, url, Http(per_second=1e6))
     Fetcher(alone).fetch(serial, Fetcher(alone).plan(serial), workers=1)
-
     address, workers = cluster
     archives.latency_s = 0.1
     archive, store = Allen(together, False, url, Http(per_second=1e6)), Fetcher(together)
@@ -106,7 +103,6 @@ def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_ki
     pd.testing.assert_frame_equal(serial.pairs, spread.pairs)
     pd.testing.assert_frame_equal(serial.long_squares, spread.long_squares)
     assert serial.reasons == spread.reasons
-
     ids = serial.pairs["cell_id"].tolist()
     traces, table = extract(source.recordings(ids))
     killer = threading.Timer(0.5, lambda: os.kill(workers[0].pid, signal.SIGKILL))
@@ -116,7 +112,6 @@ def test_sweeps_and_scalograms_are_the_same_on_a_cluster_and_when_a_worker_is_ki
     np.testing.assert_array_equal(traces, again)
     pd.testing.assert_frame_equal(table, again_table)
     assert workers[0].wait(10) == -signal.SIGKILL and workers[1].poll() is None
-
     preprocessing = Preprocessing(SweepSettings(), Bank(), ImageSettings(height=32, width=64))
     alone, on_cluster, by_two = np.zeros((3, len(ids), 2, 32, 64), np.float16)
     preprocessing.fill(alone, traces)

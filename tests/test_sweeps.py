@@ -12,11 +12,8 @@ import pytest
 from stslib import figures, sweeps
 from stslib.io import mirrored, open_source
 from stslib.recordings import Recording, Sweep
-from stslib.scalograms import Bank, ImageSettings, cwt_resized
 from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import SweepSettings, choose_pair, extract, prepare
-
-RATES_HZ = [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0]
 
 
 def trace(rate_hz, onset_s, duration_s, spike_s, rest_mv=-70.0, total_s=None):
@@ -66,17 +63,15 @@ def test_the_nearest_partner_within_the_tolerance_and_of_two_equally_near_the_lo
 @pytest.mark.parametrize(
     ("steps", "reason"),
     [
-        ((), "no_long_square"),
-        ((sweep(0, -70, 0),), "no_long_square"),
+        ((), "no_long_square"), ((sweep(0, -70, 0),), "no_long_square"),
         ((replace(sweep(0, 70, 1), stimulus_pa=float("nan")),), "no_long_square"),
         ((sweep(0, 70, 1, rate_hz=2000.0), sweep(1, 110, 5, rate_hz=2000.0)), "low_rate"),
         ((sweep(0, 70, 1, duration_s=0.5), sweep(1, 110, 5, duration_s=0.5)), "short_step"),
-        ((sweep(0, 70, 0), sweep(1, 110, 0)), "no_spiking_sweep"),
-        ((sweep(0, 70, 1),), "no_partner_sweep"),
+        ((sweep(0, 70, 0), sweep(1, 110, 0)), "no_spiking_sweep"), ((sweep(0, 70, 1),), "no_partner_sweep"),
         ((sweep(0, 70, 1), sweep(1, 104, 4), sweep(2, 116, 6)), "no_partner_sweep"),
         ((replace(sweep(0, 70), reader=unreadable), replace(sweep(1, 110), reader=unreadable)), "bad_trace"),
     ],
-)
+)  # fmt: skip
 def test_reasons(steps, reason):
     with pytest.raises(sweeps.NoPair) as raised:
         choose_pair(cell(*steps))
@@ -161,7 +156,7 @@ def test_a_survey_reads_each_trace_once_and_later_choices_need_no_trace():
     assert [len(recording.sweeps) for recording in known] == [4, 1, 0, 1]  # without those that were not counted
 
 
-@pytest.mark.parametrize("rate_hz", RATES_HZ)
+@pytest.mark.parametrize("rate_hz", [200_000.0, 50_000.0, 10_000.0, 44_100.0, 32_768.0, 5000.5, 4001.0])
 def test_tones_below_the_new_nyquist_pass_those_above_are_gone_and_a_spike_stays_where_it_is(rate_hz):
     t, new_t = np.arange(round(1.5 * rate_hz)) / rate_hz, np.arange(6000) / 4000
     inside = slice(200, -200)
@@ -240,8 +235,7 @@ def test_extract_gives_a_row_a_cell_and_an_array_of_those_kept():
     holed = (sweep(0, 70, 1), sweep(1, 110, 5, rest_mv=np.nan))
     cells = cohort_of(good.sweeps, (sweep(0, 70, 0),), cut, good.sweeps, holed)
     array, table = extract(cells)
-    assert array.shape == (2, 2, 4800)
-    assert list(table.cell_id) == ["0", "1", "2", "3", "4"]
+    assert array.shape == (2, 2, 4800) and list(table.cell_id) == ["0", "1", "2", "3", "4"]
     assert list(table.reason) == ["", "no_spiking_sweep", "bad_trace", "", "bad_trace"] and "NaN" in table.detail[4]
     assert table.loc[0, ["rheobase_pa", "partner_pa", "rheobase_spikes", "partner_spikes"]].tolist() == [70, 110, 1, 5]
     np.testing.assert_allclose(table.loc[0, ["rest_mv", "partner_rest_mv"]].astype(float), [-70, -66], atol=0.01)
@@ -330,14 +324,13 @@ def test_hybrid_counts_and_pairs(mirror):
     differences = np.array([s.n_spikes for s in chosen]) - recounted
     assert np.mean(differences == 0) >= 0.95 and np.abs(differences).max() <= 1
     array, table = extract(recordings)
-    assert array.shape == (len(recordings), 2, 4800)
+    assert array.shape == (len(recordings), 2, 4800) and (table.padded_s == 0).all()
     assert (table.partner_pa - table.rheobase_pa).tolist() == pytest.approx([40] * len(recordings))
-    assert (table.padded_s == 0).all()
     assert np.abs(array[:, :, :380]).max() < 10  # rest is zero before the step, but for noise
 
 
 @pytest.mark.mirror
-def test_real_sweeps_through_preparation_transform_and_figures(mirror):
+def test_real_sweeps_through_preparation_and_figures(mirror):
     recordings = list(open_source("real_sweeps", path=str(mirror / "sweeps")).recordings())
     assert len(recordings) == 6
     traces = np.stack([prepare(r.sweeps[0]) for r in recordings])
@@ -348,8 +341,6 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
         assert len(sweeps.spike_times(found, 4000.0, 0.1, 1.0)) == raw  # resampling loses no spike
         error, peak_mv = sweeps.reconstruction_error(s.load()[0], s.rate_hz, 4000.0)
         assert error < 0.05 and abs(peak_mv) < 5
-    images = cwt_resized(traces[:, None], Bank(), ImageSettings(64, 64))
-    assert images.shape == (6, 1, 64, 64) and np.isfinite(images).all()
     single = SweepSettings(n_sweeps=1)
     _, table = extract(recordings, single)
     table["label"] = [r.label for r in recordings]
@@ -358,7 +349,6 @@ def test_real_sweeps_through_preparation_transform_and_figures(mirror):
         figures.rheobase_search(recordings[0], "real", single),
         figures.spike_trains(traces[:, None], table, "real", single),
         figures.spectrum_and_share(traces, table.label.tolist(), "real"),
-        figures.scalograms({"Sst": traces[5]}, {"Sst": images[5, 0]}, Bank(), "real"),
     ]
     assert [len(figure.axes) for figure in drawn[:3]] == [2, 2, 6]
     for figure in drawn:

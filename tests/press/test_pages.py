@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 import yaml
 from click.testing import CliRunner
+from markdown_it import MarkdownIt
 
 from stslib import evaluation
 from stslib.cohort import CLASSES
@@ -23,17 +24,14 @@ from stslib.press.folders import project_root
 from stslib.press.pages import claims, evidence, markup, names, write
 from stslib.press.stage import Stage, begin
 from stslib.support.errors import DamagedFile, StsError
-from tests.conftest import write_checkout, write_notebook
+from tests.conftest import RUN, write_checkout, write_notebook
 
-NETWORKS = claims.NETWORKS
 NAMES = ("01_data", "04_baseline", "05_deep_models")
 PARAMETERS = {
-    "01_data": 'run = "default"  # name of the run folder under results\nsource = "simulated"  # {simulated, published, store}',
-    "04_baseline": 'run = "default"  # name of the run folder under results\nfeature_set = "published"  # {published}\n'
-    "n_trials = 5  # trials of the search [1, 1000]",
-    "05_deep_models": 'run = "default"  # name of the run folder under results\nweights = "none"  # {none, imagenet}\n'
-    'note = "a|b`c*"  # any text',
-    "08_real_signals": 'run = "default"  # name of the run folder under results\nn_folds = 5  # folds [2, 10]',
+    "01_data": 'source = "simulated"  # {simulated, published, store}',
+    "04_baseline": 'feature_set = "published"  # {published}\nn_trials = 5  # trials of the search [1, 1000]',
+    "05_deep_models": 'weights = "none"  # {none, imagenet}\nnote = "a|b`c*"  # any text',
+    "08_real_signals": "n_folds = 5  # folds [2, 10]",
 }
 ROOT = project_root(Path(__file__).parent)
 
@@ -41,7 +39,7 @@ ROOT = project_root(Path(__file__).parent)
 def cells_of(name: str) -> tuple[str, ...]:
     """The cells of a notebook that is never run."""
     sections = "## First\n\n```sh\n# not a heading\n```\n\n## Scores, on the holdout"
-    parameters = PARAMETERS.get(name, 'run = "default"  # name of the run folder')
+    parameters = f"{RUN}\n{PARAMETERS.get(name, '')}"
     return f"# Notebook {name[:2]}", parameters, sections, "stage.metrics(records)", "## What this means"
 
 
@@ -72,7 +70,7 @@ def record(model: str, data: str, split: str, metric: str, value: float, half: f
             "high": value + half, "n": n}  # fmt: skip
 
 
-def paper_records(data: str, models: tuple[str, ...] = (*NETWORKS, "lightgbm")) -> list[dict]:
+def paper_records(data: str, models: tuple[str, ...] = (*claims.NETWORKS, "lightgbm")) -> list[dict]:
     """Records that say exactly what the paper says, with its numbers of cells."""
     rows = evaluation.PAPER_RESULTS.query("model in @models")
     values = rows["value"] + 0.03 * (rows["relation"] == ">")
@@ -102,7 +100,7 @@ def finding(words: str) -> claims.Finding:
 def whole_run(data: str, source: str) -> None:
     finish("01_data", cells=cell_table(), source=source)
     finish("04_baseline", paper_records(data, ("lightgbm",)))
-    finish("05_deep_models", paper_records(data, NETWORKS), weights="imagenet")
+    finish("05_deep_models", paper_records(data, claims.NETWORKS), weights="imagenet")
 
 
 @pytest.mark.parametrize(("data", "source"), [("simulated", "simulated"), ("hybrid", "store")])
@@ -329,7 +327,7 @@ def test_every_name_that_a_notebook_calls_is_listed_with_its_example(book):
     path = book / "notebooks" / "04_baseline.ipynb"
     code = "from stslib import cohort, sweeps\nfrom stslib.scalograms import Bank\n"
     code += "cohort.folds(cohort.CLASSES)\nBank()\nstage.metrics(sweeps)"
-    write_notebook(path, [PARAMETERS["04_baseline"], code])
+    write_notebook(path, [cells_of("04_baseline")[1], code])
     rooms = names.by_room([path])
     assert {room: [n.name for n in listed] for room, listed in rooms.items()} == {
         "cohort": ["cohort.folds"], "scalograms": ["scalograms.Bank"],
@@ -344,8 +342,6 @@ def test_every_name_that_a_notebook_calls_is_listed_with_its_example(book):
 
 @pytest.mark.parametrize("text", ["a_b*c*", "[x](y)", "{ref}`z`", "<b>", "$x$", "a|b", "# x"])
 def test_plain_text_stays_text(text):
-    from markdown_it import MarkdownIt
-
     html = MarkdownIt().render(markup.plain(text))
     assert re.sub(r"</?p>|\n", "", html) == text.replace("<", "&lt;").replace(">", "&gt;")
 
