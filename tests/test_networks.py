@@ -32,7 +32,7 @@ def test_each_network_learns_at_its_smallest_image_and_a_smaller_one_is_refused(
     """Every weight that decides about the output gets a gradient, at the smallest image that is allowed."""
     side = ARCHITECTURES[name].minimum_px
     with pytest.raises(ParameterError, match=f"{name} needs images of at least {side}"):
-        networks.check_size(name, side - 1, 4 * side)
+        networks.check_size(name, 4 * side, side - 1)
     model = networks.build(name, dropout=0.3).train()
     scores = model(torch.randn(3, 3, side, side))
     assert scores.shape == (3, 4)

@@ -21,6 +21,8 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from stslib.cohort import CLASSES
+from stslib.networks.closed_form import CLOSED_FORM
+from stslib.networks.small import SMALL
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, one_of
 
 
@@ -53,6 +55,7 @@ class Architecture:
     head: str  # attribute path of the layer that is replaced
     gmacs: float  # billions of multiplications for an image of its native size, to start long fits first
     paper: bool = True  # whether it is one of the paper's four (section III.B.b)
+    minimum_rows: int = 0  # smallest height, where a lower one than `minimum_px` will do
 
 
 _MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -65,17 +68,21 @@ ARCHITECTURES = {
     # Its weights were trained with 0.5 and 0.5: torchvision's own `transform_input` works that out.
     "inception_v3": Architecture(75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc", 5.71),
     "compact": Architecture(32, 64, _MEAN, _STD, "fc", 0.02, paper=False),
+    "cnn_1d": Architecture(32, 64, _MEAN, _STD, "fc", 0.04, paper=False, minimum_rows=1),
 }
 
 
 PAPER_ARCHITECTURES = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.paper)
 
+#: With the classifiers that need no epochs.
+CLASSIFIERS = ARCHITECTURES | {name: Architecture(1, 1, _MEAN, _STD, "", 0.0, paper=False) for name in CLOSED_FORM}
+
 
 def check_size(architecture: str, height: int, width: int) -> None:
     """Refuse an image smaller than an architecture's layers allow, height and width in pixels."""
-    one_of("architecture", architecture, ARCHITECTURES)
-    minimum = ARCHITECTURES[architecture].minimum_px
-    if min(height, width) < minimum:
+    one_of("architecture", architecture, CLASSIFIERS)
+    minimum, rows = CLASSIFIERS[architecture].minimum_px, CLASSIFIERS[architecture].minimum_rows
+    if width < minimum or height < (rows or minimum):
         raise ParameterError(
             f"{architecture} needs images of at least {minimum} x {minimum} px, not {height} x {width}"
         )
@@ -88,11 +95,16 @@ def build(architecture: str, dropout: float = 0.0, weights: str | Path = "none",
     saved here; what does not fit is an `StsError`. `freeze` trains the new layer only. As in the paper's code MobileNetV2
     and InceptionV3 keep their own dropout, and InceptionV3 has no auxiliary head.
     """
-    one_of("architecture", architecture, ARCHITECTURES)
+    one_of("architecture", architecture, CLASSIFIERS)
+    if architecture in CLOSED_FORM:
+        closed = CLOSED_FORM[architecture]()
+        if str(weights) != "none":
+            closed.restore(read_weights(architecture, weights), str(weights))
+        return closed
     if not 0 <= dropout < 1:
         raise ParameterError(f"dropout is {dropout}; use a value from 0 to below 1")
     extra: dict[str, Any] = {"aux_logits": False, "init_weights": False} if architecture == "inception_v3" else {}
-    make = Compact if architecture == "compact" else partial(getattr(models, architecture), weights=None)
+    make = SMALL.get(architecture) or partial(getattr(models, architecture), weights=None)
     model: nn.Module = make(**extra)
     if str(weights) == "imagenet" and architecture not in PAPER_ARCHITECTURES:
         raise ParameterError(f'there are no ImageNet weights of {architecture}; use weights="none" or a file')
@@ -221,31 +233,6 @@ def with_auxiliary(model: nn.Module, architecture: str, weight: float, height: i
         yield
     finally:
         inception.AuxLogits, inception.aux_logits = None, False
-
-
-class Compact(nn.Module):
-    """Five convolutions in three stages, an average over a 4 x 4 grid, and a linear layer of `n_outputs`.
-
-    The paper's networks average over the whole map; in a scalogram the row is a frequency and the column a time, so
-    this one averages over four bands by four stretches of time. It is small enough to be trained many times on a CPU.
-    """
-
-    def __init__(self, n_outputs: int = 1000) -> None:
-        super().__init__()
-        layers: list[nn.Module] = []
-        for source, filters, side in ((3, 16, 5), (16, 32, 3), (32, 32, 3), (32, 64, 3), (64, 64, 3)):
-            convolution = nn.Conv2d(source, filters, side, padding=side // 2, bias=False)
-            layers += [convolution, nn.BatchNorm2d(filters), nn.ReLU()]
-            if source in (3, filters):  # the last of a stage, after which the map is halved
-                layers.append(nn.MaxPool2d(2))
-        self.features = nn.Sequential(*layers)
-        self.pool = nn.AdaptiveAvgPool2d(4)
-        self.fc = nn.Linear(64 * 4 * 4, n_outputs)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Images `(n, 3, H, W)` of at least 32 x 32 px to scores `(n, n_outputs)`."""
-        scores: Tensor = self.fc(self.pool(self.features(x)).flatten(1))
-        return scores
 
 
 class Ensemble(nn.Module):

@@ -15,6 +15,10 @@ from stslib.networks.architectures import ARCHITECTURES, check_size
 from stslib.support.errors import DamagedFile, StsError, one_of
 
 COMPRESSIONS = ("asinh", "none")
+#: What a classifier reads of a cell. Scalograms: its images, their close-ups alone, or first spikes with sign and a column a
+#: sample. Else the voltage of whole sweeps or of their first spikes, or numbers of spike times.
+SCALOGRAMS = ("scalograms", "close_ups", "spike_scalograms")
+READS = (*SCALOGRAMS, "sweeps", "first_spikes", "spike_times")
 #: Which stored channel each of the three that a network sees is, by how many are stored. Two are the paper's case: the
 #: rheobase channel comes again as the third (section III.B.b).
 SEEN = {1: (0, 0, 0), 2: (0, 1, 0), 3: (0, 1, 2)}
@@ -38,6 +42,7 @@ class InputTransform:
     std: tuple[float, ...]
     gain: tuple[float, ...] = (1.0, 1.0, 1.0)
     offset: tuple[float, ...] = (0.0, 0.0, 0.0)
+    reads: str = "scalograms"  # one of `READS`
 
     @classmethod
     def fit(
@@ -135,6 +140,7 @@ class InputTransform:
                 and all(len(values[name]) == n and np.isfinite(values[name]).all() for name, n in lengths.items())
                 and all(isinstance(size, int) and size > 0 for size in (transform.height, transform.width))
                 and transform.compress in COMPRESSIONS
+                and transform.reads in READS
                 and isinstance(transform.antialias, bool)
             )
             if not good:

@@ -11,7 +11,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from stslib.cohort import CLASSES
-from stslib.networks.architectures import ARCHITECTURES, Ensemble, build, check_size, load_state
+from stslib.networks.architectures import CLASSIFIERS, Ensemble, build, check_size, load_state
 from stslib.networks.inputs import InputTransform
 from stslib.support.errors import DamagedFile, MissingInput, one_of
 from stslib.support.files import atomic, sha256_of
@@ -25,7 +25,7 @@ def save(folder: str | Path, model: nn.Module, transform: InputTransform, card: 
 
     `model` is from `build`, or an `Ensemble` of such; `card` is JSON and names its `architecture`.
     """
-    one_of("architecture", card.get("architecture"), ARCHITECTURES)
+    one_of("architecture", card.get("architecture"), CLASSIFIERS)
     folder = Path(folder)
     members = len(model.members) if isinstance(model, Ensemble) else 1
     tensors = {key: value.detach().cpu().contiguous() for key, value in model.state_dict().items()}
@@ -54,7 +54,7 @@ def load(folder: str | Path) -> tuple[nn.Module, InputTransform, dict[str, Any]]
         raise DamagedFile(f"{description} is damaged ({error!r}); {again}") from error
     if not 1 <= members <= 100:
         raise DamagedFile(f"{description} says that it holds {members} networks; {again}")
-    if described[0] != FORMAT or described[1] != list(CLASSES) or described[2] not in ARCHITECTURES:
+    if described[0] != FORMAT or described[1] != list(CLASSES) or described[2] not in CLASSIFIERS:
         wanted = f"use one of format {FORMAT} for {CLASSES}"
         raise DamagedFile(f"{description} is of another kind of model {described[:3]}; {wanted}")
     if sha256_of(tensors) != described[3]:

@@ -155,7 +155,7 @@ def predict_proba(
 def _scores(model: nn.Module, transform: InputTransform, small: Tensor) -> Tensor:
     """Scores `(n, 4)` of shrunk images, 64 cells at a time."""
     model.eval()
-    device = next(model.parameters()).device
+    device = next(iter(model.state_dict().values())).device
     parts = [model(transform.finish(part.to(device).float())) for part in small.split(64)]
     return torch.cat(parts) if parts else torch.empty(0, len(CLASSES), device=device)
 

@@ -101,6 +101,7 @@ class Recipe:
     compress: str = "asinh"
     antialias: bool = True
     normalise: str = "own"
+    reads: str = "scalograms"  # what the images show of a cell, of `networks.READS`
     n_seeds: int = 1  # networks fitted from different seeds that answer together (`Ensemble`)
     valid_fraction: float = 0.2  # of a fold's fitted part, set aside to watch the loss (protocol of the paper's code)
     fit: FitConfig = field(default_factory=FitConfig)
@@ -136,6 +137,7 @@ _SMALL = {
     "inception_v3": {"height": 75, "width": 75, "learning_rate": 4e-3, "batch_size": 16, "max_epochs": 25,
                      "jitter_columns": 1, "gain_sd": 0.03},
     "compact": {"height": 32, "width": 64, "learning_rate": 4e-3, "batch_size": 32, "max_epochs": 30},
+    "cnn_1d": {"learning_rate": 4e-3, "batch_size": 32, "max_epochs": 30},
 }  # fmt: skip
 
 # Chosen by cross-validation on the hybrid cells and the action potentials (the book's page on real signals says how many
@@ -144,7 +146,10 @@ _SIGNALS_FIT = FitConfig(
     schedule="one_cycle", patience=0, keep="last", jitter_columns=1, gain_sd=0.02, mixup=0.4, label_smoothing=0.1,
     weight_decay=0.01, class_weights=True,
 )  # fmt: skip
-_SIGNALS = {"compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3}}
+_SIGNALS: dict[str, dict[str, Any]] = {
+    "compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3},
+    "cnn_1d": {"compress": "none", "max_epochs": 40, "dropout": 0.3},
+}
 #: What may be changed of it: where the shape of a spike is seen up close, less blurring of the targets is better.
 REGULARISATIONS: dict[str, dict[str, Any]] = {
     "strong": {},
@@ -165,7 +170,8 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
 
     Parameters
     ----------
-    architecture, protocol : str, of `networks.ARCHITECTURES`, and "small", "published", "corrected" or "signals"
+    architecture, protocol : str, of `networks.ARCHITECTURES`, and "small", "published", "corrected" or "signals", which
+        takes those of `networks.CLASSIFIERS`
     **changes : fields of `Recipe` and `FitConfig`; one that is unknown or out of range is a `ParameterError`. A 0 for
         `height`, `width`, `max_epochs`, `batch_size`, `learning_rate` or `n_seeds` means the protocol's own;
         `aux_weight` counts for InceptionV3 only.
@@ -176,8 +182,8 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
     >>> small.height, small.fit.max_epochs
     (48, 2)
     """
-    one_of("architecture", architecture, networks.ARCHITECTURES)
     one_of("protocol", protocol, PROTOCOLS)
+    one_of("architecture", architecture, networks.CLASSIFIERS if protocol == "signals" else networks.ARCHITECTURES)
     changes = {name: value for name, value in changes.items() if value or name not in _OWN_IF_ZERO}
     if architecture != "inception_v3":
         changes.pop("aux_weight", None)
@@ -186,7 +192,7 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
         return dataclasses.replace(base, fit=_SMALL_FIT).with_changes({**_SMALL[architecture], **changes})
     if protocol == "signals":
         start = _PRETRAINED if changes.get("weights", "none") != "none" else {}
-        own = {**_SMALL[architecture], **_SIGNALS.get(architecture, {}), **start, "valid_fraction": 0.0}
+        own = {**_SMALL.get(architecture, {}), **_SIGNALS.get(architecture, {}), **start, "valid_fraction": 0.0}
         return dataclasses.replace(base, fit=_SIGNALS_FIT).with_changes({**own, **changes})
     native = networks.ARCHITECTURES[architecture].native_px
     paper = {"height": native, "width": native, "compress": "none", "antialias": False, "normalise": "pretrained"}
