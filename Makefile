@@ -46,6 +46,6 @@ $(READY): $(CONSTRAINTS) pyproject.toml allensdk.txt
 	@test -n "$(PYTHON)" || { echo "make: Python 3.11, 3.12 or 3.13 is needed and none was found; say make PYTHON=/path/to/python3.12"; exit 1; }
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13) and f"make: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is {sys.version.split()[0]}; say make PYTHON=/path/to/python3.12")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS) -e '.[allen,files,formats,cluster,postgres,book,lab,dev]'
+	$(BIN)/python -m pip install --disable-pip-version-check -c $(CONSTRAINTS) -e '.[allen,files,formats,cluster,postgres,book,lab,comparators,dev]'
 	$(BIN)/python -m pip install --disable-pip-version-check --no-deps -r allensdk.txt
 	@touch $@
