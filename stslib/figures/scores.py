@@ -18,7 +18,7 @@ from stslib.cohort import CLASSES
 from stslib.figures import style
 from stslib.support.errors import StsError
 
-_CHANCE = 1 / len(CLASSES)
+_CHANCE, _SPLITS = 1 / len(CLASSES), {"cv": "////", "nested_cv": "....", "holdout": ""}  # each split with its hatch
 _PAPER: dict[str, Any] = {"ls": "", "ms": 4.5, "mfc": "white", "mec": "black", "mew": 0.9, "zorder": 5}
 _PAPER_MARKS = {"=": ("D", "value"), ">": ("^", "more than")}
 
@@ -30,11 +30,11 @@ def _ends(scores: pd.DataFrame) -> np.ndarray:
 
 @style.house_style
 def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, paper: bool = True) -> Figure:
-    """Cross-validation beside holdout, one pair of bars a model (paper Fig. 4).
+    """Cross-validation, nested or not, beside holdout, a bar a split of each model (paper Fig. 4).
 
     Parameters
     ----------
-    records : metric records of the splits `cv` (bar: one SD over folds), `holdout` (bar: 95 % interval), or one of them
+    records : metric records of the splits `cv` and `nested_cv` (bar: one SD over folds), `holdout` (bar: 95 % interval)
     kind, paper : str, which data they are about; bool, mark the paper's values (diamond: a number, triangle: a lower bound)
 
     Examples
@@ -45,20 +45,20 @@ def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, pape
     1
     """
     of_metric = [r for r in records if r["metric"] == "balanced_accuracy"]
-    wanted = {(r["model"], r["split"]): r for r in of_metric if r["split"] in ("cv", "holdout")}
+    wanted = {(r["model"], r["split"]): r for r in of_metric if r["split"] in _SPLITS}
     if not wanted:
         raise StsError(f"no balanced_accuracy of cv or holdout among {len(records)} records; nothing to draw")
     models = style.in_order(model for model, _ in wanted)
     figure = style.new_figure(max(1.35 * len(models) + 1.8, 6.0), 3.8)
     ax = figure.add_subplot()
-    # A pair of bars a model, or one in its middle where no model has the other.
-    splits = [split for split in ("cv", "holdout") if any(s == split for _, s in wanted)]
-    offsets = dict(zip(splits, (-0.19, 0.19) if len(splits) == 2 else (0.0,), strict=True))
+    splits = [split for split in _SPLITS if any(s == split for _, s in wanted)]
+    of_model = {model: [split for split in splits if (model, split) in wanted] for model in models}
     known: dict[str, list[tuple[float, float]]] = {relation: [] for relation in _PAPER_MARKS}
     for (model, split), r in wanted.items():
-        x, colour = models.index(model) + offsets[split], style.model_colour(model)
-        fill: dict[str, Any] = {"color": "white", "hatch": "////"} if split == "cv" else {"color": colour}
-        ax.bar(x, r["value"], 0.35, edgecolor=colour, linewidth=1.1, **fill)
+        own, colour = of_model[model], style.model_colour(model)
+        x = models.index(model) + 0.3 * (own.index(split) - (len(own) - 1) / 2)
+        fill = "white" if _SPLITS[split] else colour
+        ax.bar(x, r["value"], 0.27, color=fill, hatch=_SPLITS[split], edgecolor=colour, linewidth=1.1)
         ax.errorbar(x, r["value"], yerr=_ends(pd.DataFrame([r])), color="black", lw=1.1, capsize=3)
         box = {"boxstyle": "round,pad=0.15", "fc": "white", "ec": "none"}
         ax.text(x, 0.05, f"{100 * r['value']:.1f}", ha="center", fontsize=9, bbox=box)
@@ -69,9 +69,10 @@ def balanced_accuracy_bars(records: Sequence[Mapping[str, Any]], kind: str, pape
     ax.set(xlim=(-0.85, len(models) - 0.15), ylim=(0, 1.06), yticks=np.arange(0, 1.01, 0.2), ylabel="balanced accuracy")
     ax.set_xticks(range(len(models)), [style.model_name(m) for m in models])
     ax.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
-    cv: dict[str, Any] = {"facecolor": "white", "hatch": "////", "label": "cross-validation: mean, SD over folds"}
-    keys = {"cv": cv, "holdout": {"facecolor": style.NEUTRAL, "label": "holdout, 95 % interval"}}
-    handles: list[Any] = [Patch(edgecolor=style.NEUTRAL, **keys[split]) for split in splits]
+    cv: dict[str, Any] = {"facecolor": "white", "label": "cross-validation: mean, SD over folds"}
+    keys = {"cv": cv, "nested_cv": cv | {"label": "nested cross-validation: mean, SD over folds"}}
+    keys["holdout"] = {"facecolor": style.NEUTRAL, "label": "holdout, 95 % interval"}
+    handles: list[Any] = [Patch(edgecolor=style.NEUTRAL, hatch=_SPLITS[split], **keys[split]) for split in splits]
     for relation, points in known.items():
         if points:
             mark, words = _PAPER_MARKS[relation]

@@ -26,8 +26,9 @@ MODEL_COLOURS = {
 #: Names of the models as they are written in figures and prose.
 MODEL_NAMES = {
     "mobilenet_v2": "MobileNetV2", "resnet18": "ResNet18", "densenet121": "DenseNet121", "inception_v3": "InceptionV3",
-    "compact": "Compact CNN", "mean": "Mean of networks", "svm": "SVM", "lightgbm": "LightGBM",
-    "discriminant": "Linear discriminant",
+    "compact": "Compact CNN", "mean": "Mean of classifiers", "rocket": "Rocket", "kernel": "Kernel", "cnn_1d": "1-D CNN",
+    "lightgbm": "LightGBM", "lightgbm_same_sweeps": "LightGBM", "discriminant": "Linear discriminant",
+    "svm_first_spike": "SVM, first spike", "svm_spike_times": "SVM, spike times", "minirocket": "MiniRocket",
 }  # fmt: skip
 
 #: Colours for up to five series (Okabe-Ito), each with a marker of its own, so that no figure rests on colour alone.
@@ -88,7 +89,7 @@ def model_name(model: str) -> str:
     """
     base, _, variant = model.partition(":")
     name = MODEL_NAMES.get(base, base)
-    variant = "(ImageNet)" if variant == "imagenet" else variant
+    variant = "(ImageNet)" if variant == "imagenet" else variant.replace("_", " ")
     return f"{name}\n{variant}" if variant else name
 
 

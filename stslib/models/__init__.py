@@ -1,8 +1,9 @@
 """A trained model in use: its card, its training range, predictions for new cells, and networks on files of signals."""
 
 from stslib.models.card import load
+from stslib.models.cross_validated import CrossValidated, signals_conclusion
 from stslib.models.searched import networks_conclusion, score_networks
-from stslib.models.signal_models import CrossValidated, cross_validate_signals, fit_signals, signals_conclusion
+from stslib.models.signal_models import cross_validate_signals, fit_signals
 from stslib.models.signals import prepare_signals
 from stslib.models.training_range import describe as describe_cells
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,11 +14,12 @@ import pandas as pd
 from torch import nn
 
 from stslib import networks, training
+from stslib.baseline.traces import first_spikes, time_features
 from stslib.cohort import CLASSES
 from stslib.evaluation import Predictions, calibration, temperature
 from stslib.models import training_range
 from stslib.networks import InputTransform
-from stslib.scalograms import Preprocessing
+from stslib.scalograms import Preprocessing, ScalogramWarning, cwt
 from stslib.support.environment import versions
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic, sha256_of
@@ -61,11 +63,39 @@ class Model:
     preprocessing: Preprocessing
     temperature: float
     ranges: dict[str, Any]  # of its training cells (`training_range.fit`)
+    factors: tuple[float, ...] = (1.0,) * len(CLASSES)  # on the mean probability of each class
 
-    def proba(self, images: np.ndarray) -> np.ndarray:
-        """Calibrated probabilities of stored scalograms `(n, c, h, w)`: `(n, 4)`."""
-        each = [training.predict_proba(network, transform, images) for network, transform in self.members]
-        return temperature.calibrated(np.mean(each, axis=0), self.temperature)
+    def proba(self, images: np.ndarray, traces: np.ndarray | None = None) -> np.ndarray:
+        """Calibrated probabilities `(n, 4)` of stored scalograms `(n, c, h, w)` and, where a member reads them, sweeps."""
+        if not len(images):
+            return np.empty((0, len(CLASSES)))
+        each = [
+            training.predict_proba(network, transform, read(transform.reads, images, traces, self.preprocessing))
+            for network, transform in self.members
+        ]
+        return temperature.calibrated(np.mean(each, axis=0) * self.factors, self.temperature)
+
+
+def read(what: str, images: np.ndarray, traces: np.ndarray | None, preprocessing: Preprocessing) -> np.ndarray:
+    """What a classifier reads, one of `networks.READS`, of images and prepared sweeps `(n, c, n_samples)`: `(n, c, h, w)`."""
+    settings, image = preprocessing.sweeps, preprocessing.image
+    if what == "scalograms":
+        return images
+    if what == "close_ups" and image.close_up:
+        return images[..., image.width :]
+    if traces is None or what == "close_ups" or (what == "spike_times" and not settings.step_s):
+        raise ParameterError(f"a classifier that reads {what} does not suit these cells, which have none")
+    if what == "spike_times":
+        return time_features(traces, settings)[:, None, None].astype(np.float32)
+    voltage = np.asarray(traces if what == "sweeps" else first_spikes(traces, settings), np.float32)
+    if what != "spike_scalograms":
+        return voltage[:, :, None]
+    bank = image.close_up.bank(preprocessing.bank) if image.close_up else preprocessing.bank
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ScalogramWarning)  # a spike is shorter than the lowest wavelet
+        return np.asarray(
+            cwt(voltage, bank, "magnitude" if bank.mother.is_complex else "coefficients", "edge"), np.float32
+        )
 
 
 def save_joint(
@@ -135,7 +165,10 @@ def load(folder: str | Path) -> Model:
         temperature.check(float(card["calibration"]["temperature"]))
         members, preprocessing = [own[:2] for own in found], Preprocessing.from_dict(card["preprocessing"])
         ranges = dict(card["training_range"]["ranges"])
-        return Model(members, card, preprocessing, float(card["calibration"]["temperature"]), ranges)
+        factors = tuple(float(factor) for factor in card.get("class_factors", [1.0] * len(CLASSES)))
+        if len(factors) != len(CLASSES) or not all(0 < factor < np.inf for factor in factors):
+            raise ValueError(f"class_factors are {factors}")
+        return Model(members, card, preprocessing, float(card["calibration"]["temperature"]), ranges, factors)
     except (KeyError, TypeError, ValueError, ParameterError) as error:
         what = f"no {error}" if isinstance(error, KeyError) else str(error)
         lack = f"the card of {folder} does not hold what new cells need ({what})"

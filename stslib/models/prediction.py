@@ -66,7 +66,7 @@ def predict(
         # A wavelet longer than the sweep was so in training as well: nobody can change it here.
         warnings.simplefilter("ignore", ScalogramWarning)
         images = model.preprocessing.draw(traces)
-    proba = model.proba(images)
+    proba = model.proba(images, traces)
     shown.loc[usable, [f"p:{name}" for name in CLASSES]] = proba
     shown.loc[usable, "predicted"] = np.asarray(CLASSES)[proba.argmax(axis=1)]
     described = training_range.describe(images[..., : model.preprocessing.image.width], traces, table[usable])

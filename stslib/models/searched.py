@@ -13,7 +13,9 @@ import pandas as pd
 from stslib import evaluation, networks, training
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
+from stslib.models import comparators
 from stslib.models.card import finish
+from stslib.sweeps import SweepSettings
 
 Record = Mapping[str, Any]
 
@@ -80,6 +82,28 @@ class ScoredNetworks:
             "network": self.best, "only_network": gap.only_first, "only_baseline": gap.only_second, "p_exact": gap.p,
             "difference": gap.value, "low": gap.low, "high": gap.high, "n": gap.n,
         }  # fmt: skip
+
+    def beside_voltage(
+        self, sweeps_mv: np.ndarray, settings: SweepSettings, n_bootstrap: int = 2000, seed: int = 2026
+    ) -> tuple[pd.DataFrame, list[dict[str, Any]], str]:
+        """Every network and the comparators on the voltage of the training cells, same folds (`models.comparators.table`).
+
+        `sweeps_mv` are the prepared sweeps of all cells. Gives the table, metric records of the split `nested_cv`, and
+        what it says of each comparator against the best network, in Markdown.
+        """
+        own, folds = self.held_out[self.best], self.outcomes[self.best].folds
+        labels = own.cells["label"].to_numpy()[own.train]
+        found = comparators.voltage(np.asarray(sweeps_mv)[own.train], settings, labels, folds, seed)
+        every = {(name, "cv"): held.inside for name, held in self.held_out.items()}
+        every |= {(name, "nested_cv"): proba for name, proba in found.proba.items()}
+        compared = comparators.table(labels, every, evaluation.predicted(own.inside), found.cost, {}, n_bootstrap, seed)
+        records = [
+            {**record, "split": "nested_cv"}
+            for name, proba in found.proba.items()
+            for record in evaluation.cv_scores(labels, proba, folds, name, own.data)
+        ]
+        said = [*comparators.verdicts(compared, self.best), *(f"- {note}." for note in found.notes)]
+        return compared, records, "\n".join(said)
 
     def save(self, folder: str | Path) -> None:
         """Write each network with its card into a folder of its name, for `sts predict`."""

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from stslib import cohort, networks, sweeps, training
+from stslib.models.card import read
 from stslib.recordings import Recording, Sweep
 from stslib.scalograms import Bank, CloseUp, ImageSettings, Preprocessing
 from stslib.support.errors import ParameterError, StsError, one_of
@@ -76,6 +77,10 @@ class Signals:
         """Ids of the cells to cross-validate."""
         return list(self.cells["cell_id"].iloc[self.inside])
 
+    def read(self, what: str) -> np.ndarray:
+        """What a classifier reads of all cells, one of `networks.READS`: `(n, c, h, w)` (see `models.card.read`)."""
+        return read(what, self.images, self.traces, self.preprocessing)
+
     def counts(self) -> pd.DataFrame:
         """Cells of each class that are cross-validated, and those of the holdout."""
         part = np.where(np.isin(np.arange(len(self.cells)), self.inside), "cross-validated", "holdout")
@@ -84,27 +89,35 @@ class Signals:
     def recipes(
         self, models: Sequence[str], weights: str, regularisation: str, **changes: Any
     ) -> dict[str, training.Recipe]:
-        """The recipe of each network, such as "compact" or "mobilenet_v2:imagenet", which starts from `weights`.
+        """The recipe of each classifier: "compact", "mobilenet_v2:imagenet", which starts from `weights`, "rocket:close_ups".
 
         `regularisation` is one of `training.REGULARISATIONS`, `changes` are those of `training.recipe`.
         """
         found, factor = {}, 2 if self.preprocessing.image.close_up else 1  # a close-up makes the images twice as wide
         for name in models:
-            architecture, pretrained = _split_name(name)
+            architecture, pretrained, reads = _split_name(name)
             start = str(mirror_path(weights)) if pretrained else "none"
-            own = {**changes, **training.REGULARISATIONS[regularisation], "weights": start}
+            variant = name.partition(":")[2]
+            chosen = training.REGULARISATIONS[variant if variant in training.REGULARISATIONS else regularisation]
+            own = {**changes, **chosen, "weights": start, "reads": reads}
+            if architecture not in networks.ARCHITECTURES:
+                own["n_seeds"] = 1
+            if reads not in ("scalograms", "close_ups"):  # voltage, or coefficients that are read as they are
+                own["compress"] = "none"
             recipe = training.recipe(architecture, "signals", **own)
-            found[name] = recipe.with_changes({"width": recipe.width * factor})
+            found[name] = recipe.with_changes({"width": recipe.width * (factor if reads == "scalograms" else 1)})
         return found
 
 
-def _split_name(name: str) -> tuple[str, bool]:
-    """Architecture, and whether it starts from ImageNet weights."""
-    architecture, colon, start = name.partition(":")
-    if architecture not in networks.ARCHITECTURES or (colon and start != "imagenet"):
-        known = ", ".join(networks.ARCHITECTURES)
-        raise ParameterError(f"architectures hold {name!r}; name {known}, as they are or with :imagenet")
-    return architecture, bool(colon)
+def _split_name(name: str) -> tuple[str, bool, str]:
+    """Architecture, whether it starts from ImageNet weights, and what it reads (one of `networks.READS`)."""
+    architecture, colon, variant = name.partition(":")
+    variants = ("imagenet", *training.REGULARISATIONS, *networks.READS)
+    if architecture not in networks.CLASSIFIERS or (colon and variant not in variants):
+        known = f"{', '.join(networks.CLASSIFIERS)}, as they are or with :{', :'.join(variants)}"
+        raise ParameterError(f"architectures hold {name!r}; name {known}")
+    own = "sweeps" if architecture == "cnn_1d" else "scalograms"
+    return architecture, variant == "imagenet", variant if variant in networks.READS else own
 
 
 def check_parameters(parameters: Mapping[str, Any], others: Mapping[str, Mapping[str, Any]]) -> None:

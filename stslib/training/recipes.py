@@ -148,7 +148,7 @@ _SIGNALS_FIT = FitConfig(
 )  # fmt: skip
 _SIGNALS: dict[str, dict[str, Any]] = {
     "compact": {"height": 48, "width": 48, "max_epochs": 40, "dropout": 0.3, "n_seeds": 3},
-    "cnn_1d": {"compress": "none", "max_epochs": 40, "dropout": 0.3},
+    "cnn_1d": {"compress": "none", "max_epochs": 20, "dropout": 0.3},
 }
 #: What may be changed of it: where the shape of a spike is seen up close, less blurring of the targets is better.
 REGULARISATIONS: dict[str, dict[str, Any]] = {

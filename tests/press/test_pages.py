@@ -275,7 +275,7 @@ def test_models_of_real_signals_have_their_cards_and_one_that_is_no_card_is_said
         (models / file).parent.mkdir(parents=True)
         (models / file).write_text(json.dumps({"classes": list(CLASSES), **fields}))
     text = page("model_card.md").replace("\\", "")
-    assert "## Compact CNN, hybrid cells" in text and "## Mean of networks, hybrid cells" in text
+    assert "## Compact CNN, hybrid cells" in text and "## Mean of classifiers, hybrid cells" in text
     assert "seed 7 and 2 more; their mean answers" in text and "79.0\u00a0% ±\u00a03.0" in text
     assert "results/hybrid/08_real_signals/models/mean" in text and text.count("the folds only") == 2
     (models / "mean" / "joint.json").write_text("{}")

@@ -16,10 +16,11 @@ import jinja2
 
 from stslib.cohort import REASONS
 from stslib.evaluation import COMPARABLE_DATA, PAPER_RESULTS
+from stslib.networks import ARCHITECTURES
 from stslib.press import benchmarks, runner
 from stslib.press.folders import read_manifest, run_folder
 from stslib.press.pages import claims, names
-from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none
+from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, outputs_of
 from stslib.press.pages.markup import model_name, page_link, plain, render
 from stslib.press.parameters import home_profile, read_notebook, read_parameters
 from stslib.support import files
@@ -128,19 +129,22 @@ def _by_split(evidence: Evidence) -> dict[str, dict[str, dict[str, list[Record]]
     return found
 
 
-def _real_signals(profile: str) -> tuple[str, list[Any], int]:
-    """What notebook 08 measured in the run of a profile: a row for each model and score; none where it has not run."""
+def _real_signals(profile: str) -> tuple[str, list[Any], int, dict[str, list[Any]]]:
+    """What notebook 08 measured in the run of a profile: a row for each model and score, and more tables; none without it."""
     opened = open_or_none(profile, REAL_SIGNALS)
     if opened is None:
-        return profile, [], 0
-    return profile, list(opened.load_table("summary").itertuples()), opened.parameters["n_folds"]
+        return profile, [], 0, {}
+    names = [name for name in ("comparison", "by_rate", "external") if f"{name}.csv" in outputs_of(opened)]
+    tables = {name: list(opened.load_table(name).itertuples()) for name in names}
+    return profile, list(opened.load_table("summary").itertuples()), opened.parameters["n_folds"], tables
 
 
 def _model_and_start(model: str) -> str:
-    """A model of notebook 08; a network's weights before training follow its name after a colon."""
+    """A model of notebook 08: after a colon stands what it reads, or a network's weights before training."""
     base, _, start = model.partition(":")
-    weights = "" if base in ("mean", "lightgbm", "svm") else f", from {'ImageNet' if start else 'random'} weights"
-    return plain(model_name(base) + weights)
+    if base in ARCHITECTURES:
+        return plain(f"{model_name(base)}, from {'ImageNet' if start == 'imagenet' else 'random'} weights")
+    return plain(model_name(model))
 
 
 def _status(run: str, notebooks: Sequence[str]) -> dict[str, Any]:

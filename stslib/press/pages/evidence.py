@@ -32,12 +32,12 @@ def percent(fraction: float, digits: int = 1) -> str:
 
 
 def interval(value: float, low: float | None, high: float | None, split: str) -> str:
-    """A value with its interval, in per cent: 95 % bootstrap interval, or ± SD over folds for `cv`."""
+    """A value with its interval, in per cent: 95 % bootstrap interval, or ± SD over folds for `cv` and `nested_cv`."""
     if math.isnan(value):
         return "no number"
     if low is None or high is None:
         return percent(value)
-    if split == "cv":
+    if split in ("cv", "nested_cv"):
         return f"{percent(value)} ±\u00a0{50 * (high - low):.1f}"
     return f"{percent(value)} [{100 * low:.1f}, {100 * high:.1f}]"
 
