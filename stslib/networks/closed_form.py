@@ -57,6 +57,8 @@ class ClosedForm(nn.Module):
     """A classifier whose tensors, called `NAMES`, are measured on training cells by `fit`, or read from a file."""
 
     NAMES: tuple[str, ...] = ()
+    weights: Tensor
+    intercept: Tensor
 
     def keep(self, **tensors: Tensor) -> None:
         """Hold these tensors, which are what is saved."""
@@ -82,6 +84,8 @@ class Kernel(ClosedForm):
     """Ridge regression with a Gaussian kernel on all numbers of an image: near to a support vector machine."""
 
     NAMES = ("centres", "weights", "intercept", "gamma")
+    centres: Tensor
+    gamma: Tensor
 
     def fit(self, x: Tensor, numbers: Tensor, seed: int) -> None:
         """Choose the kernel's width and the penalty by leaving one out."""
@@ -112,6 +116,11 @@ class Rocket(ClosedForm):
     """
 
     NAMES = ("dilations", "mix", "biases", "mean", "scale", "weights", "intercept")
+    dilations: Tensor
+    mix: Tensor
+    biases: Tensor
+    mean: Tensor
+    scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()
