@@ -176,7 +176,9 @@ def study():
     with pytest.MonkeyPatch.context() as patch:  # small trees: the questions count here, not the scores
         patch.setitem(trees.DEFAULTS, "n_estimators", 8)
         patch.setitem(learner.ENSEMBLE_TREES, "n_estimators", 8)
-        yield audit.Audit(about, features.FeatureTable(table), n_folds=2, n_bootstrap=20)
+        others = about[["cell_id", "dataset"]].tail(30).assign(reason=["not_mouse", "unsure_label"] * 15)
+        about = about.head(370)  # the rest does not belong, so they say
+        yield audit.Audit(about, features.FeatureTable(table), n_folds=2, n_bootstrap=20, others=others)
 
 
 @pytest.fixture(scope="module")
@@ -204,9 +206,25 @@ def test_each_question_has_its_table_and_the_conclusions_follow_from_them(study,
     assert errors["n"].tolist()[0] == errors["n"].iloc[1:].sum() == (~study.train).sum()
     assert chance.to_numpy().mean() == pytest.approx(0.25, abs=0.1)
     tables = {"rig": rig.reset_index(), "transfer": records, "donors": donors, "by_part": by_part}
+    earlier, (sets, promised) = pd.DataFrame(study.earlier_networks()), study.prediction_sets(saved)
+    tables |= {"two_sweeps": study.two_sweeps(), "earlier": earlier, "sets": sets, "outsiders": study.outsiders()}
+    assert (tables["two_sweeps"]["difference"] < -0.1).all()  # here the slope knows half of the class
+    assert set(earlier["split"]) == {"cv:Clamp"} and earlier["n"].unique().tolist() == [(study.rigs == "Clamp").sum()]
+    assert [r["metric"] for r in promised] == ["coverage:Clamp", "coverage:Seq"] and len(sets) == 12
+    odd = tables["outsiders"]
+    assert odd["cells"].unique().tolist() == ["test cells", "human", "no clear class"]
+    assert study.t_types(saved["LightGBM"])["n"].sum() == study.train.sum()
+    assert study.abstention(saved)["model"].unique().tolist() == ["LightGBM, Clamp", "LightGBM, Seq"]
     text = audit.conclusions(tables | {"calibration": errors, "shuffled": chance})
     assert "32 scores above used test cells (8 models in 4 splits, each once)" in text
     assert f"at most {100 * donors['difference'].abs().max():.1f} points" in text
+    for words in (
+        "need more sweeps",
+        "On the ground of the earlier",
+        "that promise 90 %",
+        "no proof that a cell belongs",
+    ):
+        assert words in text
 
 
 def test_curves_suspects_and_features_have_the_columns_that_are_saved(study, saved):

@@ -32,6 +32,20 @@ def by_part(
     return pd.DataFrame(rows, columns=["part", "metric", "value", "low", "high", "n"])
 
 
+def kept_promises(y: np.ndarray, proba: np.ndarray, rigs: np.ndarray, train: np.ndarray) -> pd.DataFrame:
+    """Sets of classes of test cells at some levels, by rig (`evaluation.sets_by_group`), with thresholds of two kinds.
+
+    They are calibrated on training cells while these were held out, all rigs in one or each by itself.
+    """
+    tables = []
+    for level in (0.8, 0.9, 0.95):
+        for how, groups in (("one for both", np.full(len(rigs), "both")), ("each its own", rigs)):
+            limits = evaluation.thresholds(y[train], proba[train], groups[train], level)
+            sets = evaluation.prediction_sets(proba[~train], groups[~train], limits)
+            tables.append(evaluation.sets_by_group(y[~train], sets, rigs[~train]).assign(level=level, thresholds=how))
+    return pd.concat(tables, ignore_index=True).rename(columns={"group": "rig"})
+
+
 def fewer_cells(y: np.ndarray, folds: Folds, share: float, rng: np.random.Generator) -> tuple[np.ndarray, Folds]:
     """The same labels, and folds that learn from a `share` of each class, two cells at least."""
     cut = []

@@ -1,9 +1,9 @@
-"""The audit of the published cells: one question, one table, and what the answers mean together."""
+"""The audit of the published cells: one question, one table."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from typing import Any
 
@@ -11,13 +11,14 @@ import numpy as np
 import pandas as pd
 
 from stslib import baseline, cohort, evaluation
-from stslib.audit import checks, rigs
+from stslib.audit import checks, outsiders, rigs
 from stslib.features import FEATURE_SETS, FeatureTable, compare_sweeps, of_cells
 from stslib.recordings import Recording
 from stslib.support.errors import StsError
 
 #: The five times of the first action potential alone, as published and aligned.
 TIMES = {"times": "intended", "aligned times": "stimulus_aligned"}
+_NAMES = {"LightGBM": "lightgbm", "ensemble": "lightgbm:ensemble"}  # models of notebook 4 in metric records
 _LEARNT = ("published", "relative")  # sets of the learning curve, of wrong labels and of shuffled ones
 
 
@@ -29,6 +30,7 @@ class Audit:
     ----------
     cells : DataFrame, included cells: `cell_id`, `label`, `dataset` (rig), `donor`, `split`, `line`, `t_type`
     features : FeatureTable, published features of these cells or more; n_folds, n_bootstrap, seed, threads : int
+    others : DataFrame, cells that do not belong: `cell_id`, `dataset`, and `reason` for which they were excluded
 
     Examples
     --------
@@ -46,6 +48,7 @@ class Audit:
     n_bootstrap: int = 2000
     seed: int = 2026
     threads: int = 1
+    others: pd.DataFrame = field(default_factory=pd.DataFrame)
 
     @classmethod
     def of(cls, cells: Any, share: float = 1.0, **settings: int) -> Audit:
@@ -55,7 +58,10 @@ class Audit:
             raise StsError(f"{why}; make a run of the tables with: sts run --profile published")
         seed = settings.get("seed", cls.seed)
         drawn = cells.cells.groupby(["label", "dataset", "split"]).sample(frac=share, random_state=seed).sort_index()
-        return cls(drawn.reset_index(drop=True), of_cells(cells, "relative"), **settings)
+        others = cells.source.cells().query("reason in ('not_mouse', 'unsure_label')")
+        others = others.groupby("reason").sample(frac=share, random_state=seed).reset_index(drop=True)
+        features = of_cells(cells, "relative", cell_ids=[*cells.cells["cell_id"], *others["cell_id"]])
+        return cls(drawn.reset_index(drop=True), features, others=others, **settings)
 
     def __post_init__(self) -> None:
         self.y, self.rigs = (self.cells[column].to_numpy() for column in ("label", "dataset"))
@@ -141,12 +147,11 @@ class Audit:
         """How good are saved predictions of the test cells of each rig (`checks.by_part`, and the metric records)?"""
         tables, records, draws = [], [], (self.n_bootstrap, self.seed)
         for model, table in predictions.items():
-            name = {"LightGBM": "lightgbm", "ensemble": "lightgbm:ensemble"}[model]
             y, proba, where = (v[~self.train] for v in (self.y, self._probabilities(table), self.rigs))
             tables.append(checks.by_part(y, evaluation.predicted(proba), where, *draws).assign(model=model))
             for rig in sorted(set(where)):
                 here = where == rig
-                records += evaluation.scores(y[here], proba[here], name, "published", f"holdout:{rig}", *draws)
+                records += evaluation.scores(y[here], proba[here], _NAMES[model], "published", f"holdout:{rig}", *draws)
         return pd.concat(tables, ignore_index=True), records
 
     def learning_curve(self) -> pd.DataFrame:
@@ -213,52 +218,82 @@ class Audit:
         """Do features measured on recordings of published cells agree with their rows?"""
         return compare_sweeps(recordings, self.features.table)
 
+    def two_sweeps(self) -> pd.DataFrame:
+        """What do features lose without the f-I slope, the only one of the long squares that needs more than two sweeps?
 
-def conclusions(tables: Mapping[str, pd.DataFrame]) -> str:
-    """What the answers of the audit mean together, as a Markdown list.
+        Balanced accuracy of held-out training cells `with` and `without` it, the paired difference, and what its interval
+        says (`evaluation.non_inferiority`).
+        """
+        rows, (y, folds) = [], (self.y[self.train], self.folds)
+        for name in ("published", "intended", "stimulus_aligned"):
+            x = self.sets[name][self.train]
+            fewer = evaluation.predicted(self.learner().held_out(x.drop(columns="f_i_curve_slope"), y, folds))
+            gap = self._compare(fewer, self._classes(name, folds))
+            verdict = evaluation.non_inferiority(gap.low, gap.high)
+            rows.append((name, gap.second, gap.first, gap.value, gap.low, gap.high, gap.p, verdict))
+        columns = ["features", "with", "without", "difference", "low", "high", "McNemar p", "verdict"]
+        return pd.DataFrame(rows, columns=columns)
 
-    Parameters
-    ----------
-    tables : `rig`, `transfer` (as a table), `donors`, `by_part`, `calibration`, `shuffled`, from the methods of `Audit`
+    def earlier_networks(self) -> list[dict[str, Any]]:
+        """What do features score where Ophir's and Wang's networks were tried: patch-clamp cells, by cross-validation?
 
-    Examples
-    --------
-    >>> sets = {"features": ["published", "intended", "stimulus_aligned", "relative"], "value": 0.9, "random": 0.9}
-    >>> ways = {"split": ["transfer:Clamp->Seq", "transfer:Seq->Clamp"], "metric": "balanced_accuracy", "value": 0.6}
-    >>> parts = {"part": ["Clamp", "Seq"], "data set": ["Clamp", "Seq"], "metric": "balanced accuracy", "value": 0.88}
-    >>> rig, part = pd.DataFrame(sets), pd.DataFrame(parts).assign(model="LightGBM", error=0.05)
-    >>> tables = {"rig": rig, "donors": rig.assign(difference=0.001), "by_part": part, "calibration": part}
-    >>> tables |= {"transfer": pd.DataFrame(ways).assign(model="lightgbm:published"), "shuffled": rig[["random"]]}
-    >>> conclusions(tables).splitlines()[3]
-    '- **Donors matter little**: keeping them together changes balanced accuracy by at most 0.1 points.'
-    """
-    balanced = tables["transfer"].query("metric == 'balanced_accuracy'").set_index(["model", "split"])["value"]
-    rig = 100 * tables["rig"].set_index("features")["value"]
-    way = 100 * balanced["lightgbm:published"]
-    inside = 100 * tables["donors"].set_index("features")["random"]
-    widest = 100 * tables["donors"]["difference"].abs().max()
-    parts = tables["by_part"].query("metric == 'balanced accuracy' and model == 'LightGBM'")
-    part = 100 * parts.set_index("part")["value"]
-    off = 100 * tables["calibration"].query("model == 'LightGBM'").set_index("data set")["error"]
-    chance = 100 * tables["shuffled"].to_numpy()
-    lines = (
-        f"**The published features predict the rig**: {rig['published']:.1f} % balanced within classes, against "
-        f"{rig['stimulus_aligned']:.1f} % once times are aligned and 50 % for features that know nothing of it.",
-        "**The score is one within these rigs.** The same features and model reach "
-        f"{way['transfer:Clamp->Seq']:.1f} % from Clamp to Seq and {way['transfer:Seq->Clamp']:.1f} % from Seq to Clamp.",
-        "**Not every cell is classified equally well**: on the holdout LightGBM has a balanced accuracy of "
-        f"{part['Clamp']:.1f} % in Clamp and {part['Seq']:.1f} % in Seq, and its expected calibration error is "
-        f"{off['Clamp']:.1f} % and {off['Seq']:.1f} %.",
-        f"**Donors matter little**: keeping them together changes balanced accuracy by at most {widest:.1f} points.",
-        f"**Nothing leaks in training**: shuffled labels score {chance.min():.1f} to {chance.max():.1f} %, chance is 25 %.",
-        "The paper reads its strongest Excitatory features as the shape of the first spike. The two that are times "
-        "predict the rig among Excitatory cells as the table above shows, so with absolute times SHAP alone does not "
-        "support that reading. It does not follow that spike shape is unimportant: in cross-validation the published "
-        f"columns reach {inside['published']:.1f} %, the intended ones {inside['intended']:.1f} %, the same with aligned "
-        f"times {inside['stimulus_aligned']:.1f} %, and `relative` {inside['relative']:.1f} %.",
-        f"**Test cells**: {len(balanced)} scores above used test cells "
-        f"({balanced.index.get_level_values('model').nunique()} models in "
-        f"{balanced.index.get_level_values('split').nunique()} splits, each once), all of them transfers; no setting was "
-        "chosen by them. The holdout by data set and the calibration use the predictions that notebook 4 made.",
-    )
-    return "\n".join(f"- {line}" for line in lines)
+        Metric records of all held-out Clamp cells together, of models that learnt from the other Clamp cells only.
+        """
+        here = self.rigs == "Clamp"
+        y, records = self.y[here], []
+        for shown in ("lightgbm:published", "lightgbm:stimulus_aligned", "lightgbm:relative", "lightgbm:ensemble"):
+            model, name = (shown, "relative") if shown == "lightgbm:ensemble" else shown.split(":")
+            folds = cohort.folds(y, self.n_folds, self.seed)
+            proba = self.learner(model).held_out(self.sets[name][here], y, folds)
+            records += evaluation.scores(y, proba, shown, "published", "cv:Clamp", self.n_bootstrap, self.seed)
+        return records
+
+    def prediction_sets(self, predictions: Mapping[str, pd.DataFrame]) -> tuple[pd.DataFrame, list[dict[str, Any]]]:
+        """Do sets of classes hold the true one as often as they promise, on each rig (`evaluation.sets_by_group`)?
+
+        Calibrated on training cells while they were held out, all rigs in one or each by itself, and tried on test cells.
+        The metric records are those of 90 % and each rig by itself.
+        """
+        tables = []
+        for model, table in predictions.items():
+            cells = self.y, self._probabilities(table), self.rigs, self.train
+            tables.append(checks.kept_promises(*cells).assign(model=model))
+        whole = pd.concat(tables, ignore_index=True)
+        own = whole[(whole["level"] == 0.9) & (whole["thresholds"] == "each its own")]
+        about = {"metric": "coverage:" + own["rig"], "data": "published", "split": "holdout"}
+        records = own.assign(**about, model=own["model"].map(_NAMES))
+        return whole, records[["model", "data", "split", "metric", "value", "low", "high", "n"]].to_dict("records")
+
+    def abstention(self, predictions: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+        """How right are the surest test cells alone, on each rig (`evaluation.accuracy_by_coverage`)?"""
+        tables = []
+        for model, table in predictions.items():
+            proba = self._probabilities(table)
+            for rig in sorted(set(self.rigs)):
+                here = ~self.train & (self.rigs == rig)
+                curve = evaluation.accuracy_by_coverage(self.y[here], proba[here])
+                tables.append(curve.assign(model=f"{model}, {rig}", rig=rig))
+        return pd.concat(tables, ignore_index=True)
+
+    def t_types(self, predictions: pd.DataFrame, fewest: int = 20) -> pd.DataFrame:
+        """Of which transcriptomic types are held-out training cells recognised? Recall of each of at least `fewest` cells."""
+        inside = self.train & (self.cells["t_type"] != "").to_numpy()
+        right = evaluation.predicted(self._probabilities(predictions)[inside]) == self.y[inside]
+        groups = pd.Series(right).groupby([self.y[inside], self.cells["t_type"].to_numpy()[inside]])
+        rows = [(*name, *evaluation.share(hits), len(hits)) for name, hits in groups if len(hits) >= fewest]
+        table = pd.DataFrame(rows, columns=["label", "t_type", "value", "low", "high", "n"])
+        return table.sort_values("value", ignore_index=True)
+
+    def outsiders(self) -> pd.DataFrame:
+        """Are cells that do not belong told apart: human ones, and mouse cells without a clear class (`outsiders.judged`)?"""
+        (x, y), where = self._inside("relative"), self.rigs[self.train]
+        more = self.features.select("relative").loc[self.others["cell_id"]]
+        asked = pd.concat([self.sets["relative"][~self.train], more])
+        there = np.r_[self.rigs[~self.train], self.others["dataset"]].astype(object)
+        kinds = self.others["reason"].map({"not_mouse": "human", "unsure_label": "no clear class"})
+        groups = np.r_[np.full((~self.train).sum(), "test cells"), kinds].astype(object)
+        held_out = self.learner().held_out(x, y, self.folds).max(axis=1)
+        sure = self.learner().fit(x, y).predict_proba(asked, self.threads).max(axis=1)
+        known = pd.DataFrame({"distance": outsiders.distances(x, where), "doubt": 1 - held_out})
+        scores = pd.DataFrame({"distance": outsiders.distances(x, where, asked, there), "doubt": 1 - sure})
+        return outsiders.judged(outsiders.oddness(scores, known, there, where), sure > 0.9, groups, "test cells")

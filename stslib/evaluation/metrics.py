@@ -16,6 +16,8 @@ from stslib.support.errors import ParameterError, StsError, one_of
 METRIC_NAMES = {"balanced_accuracy": "balanced accuracy", "weighted_f1": "weighted F1", "accuracy": "accuracy"}
 METRIC_NAMES |= {f"f1:{c}": f"F1 of {c}" for c in CLASSES}
 METRICS = tuple(METRIC_NAMES)
+#: How much less balanced accuracy still counts as no loss: about what 1,118 test cells can resolve.
+MARGIN = 0.02
 _RECORD = ("model", "data", "split", "metric", "value", "low", "high", "n")
 _NAMES = np.asarray(CLASSES, dtype=object)
 
@@ -188,3 +190,13 @@ def compare(
     only_a, only_b = int(((a == y) & (b != y)).sum()), int(((a != y) & (b == y)).sum())
     p = float(stats.binomtest(only_a, only_a + only_b, 0.5).pvalue) if only_a + only_b else 1.0
     return Comparison(metric, one, other, one - other, low, high, len(y), only_a, only_b, p)
+
+
+def non_inferiority(low: float, high: float, margin: float = MARGIN) -> str:
+    """What the 95 % interval of a paired difference, first minus second, says: "better", "not worse", "worse", "not decided".
+
+    The first is not worse where the whole interval lies above minus the `margin` (Piaggio et al. 2012, JAMA 308:2594).
+    """
+    if high < -margin:
+        return "worse"
+    return "better" if low > 0 else "not worse" if low > -margin else "not decided"

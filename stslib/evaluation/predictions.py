@@ -50,11 +50,15 @@ class Predictions:
         inside = cv_scores(labels, self.inside, self.folds, self.model, self.data)
         return inside + scores(self.test_labels, self.outside, self.model, self.data, "holdout", n_bootstrap, seed)
 
+    def pooled(self, n_bootstrap: int = 2000, seed: int = 2026) -> list[dict[str, Any]]:
+        """Metric records of all held-out training cells together (split `cv_pooled`), with intervals over cells."""
+        labels = self.cells["label"].to_numpy()[self.train]
+        return scores(labels, self.inside, self.model, self.data, "cv_pooled", n_bootstrap, seed)
+
     def beside_paper(self, n_bootstrap: int = 2000, seed: int = 2026) -> pd.DataFrame:
         """`records` and scores of all held-out cells together, and the paper's, `comparable` if of its own cells."""
-        labels, split = self.cells["label"].to_numpy()[self.train], "cv, all held-out cells"
-        pooled = scores(labels, self.inside, self.model, self.data, split, n_bootstrap, seed)
-        table = pd.DataFrame([*self.records(n_bootstrap, seed), *pooled])
+        table = pd.DataFrame([*self.records(n_bootstrap, seed), *self.pooled(n_bootstrap, seed)])
+        table["split"] = table["split"].replace("cv_pooled", "cv, all held-out cells")
         base = self.model.split(":")[0]
         theirs = [paper_value(base, *key) or (np.nan, "") for key in zip(table["split"], table["metric"], strict=True)]
         table["paper"], table["relation"] = zip(*theirs, strict=True)

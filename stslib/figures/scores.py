@@ -230,8 +230,8 @@ def score_dots(
 
 
 @style.house_style
-def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool = False) -> Figure:
-    """Balanced accuracy against a quantity, one line a model, with 95 % intervals.
+def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool = False, ylabel: str = "") -> Figure:
+    """Balanced accuracy, or what `ylabel` says, against a quantity, one line a model, with 95 % intervals.
 
     Parameters
     ----------
@@ -249,7 +249,7 @@ def score_curves(table: pd.DataFrame, kind: str, x: str, xlabel: str, log: bool 
     for (name, part), (colour, marker) in zip(table.groupby("model", sort=False), style.SERIES, strict=False):
         ax.errorbar(part[x], part["value"], yerr=_ends(part), fmt=f"{marker}-", ms=5, lw=1.2, color=colour, capsize=2.5,
                     label=name)  # fmt: skip
-    ax.set(xlabel=xlabel, ylabel="balanced accuracy,\n95 % interval")
+    ax.set(xlabel=xlabel, ylabel=f"{ylabel or 'balanced accuracy'},\n95 % interval")
     if log:
         ax.set_xscale("log")
         ticks = sorted(table[x].unique())

@@ -21,8 +21,8 @@ from stslib.networks.architectures import Ensemble, with_auxiliary
 from stslib.support.errors import DamagedFile, StsError
 from stslib.support.files import atomic
 from stslib.training.cells import TrainingSet, shrink
-from stslib.training.loop import History, fit, predict_proba, seeded, threads
-from stslib.training.recipes import Recipe
+from stslib.training.loop import EarlyStopping, History, fit, predict_proba, seeded, threads
+from stslib.training.recipes import FitConfig, Recipe
 
 
 @dataclass(frozen=True)
@@ -145,6 +145,23 @@ def history_table(model: str, fits: Sequence[FoldFit]) -> pd.DataFrame:
         epochs = np.arange(1, done.history.n_epochs + 1)
         tables.append(pd.DataFrame({"model": model, "fold": fold, "epoch": epochs, **series}))
     return pd.concat(tables, ignore_index=True)
+
+
+def plateaus(history: pd.DataFrame, improvement: float = FitConfig.min_improvement) -> pd.DataFrame:
+    """When networks stopped to learn, by `history_table`: the last epoch with a validation loss lower by `improvement`.
+
+    That is the step that early stopping asks for. A row a model: `median`, `first` and `last` of its folds, and `epochs`
+    that every fold was fitted for.
+    """
+    rows = []
+    for model, table in history.groupby("model", sort=False):
+        found = []
+        for _, loss in table.groupby("fold")["valid_loss"]:
+            stopping = EarlyStopping(0, improvement)
+            waits = [stopping.should_stop(value) or stopping.waited for value in loss]
+            found.append(max(k + 1 for k, waited in enumerate(waits) if waited == 0))
+        rows.append((model, float(np.median(found)), min(found), max(found), int(table.groupby("fold").size().min())))
+    return pd.DataFrame(rows, columns=["model", "median", "first", "last", "epochs"])
 
 
 def refit_epochs(fits: Sequence[FoldFit], keep: str) -> int:

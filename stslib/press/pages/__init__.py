@@ -19,7 +19,7 @@ from stslib.evaluation import COMPARABLE_DATA, PAPER_RESULTS
 from stslib.networks import ARCHITECTURES
 from stslib.press import benchmarks, runner
 from stslib.press.folders import read_manifest, run_folder
-from stslib.press.pages import claims, names
+from stslib.press.pages import claims, names, rules
 from stslib.press.pages.evidence import DATA_WORDS, PUBLISHED_RUN, Evidence, Record, gather, open_or_none, outputs_of
 from stslib.press.pages.markup import model_name, page_link, plain, render
 from stslib.press.parameters import home_profile, read_notebook, read_parameters
@@ -89,11 +89,11 @@ def write(run: str, notebooks: Sequence[str], folder: Path) -> None:
 def _summary(run: str, evidence: Evidence) -> dict[str, Any]:
     """The baseline on real cells, whether networks were trained on them, and the run's own networks and cohort."""
     real = _holdout_f1(evidence, COMPARABLE_DATA, ("lightgbm",))
-    made = _holdout_f1(evidence, ("simulated", "hybrid"), claims.NETWORKS)
+    made = _holdout_f1(evidence, ("simulated", "hybrid"), rules.NETWORKS)
     return {
         "baseline": next(iter(real), None),
-        "judge": claims.judge,
-        "networks_on_real_cells": bool(_holdout_f1(evidence, COMPARABLE_DATA, claims.NETWORKS)),
+        "judge": rules.judge,
+        "networks_on_real_cells": bool(_holdout_f1(evidence, COMPARABLE_DATA, rules.NETWORKS)),
         "cohort": next((c for c in evidence.cohorts if c.run == run), None),
         "networks": [r.value for r in made if r.run == run],
     }

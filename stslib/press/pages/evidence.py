@@ -44,7 +44,7 @@ def interval(value: float, low: float | None, high: float | None, split: str) ->
 
 @dataclass(frozen=True)
 class Record:
-    """A metric record (see `Stage.metrics`) and the run, notebook and parameters (`options`) that made it.
+    """A metric record (see `Stage.metrics`) the run and notebook that made it, and the parameters of the run (`options`).
 
     A value that is none is NaN, `low` and `high` may be None.
     """
@@ -79,6 +79,24 @@ class Cohort:
     classes: dict[str, int]
 
 
+#: Tables and JSON that claims are judged by, beside the metric records.
+RESULTS = {
+    "05_deep_models": ("comparison.json", "history.csv"), "06_explainability": ("statements.csv",),
+    "07_audit": ("two_sweeps.csv", "features_read_again.csv"),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Result:
+    """A table or the values of a JSON file, what they are about, and the run and notebook that made them."""
+
+    data: str
+    run: str
+    notebook: str
+    name: str  # without suffix
+    value: Any
+
+
 @dataclass(frozen=True)
 class Evidence:
     """All that the runs measured."""
@@ -86,6 +104,12 @@ class Evidence:
     records: tuple[Record, ...] = ()
     cohorts: tuple[Cohort, ...] = ()
     figures: tuple[tuple[str, str, str], ...] = ()  # (notebook, figure, data)
+    results: tuple[Result, ...] = ()
+
+    def result(self, data: str, notebook: str, name: str) -> Result | None:
+        """One of `RESULTS` about a kind of data, or None."""
+        wanted = (data, notebook, name)
+        return next((r for r in self.results if (r.data, r.notebook, r.name) == wanted), None)
 
     def find(self, data: str, model: str, split: str, metric: str) -> Record | None:
         """The record of that name, or None; a record without a value does not count."""
@@ -109,9 +133,11 @@ def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
     records: list[Record] = []
     cohorts: list[Cohort] = []
     figures: list[tuple[str, str, str]] = []
+    results: list[Result] = []
     for run, names in sources:
         stages = {n: s for n in names if (s := open_or_none(run, n)) is not None}
         data = _data_of(stages)
+        chosen = {k: v for stage in stages.values() for k, v in stage.parameters.items()}  # of all notebooks of the run
         for name, stage in stages.items():
             outputs = outputs_of(stage)
             if "metrics.json" in outputs:
@@ -121,12 +147,16 @@ def gather(sources: Sequence[tuple[str, Sequence[str]]]) -> Evidence:
                         way_out = f"correct the notebook {name} and run it again"
                         raise StsError(f"{said}, but the run's cells are {data}; {way_out}")
                     value = math.nan if entry["value"] is None else float(entry["value"])
-                    where = {"run": run, "notebook": name, "options": stage.parameters}
+                    where = {"run": run, "notebook": name, "options": chosen | stage.parameters}
                     records.append(Record(**{**entry, "value": value, **where}))
+            for file in set(RESULTS.get(name, ())) & set(outputs):
+                stem, _, kind = file.rpartition(".")
+                value = stage.load_json(stem) if kind == "json" else stage.load_table(stem)
+                results.append(Result(data, run, name, stem, value))
             figures += [(name, path[: -len(".png")], data) for path in outputs if path.endswith(".png")]
             if name == "01_data" and "cells.csv" in outputs:
                 cohorts.append(_count(stage, data))
-    return Evidence(tuple(records), tuple(cohorts), tuple(figures))
+    return Evidence(tuple(records), tuple(cohorts), tuple(figures), tuple(results))
 
 
 def open_or_none(run: str, name: str) -> Stage | None:
