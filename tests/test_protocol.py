@@ -5,14 +5,19 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from torch.nn.functional import interpolate
 
 from stslib import evaluation, models, networks, training
 from stslib.figures.training import ablations as picture
+from stslib.io.precomputed import Precomputed
+from stslib.networks import InputTransform
 from stslib.press.parameters import read_parameters
-from stslib.scalograms import Bank, ImageSettings, Preprocessing
-from stslib.support.errors import ParameterError
+from stslib.scalograms import Bank, ImageSettings, Preprocessing, cwt
+from stslib.support.errors import ParameterError, StsError
 from stslib.sweeps import SweepSettings
 from stslib.training.ablations import corrections
+from stslib.training.cells import shrink
 from tests.test_training import cohort_of, tiny
 
 pytestmark = pytest.mark.usefixtures("one_thread")
@@ -53,10 +58,12 @@ def test_networks_are_scored_once_on_the_test_cells_and_saved_with_their_cards(f
     test = np.arange(40, 48)
     split = np.where(np.arange(48) < 40, "train", "test")
     cells = pd.DataFrame({"cell_id": np.arange(48), "label": CELLS.labels, "split": split, "donor": "d"})
-    scored = models.score_networks(found[1], cells, CELLS.images, models.describe_cells(CELLS.images), 100, 1)
+    scored = models.score_networks(found[1], cells, CELLS, n_bootstrap=100, seed=1)
     means = {name: np.mean(done.trials["mean"].max()) for name, done in found[1].items()}
     assert scored.best == max(means, key=means.get)
-    assert {(r["model"], r["split"]) for r in scored.records} == {(n, s) for n in means for s in ("cv", "holdout")}
+    assert {(r["model"], r["split"]) for r in scored.records} == {
+        (n, s) for n in means for s in ("cv", "cv_pooled", "holdout")
+    }
     scored.save(tmp_path)
     for name in means:
         model, transform, card = networks.load(tmp_path / name)
@@ -148,3 +155,50 @@ def test_an_unknown_group_and_weights_without_any_are_refused():
     for groups, said in ((["colour"], "ablations is 'colour'"), (["weights"], "set ablation_weights")):
         with pytest.raises(ParameterError, match=said):
             training.ablation_variants(groups, cohort_of(4), np.zeros((4, 2, 4800)), PREPROCESSING, base)
+
+
+@pytest.mark.parametrize("protocol", ["published", "corrected"])
+def test_a_networks_input_is_one_resize_of_the_whole_scalogram_to_its_own_size(protocol, tmp_path):
+    """To 1e-5, from sweeps and from the authors' precomputed scalograms; of images of another size it is refused."""
+    rng = np.random.default_rng(2)
+    traces = (20 * rng.standard_normal((4, 2, 4800))).astype(np.float32)
+    whole, every = torch.from_numpy(cwt(traces, Bank())), np.arange(4)  # (4, 2, 180, 4800)
+    for cell, held in enumerate(whole.numpy()):
+        np.save(tmp_path / f"cell_{cell}.npy", np.moveaxis(held, 0, -1))
+    precomputed = Precomputed(tmp_path, pd.DataFrame({"cell_id": ["0"], "label": "Sst"}))
+    sizes = {}
+    for name in networks.PAPER_ARCHITECTURES:
+        recipe = training.recipe(name, protocol)
+        sizes[name] = size = recipe.height, recipe.width
+        direct = interpolate(whole, size, mode="bilinear", align_corners=False)
+        for fill in (
+            lambda out, size=size: PREPROCESSING.at(*size).fill(out, traces),
+            lambda out: precomputed.fill(out, "0123"),
+        ):
+            fill(images := np.empty((4, 2, *size), np.float32))
+            cells = training.TrainingSet(
+                PREPROCESSING.draw(traces), ["Sst", "Pvalb"] * 2, sized={size: images}
+            ).read_by(recipe)
+            how = recipe.compress, recipe.antialias, recipe.normalise
+            read = shrink(InputTransform.fit(cells.images, every, name, size, *how), cells.images, every)
+            assert torch.linalg.norm(read - direct) < 1e-5 * torch.linalg.norm(direct)
+        with pytest.raises(
+            StsError, match=f"{name} reads {size[0]} x {size[1]} pixels .* the images have 32 x 32; draw"
+        ):
+            training.TrainingSet(PREPROCESSING.draw(traces), ["Sst", "Pvalb"] * 2).read_by(recipe)
+    width = 244 if protocol == "published" else 224
+    assert sizes == dict.fromkeys(networks.PAPER_ARCHITECTURES[:3], (224, width)) | {"inception_v3": (299, 299)}
+
+
+def test_the_published_inception_with_pre_trained_weights_gets_torchvisions_own_transform_of_its_input():
+    from torchvision.models import inception_v3
+
+    x = np.random.default_rng(3).standard_normal((3, 2, 299, 299)).astype(np.float32)
+    ways = {
+        w: training.recipe("inception_v3", "published", weights=w).normalise for w in ("none", "imagenet", "some.npz")
+    }
+    assert ways == {"none": "none", "imagenet": "inception", "some.npz": "inception"}
+    found = InputTransform.fit(x, np.arange(3), "inception_v3", (299, 299), "none", False, "inception")(x)
+    theirs = inception_v3(weights=None, transform_input=True, aux_logits=False, init_weights=False)
+    expected = theirs._transform_input(torch.from_numpy(x[:, [0, 1, 0]]))
+    torch.testing.assert_close(found.contiguous(), expected, rtol=1e-5, atol=1e-6)

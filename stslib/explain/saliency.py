@@ -19,6 +19,7 @@ from torch import nn
 from stslib import networks, training
 from stslib.networks import InputTransform
 from stslib.networks.architectures import batch_norms
+from stslib.scalograms import Preprocessing
 from stslib.support.errors import ParameterError, StsError, one_of
 
 SWEEPS = ("rheobase", "partner")
@@ -26,12 +27,16 @@ SWEEPS = ("rheobase", "partner")
 
 @dataclass(frozen=True)
 class Network:
-    """A network to look into: its architecture, the module, its input transform, and what the cells of its run are."""
+    """A network to look into: its architecture, the module, its input transform, and what the cells of its run are.
+
+    `preprocessing` says how its images are made from sweeps, where its card has that.
+    """
 
     name: str
     model: nn.Module
     transform: InputTransform
     data: str
+    preprocessing: Preprocessing | None = None
 
 
 def load_network(folder: str | Path, records: Sequence[Mapping[str, Any]], architecture: str = "best") -> Network:
@@ -60,8 +65,9 @@ def load_network(folder: str | Path, records: Sequence[Mapping[str, Any]], archi
     if architecture not in ("best", *scores):
         raise ParameterError(f"architecture is {architecture!r}, and this run trained only: {', '.join(scores)}")
     name = max(sorted(scores), key=lambda one: scores[one]) if architecture == "best" else architecture
-    model, transform, _ = networks.load(Path(folder) / name)
-    return Network(name, model, transform, next(str(r["data"]) for r in records if r["model"] == name))
+    model, transform, card = networks.load(Path(folder) / name)
+    made = Preprocessing.from_dict(card["preprocessing"]) if "preprocessing" in card else None
+    return Network(name, model, transform, next(str(r["data"]) for r in records if r["model"] == name), made)
 
 
 def gradients(

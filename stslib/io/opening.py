@@ -94,7 +94,7 @@ class Cells:
 
     @property
     def ready_made(self) -> bool:
-        """Whether the source has scalograms in place of sweeps (`fill_scalograms`)."""
+        """Whether the source has scalograms in place of sweeps (`draw_scalograms`)."""
         return self.name == Precomputed.name
 
     def recording(self, cell_id: str) -> Recording:
@@ -176,18 +176,17 @@ class Cells:
         note = f"The source `{self.name}` has no sweeps: these simulated cells are shown instead."
         return Cells(source, table, found.long_squares, note=note)
 
-    def fill_scalograms(self, images: np.ndarray, made_with: Mapping[str, Any]) -> None:
-        """Read the ready-made scalograms of the cells, resized, into `images` of shape (n_cells, 2, height, width).
-
-        `made_with` are `Bank.as_dict()` and `output`: what the images should be made with. ParameterError when the ready-made
-        ones were made otherwise, for they cannot be changed any more.
-        """
+    def draw_scalograms(self, images: np.ndarray, preprocessing: Any, sweeps_mv: np.ndarray, *workers: Any) -> None:
+        """One resize of each cell's scalogram into `images` `(n_cells, 2, height, width)`: of `sweeps_mv`, or ready-made."""
+        if not isinstance(self.source, Precomputed):
+            preprocessing.fill(images, sweeps_mv, *workers)
+            return
+        made_with = vars(preprocessing.bank) | {"output": preprocessing.image.output}
         for name, value in MADE_WITH.items():
-            if made_with[name] != value:
+            if (asked := made_with[name]) != value:
                 raise ParameterError(
-                    f"{name} is {made_with[name]!r}; the precomputed scalograms were made with {value!r}, give that"
+                    f"{name} is {asked!r}; the precomputed scalograms were made with {value!r}, give that"
                 )
-        assert isinstance(self.source, Precomputed)
         self.source.fill(images, self.cells["cell_id"].tolist())
 
 

@@ -5,9 +5,8 @@ from stslib.models.cross_validated import CrossValidated, signals_conclusion
 from stslib.models.searched import networks_conclusion, score_networks
 from stslib.models.signal_models import cross_validate_signals, fit_signals
 from stslib.models.signals import prepare_signals
-from stslib.models.training_range import describe as describe_cells
 
 __all__ = [
-    "CrossValidated", "cross_validate_signals", "describe_cells", "fit_signals", "load", "networks_conclusion",
+    "CrossValidated", "cross_validate_signals", "fit_signals", "load", "networks_conclusion",
     "prepare_signals", "score_networks", "signals_conclusion",
 ]  # fmt: skip

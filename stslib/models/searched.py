@@ -13,9 +13,10 @@ import pandas as pd
 from stslib import evaluation, networks, training
 from stslib.cohort import CLASSES
 from stslib.evaluation import temperature
-from stslib.models import comparators
+from stslib.models import comparators, training_range
 from stslib.models.card import finish
 from stslib.sweeps import SweepSettings
+from stslib.training.crossval import plateaus
 
 Record = Mapping[str, Any]
 
@@ -52,6 +53,12 @@ class ScoredNetworks:
         """Losses of the winners' folds, one row an epoch."""
         return pd.concat([done.history for done in self.outcomes.values()], ignore_index=True)
 
+    def plateaus(self) -> str:
+        """When each network stopped to learn (`stslib.training.crossval.plateaus`), in words."""
+        found = plateaus(self.history())
+        parts = [f"{r.model} in epoch {r.median:.0f} (folds: {r.first} to {r.last})" for r in found.itertuples()]
+        return "The validation loss fell by 5 % for the last time: " + ", ".join(parts) + "."
+
     def trials(self) -> pd.DataFrame:
         """Finished trials of all searches."""
         return pd.concat([done.trials.assign(model=name) for name, done in self.outcomes.items()], ignore_index=True)
@@ -59,7 +66,8 @@ class ScoredNetworks:
     def table(self, others: Sequence[Record] = ()) -> pd.DataFrame:
         """Balanced accuracy and weighted F1 with their intervals in %, a row a model; `others` are records of more models."""
         names = ("balanced_accuracy", "weighted_f1")
-        shown = pd.DataFrame([r for r in (*self.records, *others) if r["metric"] in names])
+        wanted = [r for r in (*self.records, *others) if r["metric"] in names and r["split"] != "cv_pooled"]
+        shown = pd.DataFrame(wanted)
         shown["score"] = [f"{100 * r.value:.1f} ({100 * r.low:.1f} to {100 * r.high:.1f})" for r in shown.itertuples()]
         models = [*self.outcomes, *dict.fromkeys(r["model"] for r in others)]
         table = shown.pivot(index="model", columns=["metric", "split"], values="score").reindex(models)
@@ -78,7 +86,8 @@ class ScoredNetworks:
         theirs = predictions[predictions["split"] == "test"].set_index("cell_id").loc[own.cells["cell_id"][~own.train]]
         other = evaluation.predicted(theirs[[f"p:{label}" for label in CLASSES]].to_numpy())
         gap = evaluation.compare(own.test_labels, own.test_classes, other, "balanced_accuracy", n_bootstrap, seed)
-        return {
+        verdict = {"margin": evaluation.MARGIN, "verdict": evaluation.non_inferiority(gap.low, gap.high)}
+        return verdict | {
             "network": self.best, "only_network": gap.only_first, "only_baseline": gap.only_second, "p_exact": gap.p,
             "difference": gap.value, "low": gap.low, "high": gap.high, "n": gap.n,
         }  # fmt: skip
@@ -114,27 +123,27 @@ class ScoredNetworks:
 def score_networks(
     outcomes: Mapping[str, training.Outcome],
     cells: pd.DataFrame,
-    images: np.ndarray,
-    described: pd.DataFrame,
+    known: training.TrainingSet,
+    sweeps_mv: np.ndarray | None = None,
+    table: pd.DataFrame | None = None,
     n_bootstrap: int = 2000,
     seed: int = 2026,
 ) -> ScoredNetworks:
     """Score networks on the cells that their folds held out and, once, on the test cells; finish their model cards.
 
-    `outcomes` are of `training.search_networks`; `cells` (`cell_id`, `label`, `split`), their scalograms `images`
-    `(n_cells, c, h, w)` and `described` (`models.describe_cells`) are all cells; the rest is of the intervals.
+    `outcomes` are of `training.search_networks`; `cells` (`cell_id`, `label`, `split`) are all cells, `known` holds their
+    scalograms, `sweeps_mv` and `table` are what `training_range.describe` takes; the rest is of the intervals.
 
     Examples
     --------
     >>> import tempfile
-    >>> from stslib.models import describe_cells
     >>> from stslib.models.signals import example
     >>> images, cells = example().images, example().cells.assign(split=["train", "train", "train", "test"] * 2)
     >>> known = training.TrainingSet(images, cells["label"], [0, 1, 2, 4, 5, 6])
     >>> recipes = {"compact": training.recipe("compact", max_epochs=2, batch_size=2)}
     >>> settings = training.SearchSettings(n_trials=1, n_folds=2)
     >>> outcomes = training.search_networks(known, recipes, settings, tempfile.mkdtemp(), {"data": "made_up"})
-    >>> score_networks(outcomes, cells, images, describe_cells(images), n_bootstrap=100).best
+    >>> score_networks(outcomes, cells, known, n_bootstrap=100).best
     'compact'
     """
     cells = cells[["cell_id", "label", "split"]].reset_index(drop=True)
@@ -142,13 +151,17 @@ def score_networks(
     held_out: dict[str, evaluation.Predictions] = {}
     records: list[dict[str, Any]] = []
     cards: dict[str, dict[str, Any]] = {}
+    described: dict[tuple[int, ...], pd.DataFrame] = {}
     for name, done in outcomes.items():
         fitted, card = done.fitted, done.fitted.card or {}
+        images = known.at(fitted.transform.height, fitted.transform.width).images
+        if images.shape not in described:
+            described[images.shape] = training_range.describe(images, sweeps_mv, table)
         outside = training.predict_proba(fitted.model, fitted.transform, images, test)
         held_out[name] = evaluation.Predictions(name, card["data"], cells, done.cv_proba, outside, done.folds)
         own = held_out[name].records(n_bootstrap, seed)
-        cards[name] = finish(card, own, held_out[name], described)
-        records += own
+        cards[name] = finish(card, own, held_out[name], described[images.shape])
+        records += own + held_out[name].pooled(n_bootstrap, seed)
     return ScoredNetworks(outcomes, held_out, records, cards)
 
 

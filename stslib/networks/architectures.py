@@ -58,24 +58,26 @@ class Architecture:
     minimum_rows: int = 0  # smallest height, where a lower one than `minimum_px` will do
 
 
-_MEAN, _STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 #: Every network, by the name that parameters and results use: the paper's four, and a small one of ours.
 ARCHITECTURES = {
-    "mobilenet_v2": Architecture(32, 224, _MEAN, _STD, "classifier.1", 0.3),
-    "resnet18": Architecture(32, 224, _MEAN, _STD, "fc", 1.81),
-    "densenet121": Architecture(32, 224, _MEAN, _STD, "classifier", 2.83),
+    "mobilenet_v2": Architecture(32, 224, IMAGENET_MEAN, IMAGENET_STD, "classifier.1", 0.3),
+    "resnet18": Architecture(32, 224, IMAGENET_MEAN, IMAGENET_STD, "fc", 1.81),
+    "densenet121": Architecture(32, 224, IMAGENET_MEAN, IMAGENET_STD, "classifier", 2.83),
     # Its weights were trained with 0.5 and 0.5: torchvision's own `transform_input` works that out.
     "inception_v3": Architecture(75, 299, (0.5, 0.5, 0.5), (0.5, 0.5, 0.5), "fc", 5.71),
-    "compact": Architecture(32, 64, _MEAN, _STD, "fc", 0.02, paper=False),
-    "cnn_1d": Architecture(32, 64, _MEAN, _STD, "fc", 0.04, paper=False, minimum_rows=1),
+    "compact": Architecture(32, 64, IMAGENET_MEAN, IMAGENET_STD, "fc", 0.02, paper=False),
+    "cnn_1d": Architecture(32, 64, IMAGENET_MEAN, IMAGENET_STD, "fc", 0.04, paper=False, minimum_rows=1),
 }
 
 
 PAPER_ARCHITECTURES = tuple(name for name, architecture in ARCHITECTURES.items() if architecture.paper)
 
 #: With the classifiers that need no epochs.
-CLASSIFIERS = ARCHITECTURES | {name: Architecture(1, 1, _MEAN, _STD, "", 0.0, paper=False) for name in CLOSED_FORM}
+CLASSIFIERS = ARCHITECTURES | {
+    name: Architecture(1, 1, IMAGENET_MEAN, IMAGENET_STD, "", 0.0, paper=False) for name in CLOSED_FORM
+}
 
 
 def check_size(architecture: str, height: int, width: int) -> None:

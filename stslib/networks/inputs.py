@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stslib.networks.architectures import ARCHITECTURES, check_size
+from stslib.networks.architectures import ARCHITECTURES, IMAGENET_MEAN, IMAGENET_STD, check_size
 from stslib.support.errors import DamagedFile, StsError, one_of
 
 COMPRESSIONS = ("asinh", "none")
@@ -59,10 +59,11 @@ class InputTransform:
 
         `size` is (height, width) in pixels, 0 as stored. `compress` "asinh" scales by the 90th percentile of the
         magnitudes. `normalise` "own" gives mean 0 and SD 1; "pretrained" makes three SDs to either side of that an
-        image from 0 to 1, normalised as the pre-trained network asks; "none" changes nothing, as in the paper's code.
+        image from 0 to 1, normalised as the pre-trained network asks; "none" changes nothing, as in the paper's code;
+        "inception" is what torchvision's InceptionV3 does to its input with ImageNet weights (`transform_input`).
         """
         one_of("compress", compress, COMPRESSIONS)
-        one_of("normalise", normalise, ("own", "pretrained", "none"))
+        one_of("normalise", normalise, ("own", "pretrained", "none", "inception"))
         if x.ndim != 4 or x.shape[1] not in SEEN:
             raise StsError(f"the scalograms have shape {x.shape}; give (n_cells, 1 to 3 channels, height, width)")
         channels = x.shape[1]
@@ -85,6 +86,9 @@ class InputTransform:
         transform = cls(height, width, compress, antialias, scale, (0.0,) * channels, (1.0,) * channels)
         if normalise == "none":
             return transform
+        if normalise == "inception":  # from an image normalised as for the other networks to one by 0.5 and 0.5
+            gain, offset = tuple(2 * s for s in IMAGENET_STD), tuple(2 * m - 1 for m in IMAGENET_MEAN)
+            return dataclasses.replace(transform, gain=gain, offset=offset)
         z = torch.cat([transform.shrink(part) for part in np.array_split(sample, -(-len(sample) // 64))]).double()
         mean, std = z.mean((0, 2, 3)), z.std((0, 2, 3), unbiased=False)
         measured: dict[str, Any] = {"mean": mean, "std": std}

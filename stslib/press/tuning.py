@@ -8,8 +8,10 @@ import numpy as np
 import optuna
 
 from stslib import cohort, training
+from stslib.io import reopen
 from stslib.press.folders import run_folder
 from stslib.press.stage import open_stage
+from stslib.scalograms import Preprocessing
 from stslib.support.errors import ParameterError
 
 
@@ -26,7 +28,15 @@ def tune_network(
     images = open_stage(run, "03_scalograms").load_array("scalograms")
     if len(images) != len(cells):
         raise ParameterError(f"run {run} has {len(images)} scalograms, {len(cells)} kept cells; run it again: sts run")
-    known = training.TrainingSet(images, cells["label"].to_numpy(), np.flatnonzero(cells["split"] == "train"))
+    train, sized = np.flatnonzero(cells["split"] == "train"), {}
+    if base.direct:
+        size = base.height, base.width
+        made = Preprocessing.from_dict(open_stage(run, "03_scalograms").load_json("preprocessing")).at(*size)
+        sized[size] = np.empty((*images.shape[:2], *size), np.float32)
+        reopen(open_stage(run, "01_data")).draw_scalograms(
+            sized[size], made, open_stage(run, "02_sweeps").load_array("sweeps")
+        )
+    known = training.TrainingSet(images, cells["label"].to_numpy(), train, sized=sized).read_by(base)
     study = study or base.architecture
     if folder is None:
         journal = Path(settings.storage).expanduser()

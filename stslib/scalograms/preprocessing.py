@@ -75,6 +75,10 @@ class Preprocessing:
         for part, values in zip(parts, progress(done, "Scalograms", total=len(parts)), strict=True):
             images[part] = values
 
+    def at(self, height: int, width: int) -> Preprocessing:
+        """The same with the whole scalogram brought to another size by one resize, in float32: a network's own input."""
+        return replace(self, image=replace(self.image, height=height, width=width, dtype="float32"))
+
     def as_dict(self) -> dict[str, Any]:
         """The settings as plain values, as `model.json` holds them: `from_dict` reads them back."""
         return asdict(self)

@@ -90,9 +90,13 @@ def ablation_variants(
         elif group == "weights":
             yield "random", images, base.with_changes({"weights": "none"})
             yield "pre-trained", images, base.with_changes({"weights": pretrained})
-        else:
-            for name, corrected in corrections(base).items():
-                yield name, images, corrected
+        else:  # as the paper's code does it, by one resize of the whole scalogram
+            made: dict[tuple[int, int], np.ndarray] = {}
+            for name, changed in corrections(base).items():
+                size = changed.height, changed.width
+                if not preprocessing.ready_made and size not in made:
+                    made[size] = preprocessing.at(*size).draw(np.asarray(sweeps_mv))
+                yield name, made.get(size, images), changed
 
     return [Variant(group, *choice) for group in GROUPS if group in groups for choice in choices(group)]
 

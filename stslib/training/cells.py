@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -15,7 +15,8 @@ from torch import Tensor
 
 from stslib.cohort import CLASSES
 from stslib.networks import InputTransform
-from stslib.training.recipes import FitConfig
+from stslib.support.errors import StsError
+from stslib.training.recipes import FitConfig, Recipe
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class TrainingSet:
     ----------
     images, labels : (n_cells, c, h, w) array of stored scalograms, such as a memory map, and (n_cells,) of str, classes
     train, valid : int arrays, positions of the cells to learn from (default all) and to validate on (default none)
+    sized : mapping of (height, width) to images of that size, each by one resize of the whole scalogram, float32
 
     Examples
     --------
@@ -37,6 +39,7 @@ class TrainingSet:
     labels: np.ndarray
     train: np.ndarray = None  # type: ignore[assignment]
     valid: np.ndarray = ()  # type: ignore[assignment]
+    sized: Mapping[tuple[int, int], np.ndarray] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         train = np.arange(len(self.labels)) if self.train is None else self.train
@@ -47,6 +50,20 @@ class TrainingSet:
     def only(self, train: np.ndarray, valid: Sequence[int] | np.ndarray = ()) -> TrainingSet:
         """The same images and labels with other cells to learn from and to validate on."""
         return dataclasses.replace(self, train=train, valid=np.asarray(valid))
+
+    def at(self, height: int, width: int) -> TrainingSet:
+        """The same cells with the images of this size where there are such, else as stored."""
+        own = self.sized.get((height, width))
+        return self if own is None else dataclasses.replace(self, images=own, sized={})
+
+    def read_by(self, recipe: Recipe) -> TrainingSet:
+        """The same cells as a network reads them: in the paper's protocols by one resize, to its own size."""
+        own = self.at(recipe.height, recipe.width)
+        if recipe.direct and own.images.shape[2:] != (recipe.height, recipe.width):
+            found = " x ".join(map(str, own.images.shape[2:]))
+            why = f"{recipe.architecture} reads {recipe.height} x {recipe.width} pixels by one resize in protocol"
+            raise StsError(f"{why} {recipe.protocol}, and the images have {found}; draw them at its size")
+        return own
 
     def split_off(self, seed: int, fraction: float) -> TrainingSet:
         """Set a share of each class aside for validation; each class keeps at least one cell to learn from."""
@@ -73,12 +90,17 @@ class TrainingSet:
 
 
 def shrink(transform: InputTransform, images: np.ndarray, indices: np.ndarray) -> Tensor:
-    """The cells `indices` at the network's size: `(n, c, height, width)` float16, read in chunks of 64."""
-    small = torch.empty((len(indices), transform.channels, transform.height, transform.width), dtype=torch.float16)
+    """The cells `indices` at the network's size: `(n, c, height, width)`, read in chunks of 64.
+
+    In float16, but in float32 what was drawn at that size in float32 and is not compressed: such an input is exact.
+    """
+    exact = images.dtype == np.float32 and images.shape[2:] == (transform.height, transform.width)
+    kind = torch.float32 if exact and transform.compress == "none" else torch.float16
+    small = torch.empty((len(indices), transform.channels, transform.height, transform.width), dtype=kind)
     for start in range(0, len(indices), 64):
         part = np.asarray(indices)[start : start + 64]
         order = np.argsort(part)  # a memory map is read fastest from front to back
-        small[start + torch.from_numpy(order)] = transform.shrink(images[part[order]]).half()
+        small[start + torch.from_numpy(order)] = transform.shrink(images[part[order]]).to(kind)
     return small
 
 

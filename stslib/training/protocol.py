@@ -48,7 +48,8 @@ def search_networks(
 
     Parameters
     ----------
-    cells, recipes : TrainingSet, of which only training cells are read, and mapping of name to Recipe, which trials vary
+    cells, recipes : TrainingSet, of which only training cells are read, and mapping of name to Recipe, which trials vary;
+        each network reads the images of its own size in `cells.sized`, if there are such
     settings, folder : SearchSettings (no password in its storage), and path for all from which a killed run goes on
     card, n_jobs : more for the model cards, and networks at a time (the result does not depend on it)
 
@@ -63,10 +64,13 @@ def search_networks(
     if address_with_password(str(settings.storage)):
         where = "put it into ~/.pgpass or PGPASSWORD"
         raise ParameterError(f"the storage's address carries a password, and parameters are written down; {where}")
-    cells.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
+    read = {name: cells.read_by(recipe) for name, recipe in recipes.items()}
+    for own in read.values():
+        own.sha256  # noqa: B018 (hashed once, before the cells go to other processes)
     slowest_first = sorted(recipes, key=lambda name: -networks.ARCHITECTURES[recipes[name].architecture].gmacs)
     done = Parallel(n_jobs=max(1, min(n_jobs, len(recipes))))(
-        delayed(_search_and_refit)(cells, recipes[name], settings, Path(folder) / name, card) for name in slowest_first
+        delayed(_search_and_refit)(read[name], recipes[name], settings, Path(folder) / name, card)
+        for name in slowest_first
     )
     outcomes = dict(zip(slowest_first, done, strict=True))
     return {name: outcomes[name] for name in recipes}
@@ -76,6 +80,12 @@ def _search_and_refit(
     cells: TrainingSet, base: Recipe, settings: SearchSettings, folder: Path, card: Mapping[str, Any] | None
 ) -> Outcome:
     """`search_networks` for one network; the search has the architecture's name in its storage."""
+    if (
+        base.direct and card and "preprocessing" in card
+    ):  # of new cells (`sts predict`) the network reads the same image
+        own = {"height": base.height, "width": base.width, "dtype": "float32"}
+        made = card["preprocessing"]
+        card = {**card, "preprocessing": {**made, "image": {**made["image"], **own}}}
     name, seed = base.architecture, settings.seed
     study = run_search(cells, base, replace(settings, storage=settings.storage or folder), name, folder / "folds")
     best = best_trial(study)

@@ -116,6 +116,11 @@ class Recipe:
             raise ParameterError(f"a recipe has no {unknown[0]!r}; it has: {', '.join(names)}")
         return dataclasses.replace(replaced(self, own, "a recipe"), fit=replaced(self.fit, of_fit, "a fit"))
 
+    @property
+    def direct(self) -> bool:
+        """Whether the network reads the whole scalogram by one resize to its own size, as in the paper's code."""
+        return self.protocol in ("published", "corrected")
+
     def overview(self) -> dict[str, Any]:
         """The network's size and the most important settings, as a row of a table."""
         network = networks.build(self.architecture, self.dropout, freeze=self.freeze)
@@ -199,6 +204,8 @@ def recipe(architecture: str, protocol: str = "small", /, **changes: Any) -> Rec
     if protocol == "published":
         # The code asks for a width of 244 where 224 was meant, for all but InceptionV3.
         paper |= {"width": 244 if native == 224 else native, "normalise": "none", "keep": "last"}
+        if architecture == "inception_v3" and changes.get("weights", "none") != "none":
+            paper["normalise"] = "inception"  # torchvision sets `transform_input` with its ImageNet weights
     return base.with_changes({**paper, **changes})
 
 

@@ -27,6 +27,8 @@ from stslib.training.storage import backend_of
 
 Objective = Callable[[optuna.Trial, int], float]
 
+N_RANDOM = 10  # trials before the sampler starts to learn from those that are finished
+
 
 @dataclass(frozen=True)
 class SearchSettings:
@@ -56,6 +58,16 @@ class SearchSettings:
         for name in ("n_trials", "n_folds"):
             if getattr(self, name) < 1:
                 raise ParameterError(f"{name} is {getattr(self, name)}; it must be at least 1")
+
+    @property
+    def how(self) -> str:
+        """How settings are drawn, in words: the search is Bayesian only where its sampler has trials to learn from."""
+        rest = self.n_trials - N_RANDOM
+        if rest <= 0:
+            return f"{self.n_trials} setting(s) drawn at random (a Bayesian search would start after {N_RANDOM})"
+        return (
+            f"{N_RANDOM} settings drawn at random, then {rest} by a Bayesian search (tree-structured Parzen estimator)"
+        )
 
     def with_changes(self, changes: Mapping[str, Any]) -> SearchSettings:
         """A copy with other values; an unknown name is a ParameterError."""
@@ -119,7 +131,7 @@ class _SlotSampler(optuna.samplers.TPESampler):
     """Tree-structured Parzen estimator of a slot (Bergstra et al. 2011, NeurIPS 24); parameters in `fixed` are settled."""
 
     def __init__(self, seed: int, fixed: Mapping[str, Any]) -> None:
-        super().__init__(seed=seed, n_startup_trials=10, multivariate=False, constant_liar=True)
+        super().__init__(seed=seed, n_startup_trials=N_RANDOM, multivariate=False, constant_liar=True)
         self._fixed = dict(fixed)
 
     def sample_independent(self, study: Any, trial: Any, param_name: str, param_distribution: Any) -> Any:

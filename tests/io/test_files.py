@@ -122,13 +122,3 @@ def test_an_abf_header_that_promises_too_much_is_refused_at_once(folder, tmp_pat
     (tmp_path / "many.abf").write_bytes(raw)
     row = Files(tmp_path).cells().iloc[0]
     assert row["reason"] == "unreadable_file" and "promises 1073741824 sweeps" in row["detail"]
-
-
-def test_label_ids_match_with_a_suffix_and_in_any_unicode_form(tmp_path):
-    for name in ("z\u00e9ro.nwb", "one.abf"):
-        (tmp_path / name).write_text("x")
-    table = tmp_path / "labels.csv"
-    table.write_text("cell_id,label\nze\u0301ro,Sst\none.abf,Pvalb\nnone,Sst\n", encoding="utf-8")
-    source = Files(tmp_path, labels=table)
-    assert source.cells().set_index("cell_id")["label"].to_dict() == {"one": "Pvalb", "z\u00e9ro": "Sst"}
-    assert source.unused_labels() == ["none"]
