@@ -70,7 +70,7 @@ def compare_rates(
     if len(found := np.unique(source_hz)) != 2:
         raise StsError(f"the spikes are of {len(found)} sampling rates; give those of two")
     names, is_fast = [f"{rate / 1000:g}kHz" for rate in found], (source_hz == found[1]).astype(int)
-    cut = replace(settings, step_s=0.0)  # the spikes are cut already: each is read whole
+    cut = replace(settings, step_s=0.0, n_sweeps=1)  # the spikes are cut already: each is read whole
     folds, records = cohort.folds(labels, _FOLDS, seed), []
     for variant, spikes in (("", spikes_mv), (":equalised", equalised(spikes_mv, settings, seed))):
         read = partial(traces.held_out, "svm_first_spike", spikes, cut, labels, seed=seed)
