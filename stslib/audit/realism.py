@@ -45,13 +45,15 @@ class Realism:
     seed: int = 2026
 
     @classmethod
-    def of(cls, cells: Any, real: pd.DataFrame | None = None, n_each: int = 0, n_jobs: int = 1) -> Realism:
-        """Measure cells (`stslib.io.Cells`); simulated ones are judged by `real`, their `real_training()`, where it is at hand.
+    def of(
+        cls, cells: Any, included: pd.DataFrame, real: pd.DataFrame | None = None, n_each: int = 0, n_jobs: int = 1
+    ) -> Realism:
+        """Measure the `included` ones of cells (`stslib.io.Cells`): 100 simulated ones a class, 20 others, or `n_each`.
 
-        `n_each` cells of a class are measured; 0: 100 simulated ones, 20 others.
+        Simulated ones are judged by `real`, their `real_training()`, where it is at hand.
         """
         simulated = cells.kind == "simulated"
-        known = cells.cells[cells.cells["label"].isin(CLASSES)]
+        known = included[included["label"].isin(CLASSES)]
         chosen = known.groupby("label").head(n_each or (100 if simulated else 20))
         table = extract(cells.recordings(chosen["cell_id"]), n_jobs, len(chosen)).assign(
             label=chosen["label"].to_numpy()

@@ -76,7 +76,7 @@ def beside_real(
     --------
     >>> from stslib import audit, figures, io
     >>> cells = io.open_cells({"source": "simulated", "n_cells": 4, "seed": 1})
-    >>> measured = audit.Realism.of(cells).ours
+    >>> measured = audit.Realism.of(cells, cells.cells).ours
     >>> recordings = {"simulated": list(cells.recordings())}
     >>> len(figures.beside_real(measured, cells.reference(), recordings, "simulated").axes)
     6

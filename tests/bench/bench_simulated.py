@@ -30,7 +30,7 @@ def both_sweeps(recordings: list) -> np.ndarray:
 
 def judge() -> audit.Realism:
     cells = io.open_cells({"source": "simulated", "n_cells": N_JUDGED, "seed": 1, "simulation": {"failures": 0.0}})
-    return audit.Realism.of(cells, cells.real_training(), n_each=N_JUDGED, n_jobs=2)
+    return audit.Realism.of(cells, cells.cells, cells.real_training(), n_each=N_JUDGED, n_jobs=2)
 
 
 def recall_of_400(table: pd.DataFrame) -> pd.Series:
