@@ -63,7 +63,9 @@ def spike_times(v_mv: np.ndarray, rate_hz: float, onset_s: float, duration_s: fl
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of peaks that are none
         peaks, _ = find_peaks(v, height=high, prominence=SPIKE_HEIGHT_MV, wlen=reach, width=width)
-    steepest = [lo + int(np.argmax(slope[lo:peak])) for peak in peaks if (lo := max(peak - rise, 0)) < peak]
+    # Its own rise starts after the peak before it: a bump on the way down has none, two spikes in 3 ms have one each.
+    starts = np.maximum(peaks - rise, np.r_[0, peaks[:-1]])
+    steepest = [lo + int(np.argmax(slope[lo:peak])) for lo, peak in zip(starts, peaks, strict=True) if lo < peak]
     fast = np.array([k for k in steepest if slope[k] >= SPIKE_UPSTROKE_MV_PER_MS], int)
     times = (fast + lag / 2) / rate_hz + start * (1 / (rate_hz * block)) - onset_s
     return times[(times >= _EARLIEST_S) & (times < duration_s - 0.6 * lag / rate_hz)]
