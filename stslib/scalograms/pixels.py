@@ -28,6 +28,7 @@ GROUP_RATIO = 2.0  # highest over lowest scale of a group: fewer groups, more mu
 #: Of a wavelet's or a spectrum's largest value: what is left out in time and in frequency.
 LEFT_OUT = {"float32": 5e-7, "float64": 1e-13}
 CHUNK_MB = 48.0  # working memory, about
+PARTS = 4  # so many at least, on any number of threads: the last bits of a product depend on how many sweeps it is of
 KERNELS_MB = 256  # largest kernels that are cached; wider images are cheaper by FFT anyway
 
 
@@ -246,7 +247,7 @@ def cwt_resized(
     columns = Resize(plan.n_samples, image.width, precision(x), image.antialias)
     pixels = design(bank, plan, rows, columns, linear, on) if image.backend == "fft" else None
     if pixels is not None:
-        parts = chunks(sweeps, pixels.bytes_a_sweep, CHUNK_MB, torch.get_num_threads() if on == "cpu" else 1)
+        parts = chunks(sweeps, pixels.bytes_a_sweep, CHUNK_MB, PARTS if on == "cpu" else 1)
         weight = torch.from_numpy(columns.pairs()[2]).to(on)[:, None, None]
     else:
         parts, rows_of = transformed(sweeps, bank, plan, image.backend)
