@@ -7,15 +7,17 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import lightgbm
 import numpy as np
 import pandas as pd
 
 from stslib.cohort import CLASSES, class_index
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
 from stslib.support.files import atomic
+
+if TYPE_CHECKING:  # imported where it is used: sts predict needs none of it
+    import lightgbm
 
 MODEL_FILE = "model.txt"
 CARD_FILE = "model.json"
@@ -45,6 +47,8 @@ class Model:
 
     def save(self, folder: str | Path) -> None:
         """Write `model.txt` (LightGBM's text) and `model.json` (classes, features, parameters, SHA-256 of the text)."""
+        import lightgbm
+
         text = self.booster.model_to_string()
         card = {
             "kind": "stslib baseline", "classes": CLASSES, "features": self.features, "params": self.params,
@@ -57,6 +61,8 @@ class Model:
 
 def fit(x: pd.DataFrame, y: Any, params: Mapping[str, Any] | None = None, seed: int = 2026, threads: int = 1) -> Model:
     """Fit to features `(n_cells, n_features)`, gaps allowed, and classes; `params`: of `DEFAULTS` or `subsample_freq`."""
+    import lightgbm
+
     settings = {**DEFAULTS, **(params or {})}
     if unknown := [k for k in settings if k not in (*DEFAULTS, "subsample_freq")]:
         raise ParameterError(f"baseline parameter {unknown[0]!r} is unknown; use: {', '.join(DEFAULTS)}")
@@ -98,6 +104,8 @@ def matrix(x: pd.DataFrame, columns: Sequence[str] | None = None) -> np.ndarray:
 
 def load(folder: str | Path) -> Model:
     """Read a model that `Model.save` wrote; files that are missing, foreign or changed are refused."""
+    import lightgbm
+
     card_path, text_path = paths = [Path(folder) / name for name in (CARD_FILE, MODEL_FILE)]
     if missing := [path for path in paths if not path.is_file()]:
         raise MissingInput(f"{missing[0]} is not there; a baseline is the two files {MODEL_FILE} and {CARD_FILE}")

@@ -297,9 +297,22 @@ def test_quartiles_of_each_class_are_the_tables(measured):
 def test_table_is_what_the_published_training_cells_say(mirror):
     from stslib.io.simulated.table import make
 
-    made = json.loads(json.dumps(make(io.open_cells({"source": "published"}).real_training())))
-    shipped = json.loads(resources.files("stslib.io.simulated").joinpath("population.json").read_text(encoding="utf-8"))
-    assert made == shipped
+    def numbers(value):
+        """Those of a table, by their way to it; a digit may end otherwise with another version of pandas."""
+        if isinstance(value, dict | list):
+            pairs = value.items() if isinstance(value, dict) else enumerate(value)
+            return {f"{key}/{way}": n for key, inner in pairs for way, n in numbers(inner).items()}
+        return {"": value}
+
+    made, shipped = (numbers(json.loads(text)) for text in (
+        json.dumps(make(io.open_cells({"source": "published"}).real_training())),
+        resources.files("stslib.io.simulated").joinpath("population.json").read_text(encoding="utf-8"),
+    ))  # fmt: skip
+    texts = {way for way, value in shipped.items() if isinstance(value, str)}
+    assert len(shipped) > 20_000 and {way: made[way] for way in texts} == {way: shipped[way] for way in texts}
+    assert {w: n for w, n in made.items() if w not in texts} == pytest.approx(
+        {w: n for w, n in shipped.items() if w not in texts}, rel=1e-3
+    )
 
 
 @pytest.mark.mirror
