@@ -39,8 +39,10 @@ FILES = {
 ONSET_S = {"Clamp": 1.02, "Seq": 0.5}
 
 
-def fetch(file: str) -> Path:
-    """Path of one of the `FILES`, checked by its sha256: from the mirror when one is named, else downloaded and kept.
+def fetch(file: str, mirror: str | None = None) -> Path:
+    """Path of one of the `FILES`, checked by its sha256: from `mirror` when one is named, else downloaded and kept.
+
+    `mirror` is by default the folder that `STS_DATA_MIRROR` names; `""` is none.
 
     Raises
     ------
@@ -51,7 +53,7 @@ def fetch(file: str) -> Path:
     """
     folder, sha256 = FILES[file]
     address = f"{folder}/{file}"
-    mirror = os.environ.get(MIRROR_ENVIRONMENT)
+    mirror = os.environ.get(MIRROR_ENVIRONMENT, "") if mirror is None else mirror
     if mirror:
         path = Path(mirror).expanduser() / "published" / file
         if not path.is_file():
@@ -93,15 +95,18 @@ def check(path: Path, sha256: str) -> Path:
 
 
 class Published(WithoutSweeps):
-    """The authors' tables as a source of cells; the features were measured on real cells."""
+    """The authors' tables as a source of cells; the features were measured on real cells. `mirror` as in `fetch`."""
 
     name = data = "published"
     kind = "real"
     holds = "tables"
 
+    def __init__(self, mirror: str | None = None) -> None:
+        self._mirror = mirror
+
     @cached_property
     def _paths(self) -> dict[str, Path]:
-        return {file: fetch(file) for file in progress(list(FILES), "published tables")}
+        return {file: fetch(file, self._mirror) for file in progress(list(FILES), "published tables")}
 
     def _table(self, file: str, separator: str = ",", **options: object) -> pd.DataFrame:
         try:

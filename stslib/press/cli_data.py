@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 from typing import Any
 
 import click
 
 from stslib.support.errors import DamagedFile, MissingInput, ParameterError, StsError
+from stslib.support.files import MIRROR_ENVIRONMENT
 
 ARCHIVES = ("allen", "dandi", "published")
+#: What `sts data get` builds, and the profile that uses it.
+PUBLIC = {
+    "published": "published", "action_potentials": "action_potentials", "hybrid": "hybrid", "sweeps": "real_sweeps",
+}  # fmt: skip
 #: Where fetched data go by default, below the current folder.
 RECORDINGS = Path("recordings")
 
@@ -92,7 +98,7 @@ def _measure(recording: Any) -> dict[str, float]:
     return {name: row[name] for name in FEATURE_SETS["intended"]}
 
 
-def _fetch_tables(output: Path) -> None:
+def _fetch_tables(output: Path, mirror: str | None = None) -> None:
     from stslib.io import published
     from stslib.support.files import atomic, sha256_of
     from stslib.support.progress import progress
@@ -100,11 +106,30 @@ def _fetch_tables(output: Path) -> None:
     for name in progress(list(published.FILES), "Tables"):
         path = output / "published" / name
         if not path.is_file() or sha256_of(path) != published.FILES[name][1]:
-            fetched = published.fetch(name)
+            fetched = published.fetch(name, mirror)
             with atomic(path) as part:
                 part.write_bytes(fetched.read_bytes())
     where = output / "published"
     click.echo(f"{len(published.FILES)} tables in {where}; name the folder in STS_DATA_MIRROR to use them")
+
+
+@data.command("get")
+@click.argument("what", type=click.Choice(list(PUBLIC)))
+@click.option("--output", type=FOLDER, default=Path("data"), help="Folder to fill, in the layout of the data mirror.")
+def get_public(what: str, output: Path) -> None:
+    """Build public data from where they were published; the same command goes on after a stop."""
+    from stslib.io.archives import hybrid, public
+
+    if what != "sweeps":
+        _fetch_tables(output, mirror="")
+    build = {
+        "sweeps": public.build_sweeps,
+        "action_potentials": public.build_action_potentials,
+        "hybrid": hybrid.build_hybrid,
+    }
+    if what in build:
+        click.echo(f"{what}: {build[what](output)}")
+    click.echo(f"now: {MIRROR_ENVIRONMENT}={shlex.quote(str(output))} sts run --profile {PUBLIC[what]}")
 
 
 @data.command()
