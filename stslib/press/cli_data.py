@@ -25,8 +25,8 @@ _WHAT = {
     "files": "your own NWB 2, NWB 1 or ABF files",
     "allen": "Cell Types Database (patch-clamp), 1,920 mouse cells, about 38 GB of files",
     "dandi": "Patch-seq, DANDI:000020, 4,435 cells, 142 GB of files",
-    "store": "a file of hybrid cells (fitted spike times, recorded action potentials)",
-    "real_sweeps": "six real sweeps, for the figures",
+    "store": "a file of cells; `sts data get hybrid` and `action_potentials` build two of real neurons' data",
+    "real_sweeps": "six real sweeps, for the figures; built by `sts data get sweeps`",
     "precomputed": "the authors' scalograms, cell_<id>.npy, 6.9 MB a cell",
     "fetched": "the cells that `sts data fetch` took from allen or dandi, 38 kB a cell",
 }

@@ -64,6 +64,6 @@ def mirror_path(path: str) -> Path:
         return Path(path)
     name, mirror = path.removeprefix(MIRROR_PREFIX), os.environ.get(MIRROR_ENVIRONMENT, "")
     if not mirror:
-        way_out = f"set {MIRROR_ENVIRONMENT} to a data folder that holds it, or give a file of your own"
+        way_out = f"set {MIRROR_ENVIRONMENT} to a data folder that holds it (sts data get), or give a file of your own"
         raise MissingInput(f"{name} is not part of the project; {way_out}")
     return Path(mirror) / name

@@ -18,7 +18,7 @@ import numpy as np
 import pandas as pd
 from scipy.signal import lfilter, resample_poly
 
-from stslib.io.archives.public import AP_PATH, build_action_potentials, glif3
+from stslib.io.archives.public import build_action_potentials, glif3
 from stslib.support.files import atomic
 from stslib.support.progress import progress
 
@@ -76,7 +76,8 @@ def simulate(models: pd.DataFrame, stimulus_pa: np.ndarray) -> tuple[np.ndarray,
     dt_s = 1 / RATE_HZ
     kept, over_cut = 1 - rate * dt_s, np.exp(-rate * dt_s * cut[:, None])
     n = len(models)
-    v, after, resumes, spikes = np.zeros(n), np.zeros((n, 2)), np.zeros(n), [[] for _ in range(n)]
+    v, after, resumes = np.zeros(n), np.zeros((n, 2)), np.zeros(n)
+    spikes: list[list[int]] = [[] for _ in range(n)]
     membrane = np.empty((n, N_STEPS))
     for step in range(N_STEPS):
         live = step >= resumes
@@ -116,6 +117,3 @@ def recording_noise(rng: np.random.Generator) -> np.ndarray:
     pole = np.exp(-2 * np.pi * SLOW_HZ / RATE_HZ)
     slow = lfilter([1 - pole], [1, -pole], rng.standard_normal(N_STEPS + RATE_HZ))[RATE_HZ:]
     return slow / slow.std() * SLOW_MV + rng.standard_normal(N_STEPS) * WHITE_MV
-
-
-__all__ = ["AP_PATH", "build_hybrid", "paste", "recording_noise", "rheobase", "simulate", "upsampled"]

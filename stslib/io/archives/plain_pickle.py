@@ -16,38 +16,32 @@ from stslib.support.errors import DamagedFile, one_line
 
 
 class _Kept:
-    """Arguments of the call, and the state that follows it."""
+    """The arguments of a call, and the state that follows it."""
 
     def __init__(self, *arguments: Any) -> None:
-        self.arguments, self.state = arguments, ()
+        self.arguments: Any = arguments
+        self.state: Any = None
 
     def __setstate__(self, state: Any) -> None:
         self.state = state
 
 
-class _Type(_Kept):
-    """A dtype."""
-
-
 class _Array(_Kept):
-    """An array: its state is version, shape, dtype, order and bytes."""
+    """Its state is a version, the shape, the dtype, whether in Fortran's order, and the bytes."""
 
 
 class _Scalar(_Kept):
-    """A scalar: dtype and bytes."""
+    """Dtype and bytes."""
 
 
 class _Bytes(_Kept):
-    """Bytes as text, and their encoding."""
+    """Bytes as text, and its encoding."""
 
 
-_NUMPY = {"_reconstruct": _Array, "scalar": _Scalar}
-_NAMES: dict[tuple[str, str], type] = {
-    ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): _Kept,
-    ("_codecs", "encode"): _Bytes,
-    **{(f"numpy.{core}.multiarray", name): kind for core in ("core", "_core") for name, kind in _NUMPY.items()},
-}
+_NAMES: dict[tuple[str, str], type] = {("_codecs", "encode"): _Bytes}
+_NAMES |= {("numpy", "dtype"): _Kept, ("numpy", "ndarray"): _Kept}
+for _core in ("numpy.core.multiarray", "numpy._core.multiarray"):  # before and since numpy 2
+    _NAMES |= {(_core, "_reconstruct"): _Array, (_core, "scalar"): _Scalar}
 
 
 class _Reader(pickle.Unpickler):
@@ -56,18 +50,9 @@ class _Reader(pickle.Unpickler):
             raise pickle.UnpicklingError(f"it names {module}.{name}")
         return _NAMES[module, name]
 
-    def persistent_load(self, pid: Any) -> Any:
-        raise pickle.UnpicklingError("it names something outside the file")
-
 
 def load_plain(path: Path) -> Any:
-    """What a pickle holds, where that is arrays of floats, numbers, text, and tuples of these.
-
-    Raises
-    ------
-    DamagedFile
-        It names anything else, or is no pickle.
-    """
+    """What a pickle holds: arrays of floats, numbers, text, and tuples of these. DamagedFile where it names anything else."""
     try:
         with path.open("rb") as stream:
             return _plain(_Reader(stream, encoding="latin1").load())
@@ -76,28 +61,21 @@ def load_plain(path: Path) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    if isinstance(value, tuple | list):
+    if isinstance(value, tuple):
         return tuple(_plain(item) for item in value)
     if isinstance(value, _Array):
         _, shape, kind, fortran, raw = value.state
-        flat = np.frombuffer(_raw(raw), _dtype(kind))
-        return flat.reshape(shape, order="F" if fortran else "C")
+        return _floats(kind, raw).reshape(shape, order="F" if fortran else "C")
     if isinstance(value, _Scalar):
-        kind, raw = value.arguments
-        return np.frombuffer(_raw(raw), _dtype(kind))[0].item()
+        return _floats(*value.arguments)[0].item()
     if isinstance(value, bool | int | float | str):
         return value
-    raise ValueError(f"it holds {type(value).__name__.lstrip('_')}")
+    raise ValueError(f"it holds {type(value).__name__}")
 
 
-def _dtype(kind: Any) -> np.dtype:
-    name, order = kind.arguments[0], kind.state[1] if kind.state else "<"
-    if not isinstance(kind, _Type) or name not in ("f4", "f8") or order not in ("<", ">"):
-        raise ValueError(f"an array of {name!r}, not of floats")
-    return np.dtype(order + name)
-
-
-def _raw(raw: Any) -> bytes:
-    if isinstance(raw, _Bytes):
-        raw = raw.arguments[0]
-    return raw.encode("latin1") if isinstance(raw, str) else bytes(raw)
+def _floats(kind: Any, raw: Any) -> np.ndarray:
+    name, order = kind.arguments[0], kind.state[1]
+    if name not in ("f4", "f8") or order not in ("<", ">"):
+        raise ValueError(f"it holds an array of {name!r}, not of floats")
+    text = raw.arguments[0] if isinstance(raw, _Bytes) else raw
+    return np.frombuffer(text.encode("latin1") if isinstance(text, str) else text, order + name)

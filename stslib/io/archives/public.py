@@ -1,14 +1,10 @@
 """Public data, built from where their authors published them into a folder in the layout of the data mirror.
 
-| what | public source, pinned | what is made of it |
-|---|---|---|
-| sweeps | mackelab/IdentifyMechanisticModels_2020 | six pickles of arrays -> `sweeps/*.npz` |
-| action potentials | ofek181/Neuronal-Cell-Type-Classification | one archive -> `action_potentials/action_potentials.h5` |
-| GLIF3 parameters | AllenInstitute/GLIF_Teeter_et_al_2018 | a table and a file a cell, for `hybrid/hybrid.h5` (`archives.hybrid`) |
-
-Pooch downloads; what has arrived is not fetched again. The SHA-256 of these source files could not be had where this was
-written, nor could the addresses be tried. What is recorded and checked is the SHA-256 of what they are to contain, worked
-out from the data mirror: voltages in steps of 1/32 mV, the amplifier's own, and parameters to nine digits.
+Six sweeps (pickles of arrays), action potentials (one archive), and the GLIF3 models of which `archives.hybrid` makes cells
+(a table and a file a cell). Pooch downloads them; what has arrived is not fetched again. The SHA-256 of the source files
+could not be had where this was written, nor could the addresses be tried. What is recorded and checked is the SHA-256 of
+what they are to hold, worked out from the data mirror: voltages in steps of 1/32 mV, the amplifier's own, and parameters to
+nine digits.
 """
 
 from __future__ import annotations
@@ -66,28 +62,18 @@ PARAMETERS = (
 
 
 def download(source: str, names: Iterable[str], label: str) -> list[Path]:
-    """Files of one of the `ADDRESSES`, eight at a time; those that are in the cache already are not fetched again.
-
-    Raises
-    ------
-    MissingInput
-        One cannot be downloaded (after two more tries); the same command goes on with those that are missing.
-    """
+    """Files of one of the `ADDRESSES`, eight at a time, where they are not in the cache; MissingInput after three tries."""
     names = list(names)
     pooch.get_logger().disabled = True  # a line a file; the bar and the error say enough
-    cache = pooch.create(
-        path=pooch.os_cache("stslib") / "public" / source,
-        base_url=ADDRESSES[source],
-        registry=dict.fromkeys(names),
-        retry_if_failed=2,
-    )
+    folder, address = pooch.os_cache("stslib") / "public" / source, ADDRESSES[source]
+    cache = pooch.create(path=folder, base_url=address, registry=dict.fromkeys(names), retry_if_failed=2)
 
     def one(name: str) -> Path:
         try:
             return Path(cache.fetch(name))
         except Exception as error:  # requests, urllib3 and the operating system each have classes of their own
             why = type(error).__name__
-            raise MissingInput(f"cannot download {ADDRESSES[source]}{name} ({why}); run the command again") from error
+            raise MissingInput(f"cannot download {address}{name} ({why}); run the command again") from error
 
     with ThreadPoolExecutor(8) as pool:
         try:
@@ -101,20 +87,21 @@ def build_sweeps(output: Path) -> Path:
     """The six sweeps as `.npz` files in `output/sweeps`, read from the pickles by a reader that runs nothing in them."""
     folder = output / "sweeps"
     for path in download("sweeps", [f"{name}.pkl" for name in SWEEPS], "sweeps"):
-        content = load_plain(path)
-        if not (isinstance(content, tuple) and len(content) == 5 and all(isinstance(x, np.ndarray) for x in content[:2])):
-            raise DamagedFile(f"{path} is not voltage, current, time step, onset and end of a sweep; delete it and fetch again")
-        v_mv = content[0].reshape(-1).astype(np.float32)
-        i_pa = np.round(content[1].reshape(-1) * 1e6, 3).astype(np.float32)  # from uA
-        times = dict(zip(("dt_ms", "t_on_ms", "t_off_ms"), (np.round(float(x), 6) for x in content[2:]), strict=True))
+        try:
+            v_mv, i_ua, *times = load_plain(path)  # times: step, onset and end, in ms
+            v_mv = v_mv.reshape(-1).astype(np.float32)
+            i_pa = np.round(i_ua.reshape(-1) * 1e6, 3).astype(np.float32)
+            dt_ms, t_on_ms, t_off_ms = (round(float(x), 6) for x in times)
+        except (AttributeError, TypeError, ValueError):
+            raise DamagedFile(f"{path} does not hold a sweep; delete it and fetch again") from None
         _check(path, SWEEPS[path.stem], [_steps(v_mv), np.round(i_pa).astype(np.int16).tobytes()])
         with atomic(folder / f"{path.stem}.npz") as part:
-            np.savez(part, v_mV=v_mv, i_pA=i_pa, **times)
+            np.savez(part, v_mV=v_mv, i_pA=i_pa, dt_ms=dt_ms, t_on_ms=t_on_ms, t_off_ms=t_off_ms)
     return folder
 
 
 def build_action_potentials(output: Path) -> Path:
-    """`output/action_potentials/action_potentials.h5`: the cells with one of the four classes outside the test split."""
+    """`action_potentials/action_potentials.h5` in `output`: cells with one of the four classes outside the test split."""
     path = output / AP_PATH
     if path.exists() and content_of(path) == AP_SHA256:
         return path
@@ -126,13 +113,14 @@ def build_action_potentials(output: Path) -> Path:
         with h5py.File(part, "w") as file:
             file.attrs["kind"] = "real"
             for cell_id in sorted(found):
-                v_mv = found[cell_id]
-                entry = file.create_dataset(cell_id, data=v_mv, compression="gzip")
-                rate_hz = len(v_mv) / 0.003  # -1 to +2 ms around the peak
-                entry.attrs.update(label=cells.loc[cell_id, "label"], split=cells.loc[cell_id, "split"] or "none",
-                                   rate_hz=round(rate_hz, 3), peak_index=round(rate_hz * 0.001))  # fmt: skip
+                entry = file.create_dataset(cell_id, data=found[cell_id], compression="gzip")
+                peak = len(found[cell_id]) // 3  # from 1 ms before it to 2 ms after it
+                label, split = cells.loc[cell_id, ["label", "split"]]
+                entry.attrs.update(label=label, split=split or "none", rate_hz=peak * 1000.0, peak_index=peak)
         if content_of(part) != AP_SHA256:
-            raise DamagedFile(f"{archive} does not hold the {len(found)} action potentials expected; delete it and fetch again")
+            raise DamagedFile(
+                f"{archive} does not hold the {len(found)} action potentials expected; delete it and fetch again"
+            )
     return path
 
 
@@ -199,6 +187,5 @@ def _steps(v_mv: np.ndarray) -> bytes:
 def _check(path: Path, sha256: str, parts: Iterable[bytes]) -> None:
     found = hashlib.sha256(b"".join(parts)).hexdigest()
     if found != sha256:
-        raise DamagedFile(
-            f"{path} does not hold what is expected (sha256 {found[:12]}..., not {sha256[:12]}...); delete it and fetch again"
-        )
+        found = f"sha256 {found[:12]}..., not {sha256[:12]}..."
+        raise DamagedFile(f"{path} does not hold what is expected ({found}); delete it and fetch again")
