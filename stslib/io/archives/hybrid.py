@@ -27,7 +27,7 @@ STEP_PA, OFFSET_PA = 10.0, 40.0
 SLOW_MV, SLOW_HZ, WHITE_MV = 0.25, 30.0, 0.06
 MV_PER_COUNT = 0.01
 _RISE = 20.0  # mV/ms, where an action potential begins
-_CELLS = 64  # at a time: 57 MB of potential
+_CELLS = 256  # at a time: 57 MB of potential
 
 
 def build_hybrid(output: Path, seed: int = 2026) -> Path:
