@@ -62,10 +62,10 @@ class CrossValidated:
             (name, split): p for split, of in (("cv", self.proba), ("nested_cv", self.nested)) for name, p in of.items()
         }
 
-    def held_out(self, name: str) -> evaluation.Predictions:
-        """The predictions of a model in `cv`; none of them is of a test cell."""
+    def held_out(self, name: str, split: str = "cv") -> evaluation.Predictions:
+        """The predictions of a model; none of them is of a test cell."""
         about = self.cells.cells.loc[self.cells.inside, ["cell_id", "label"]].assign(split="train")
-        proba = self.proba[name]
+        proba = self.every[name, split]
         return evaluation.Predictions(name, self.cells.data, about, proba, proba[:0], self.folds)
 
     @cached_property
@@ -110,13 +110,9 @@ class CrossValidated:
 
     def predictions(self) -> pd.DataFrame:
         """One row a cell, model and split: cell_id, label, model, the four probabilities, split."""
-        about = self.cells.cells.loc[self.cells.inside, ["cell_id", "label"]]
-        columns = [f"p:{name}" for name in cohort.CLASSES]
-        tables = [
-            about.assign(model=name, **dict(zip(columns, proba.T, strict=True)), split=split)
-            for (name, split), proba in self.every.items()
-        ]
-        return pd.concat(tables, ignore_index=True)
+        tables = [self.held_out(*key).table().assign(model=key[0], split=key[1]) for key in self.every]
+        columns = ["cell_id", "label", "model", *(f"p:{name}" for name in cohort.CLASSES), "split"]
+        return pd.concat(tables, ignore_index=True)[columns]
 
     def summary(self, n_bootstrap: int = 2000) -> pd.DataFrame:
         """Scores of each model: mean of the folds; pooled over all cells, with its 95 % bootstrap interval; n."""

@@ -115,7 +115,7 @@ def _account(raws: Sequence[RawSweep], name: str) -> Account:
                 measured.append(_measure(raw, row))
         except StsError as error:
             row.reason, row.detail = getattr(error, "reason", "bad_trace"), str(error)
-        except (MemoryError, Exception) as error:  # of a damaged sweep, whatever a library raises
+        except Exception as error:  # of a damaged sweep, whatever a library raises
             row.reason, row.detail = "bad_trace", f"sweep {raw.number} cannot be read: {one_line(error)}"
     found = Account(rows, raws=tuple(raws))
     try:
