@@ -166,7 +166,7 @@ def _measure(raw: RawSweep, row: Row) -> Measured:
 def _quiet_from(i_pa: np.ndarray, rest_pa: float, level_pa: float) -> int:
     """From which millisecond on only the resting current flows before a step; after a pulse, the voltage settles first."""
     away, least_pa = np.abs(i_pa - rest_pa), 0.05 * level_pa
-    if np.mean(np.diff(i_pa) == 0) < 0.5:  # a recorded current: noise and hum are no pulse
+    if traces.is_recorded(i_pa):  # noise and hum are no pulse
         away, least_pa = np.abs(uniform_filter1d(i_pa - rest_pa, MAINS_MS)), 0.5 * level_pa
     still = np.flatnonzero(away <= least_pa)
     if not len(still) or len(i_pa) - still[-1] > SLOWEST_EDGE_MS:

@@ -9,7 +9,7 @@ from itertools import pairwise
 import numpy as np
 from scipy.ndimage import median_filter, uniform_filter1d
 
-from stslib.io.files.traces import BadRecording, RawSweep, Reader, Step, last_finite
+from stslib.io.files.traces import BadRecording, RawSweep, Reader, Step, is_recorded, last_finite
 
 #: Shorter pulses, in s, are test pulses and short squares.
 SHORTEST_STEP_S = 0.1
@@ -74,7 +74,7 @@ def find_steps(i_pa: np.ndarray, rate_hz: float) -> list[Step]:
     if len(x) < 2 or not rate_hz > 0 or not np.isfinite(x).all():
         raise BadRecording("no_long_square", "it has no stimulus; give a table of steps (steps.csv)")
     noise, smooth = 0.0, x
-    if np.mean(np.diff(x) == 0) < 0.5:  # a recorded current: no two samples are the same
+    if is_recorded(x):
         block = max(1, int(rate_hz * _BLOCK_S))
         rate_hz /= block
         x = median_filter(x[: len(x) // block * block].reshape(-1, block).mean(axis=1), round(_ARTEFACT_S * rate_hz))

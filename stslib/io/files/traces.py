@@ -168,3 +168,8 @@ def last_finite(x: np.ndarray) -> int:
     """Samples up to and with the last one that is a number."""
     finite = np.flatnonzero(np.isfinite(x))
     return int(finite[-1]) + 1 if len(finite) else 0
+
+
+def is_recorded(i_pa: np.ndarray) -> bool:
+    """Whether a current was recorded, with noise and hum: few samples are the same as the one before, as a command's are."""
+    return bool(np.mean(np.diff(i_pa) == 0) < 0.5)
